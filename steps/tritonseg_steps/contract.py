@@ -1,0 +1,49 @@
+"""The written contract between the client, the steps and the build side.
+
+Everything that two of the three must spell alike stands here and nowhere else on the server
+side. The client does not import this module: it reads tensor names and metadata off the server,
+and a test holds its few constants against these.
+
+Tensors (every one has a leading batch axis):
+
+    IMAGE        UINT8 [N, H, W, 3]   RGB, any size
+    NORMALIZED   FP32  [N, 3, h, w]   what the network takes
+    IMAGE_SIZE   INT32 [N, 2]         (H, W) of IMAGE, which NORMALIZED no longer shows
+    SCORES       FP32  [N, C, h/s, w/s]  at the resolution at which the network computes them
+    CLASS_MAP    UINT8 [N, H, W]      class index per pixel of IMAGE
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CONTRACT_VERSION: Final = "1"
+"""Raised when tensors or parameters change meaning; a step refuses any other version."""
+
+IMAGE: Final = "IMAGE"
+NORMALIZED: Final = "NORMALIZED"
+IMAGE_SIZE: Final = "IMAGE_SIZE"
+SCORES: Final = "SCORES"
+CLASS_MAP: Final = "CLASS_MAP"
+
+NORMALIZE_SUFFIX: Final = "_normalize"
+ENGINE_SUFFIX: Final = "_engine"
+ARGMAX_SUFFIX: Final = "_argmax"
+
+# Keys of `parameters` in config.pbtxt; every value is a JSON document.
+CONTRACT_PARAMETER: Final = "tritonseg_contract"
+"""JSON string: the contract version, on every step and on the ensemble."""
+MODEL_PARAMETER: Final = "tritonseg_model"
+"""On the ensemble: {"name", "classes": [str], "palette": [[r, g, b]], "ignore_index",
+"license", "source"}."""
+PREPROCESSING_PARAMETER: Final = "tritonseg_preprocessing"
+"""On the ensemble, normalize and argmax: `Preprocessing` as a JSON object."""
+UPSAMPLING_PARAMETER: Final = "tritonseg_upsampling"
+"""On the ensemble and argmax: `Upsampling` as a JSON object."""
+PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
+"""On the ensemble: {"onnx_sha256", "precision", "runtime", "tritonseg_version"}."""
+ENGINE_PARAMETER: Final = "tritonseg_engine"
+"""On a CPU engine: {"file", "input", "output", "precision"}; names as in the ONNX."""
+
+MAX_CLASSES: Final = 256
+"""CLASS_MAP is uint8."""

@@ -1,0 +1,139 @@
+"""How a picture of any size becomes the network's input size, and where each pixel went.
+
+A policy answers one question, `geometry(image_hw)`. The normalize step draws by the answer and
+the argmax step undoes it, so that both read one definition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from tritonseg_steps.validation import exact_keys, positive_int
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the picture lies in the network's input: its content is at the top left.
+
+    Attributes:
+        image_hw: Size of the picture as it came.
+        content_hw: Size to which the picture is resized.
+        network_hw: Size of the network's input; what the content leaves is padding.
+    """
+
+    image_hw: Size
+    content_hw: Size
+    network_hw: Size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Native:
+    """No resize: the network takes the picture's own size."""
+
+    policy: ClassVar[str] = "native"
+
+    def geometry(self, image_hw: Size) -> Geometry:
+        """Return three times the same size."""
+        return Geometry(image_hw, image_hw, image_hw)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """Resize to a fixed size; the aspect ratio is not kept."""
+
+    policy: ClassVar[str] = "stretch"
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        positive_int("resize.height", self.height)
+        positive_int("resize.width", self.width)
+
+    def geometry(self, image_hw: Size) -> Geometry:
+        """Fill the network's input."""
+        target = (self.height, self.width)
+        return Geometry(image_hw, target, target)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitPad:
+    """Resize to fit inside a fixed size, aspect ratio kept, then pad at the right and bottom.
+
+    Sizes are truncated to whole pixels.
+    Source: Open Model Zoo `pspnet-pytorch/accuracy-check.yml`, `fit_to_window` and `padding`.
+    """
+
+    policy: ClassVar[str] = "fit_pad"
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        positive_int("resize.height", self.height)
+        positive_int("resize.width", self.width)
+
+    def geometry(self, image_hw: Size) -> Geometry:
+        """Scale both sides by the factor at which the tighter one fits."""
+        height, width = image_hw
+        # Integer arithmetic: int(h * (H / h)) falls one short of H for some h in floating point.
+        if self.height * width <= self.width * height:
+            content = (self.height, max(1, width * self.height // height))
+        else:
+            content = (max(1, height * self.width // width), self.width)
+        return Geometry(image_hw, content, (self.height, self.width))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeepRatio:
+    """Resize by one factor so that neither the long nor the short side exceeds its bound.
+
+    Sizes are rounded half up.
+    Source: mmcv 1.7 `image/geometric.py`, `rescale_size`; mmsegmentation's `Resize` with
+    `keep_ratio=True` and `img_scale=(long_side, short_side)`.
+    """
+
+    policy: ClassVar[str] = "keep_ratio"
+    long_side: int
+    short_side: int
+
+    def __post_init__(self) -> None:
+        positive_int("resize.long_side", self.long_side)
+        positive_int("resize.short_side", self.short_side)
+
+    def geometry(self, image_hw: Size) -> Geometry:
+        """Scale both sides by the smaller of the two allowed factors."""
+        scale = min(self.long_side / max(image_hw), self.short_side / min(image_hw))
+        height, width = (max(1, math.floor(side * scale + 0.5)) for side in image_hw)
+        return Geometry(image_hw, (height, width), (height, width))
+
+
+ResizePolicy = Native | Stretch | FitPad | KeepRatio
+
+_POLICIES: dict[str, type[Native] | type[Stretch] | type[FitPad] | type[KeepRatio]] = {
+    cls.policy: cls for cls in (Native, Stretch, FitPad, KeepRatio)
+}
+
+
+def resize_to_json(resize: ResizePolicy) -> dict[str, Any]:
+    """Return `{"policy": name, ...fields}`."""
+    return {"policy": resize.policy, **asdict(resize)}
+
+
+def resize_from_json(document: Mapping[str, Any]) -> ResizePolicy:
+    """Read what `resize_to_json` wrote.
+
+    Raises:
+        ValueError: The policy is unknown, or its keys are not exactly the policy's own.
+    """
+    policy = document.get("policy")
+    if not isinstance(policy, str) or policy not in _POLICIES:
+        raise ValueError(f"resize.policy: expected one of {sorted(_POLICIES)}, got {policy!r}")
+    cls = _POLICIES[policy]
+    values = {key: value for key, value in document.items() if key != "policy"}
+    exact_keys(f"resize ({policy})", values, tuple(cls.__dataclass_fields__))
+    return cls(**values)

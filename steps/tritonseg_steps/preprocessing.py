@@ -1,0 +1,129 @@
+"""From a picture's pixels to what the network takes: resize, scale, pad, NCHW."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonseg_steps.geometry import (
+    Geometry,
+    Native,
+    ResizePolicy,
+    resize_from_json,
+    resize_to_json,
+)
+from tritonseg_steps.kernels import scale_to_chw
+from tritonseg_steps.validation import exact_keys, number_triple, one_of
+
+COLOR_ORDERS = ("RGB", "BGR")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocessing:
+    """What happens to a picture before the network.
+
+    Attributes:
+        mean: Per channel R, G, B in units of 0-255; subtracted.
+        scale: Per channel R, G, B in units of 0-255; divided by, after the mean.
+        color_order: Order of the channels that the network takes, "RGB" or "BGR".
+        resize: Policy that leads to the network's input size.
+        padding: R, G, B in units of 0-255 of the pixels that `fit_pad` adds, before scaling.
+    """
+
+    mean: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    color_order: str = "RGB"
+    resize: ResizePolicy = Native()  # noqa: RUF009 - frozen and without state
+    padding: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        number_triple("mean", self.mean)
+        if 0.0 in number_triple("scale", self.scale):
+            raise ValueError(f"scale: expected numbers other than 0, got {self.scale}")
+        one_of("color_order", self.color_order, COLOR_ORDERS)
+        if self.padding is not None:
+            number_triple("padding", self.padding)
+
+    def table(self) -> NDArray[np.float32]:
+        """Return the normalised value of every byte, `(3, 256)` float32, channels R, G, B."""
+        values = np.arange(256, dtype=np.float64)
+        mean, scale = (np.asarray(v, np.float64)[:, None] for v in (self.mean, self.scale))
+        table: NDArray[np.float32] = ((values - mean) / scale).astype(np.float32)
+        return table
+
+    def padding_values(self) -> NDArray[np.float32]:
+        """Return the normalised padding, `(3,)` float32, channels R, G, B; 0 unless given."""
+        if self.padding is None:
+            return np.zeros(3, np.float32)
+        mean, scale, padding = map(np.asarray, (self.mean, self.scale, self.padding))
+        values: NDArray[np.float32] = ((padding - mean) / scale).astype(np.float32)
+        return values
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a document that `from_json` reads back to an equal value."""
+        return {
+            "mean": list(self.mean),
+            "scale": list(self.scale),
+            "color_order": self.color_order,
+            "resize": resize_to_json(self.resize),
+            "padding": None if self.padding is None else list(self.padding),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Preprocessing:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: A key is unknown, missing, or holds something else than documented.
+        """
+        exact_keys("preprocessing", document, tuple(cls.__dataclass_fields__))
+        padding = document["padding"]
+        return cls(
+            mean=number_triple("mean", document["mean"]),
+            scale=number_triple("scale", document["scale"]),
+            color_order=one_of("color_order", document["color_order"], COLOR_ORDERS),
+            resize=resize_from_json(document["resize"]),
+            padding=None if padding is None else number_triple("padding", padding),
+        )
+
+
+class Normalizer:
+    """Applies one `Preprocessing` to pictures; the table is computed once."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self._resize = preprocessing.resize
+        # Channel `c` of the network's input is channel `self._order[c]` of the RGB picture.
+        self._order = np.array([2, 1, 0] if preprocessing.color_order == "BGR" else [0, 1, 2])
+        self._table = np.ascontiguousarray(preprocessing.table()[self._order])
+        self._padding = preprocessing.padding_values()[self._order]
+
+    def geometry(self, image_hw: tuple[int, int]) -> Geometry:
+        """Return where a picture of this size goes."""
+        return self._resize.geometry(image_hw)
+
+    def batch(self, images_nhwc: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Normalise pictures of one size.
+
+        Args:
+            images_nhwc: `(N, H, W, 3)` uint8 RGB.
+
+        Returns:
+            `(N, 3, h, w)` float32, where `(h, w)` is the geometry's `network_hw`.
+        """
+        geometry = self.geometry((images_nhwc.shape[1], images_nhwc.shape[2]))
+        batch_nchw = np.empty((len(images_nhwc), 3, *geometry.network_hw), np.float32)
+        height, width = geometry.content_hw
+        if geometry.content_hw != geometry.network_hw:
+            padding = self._padding[:, None, None]
+            batch_nchw[:, :, height:, :] = padding
+            batch_nchw[:, :, :height, width:] = padding
+        for image_hwc, output_chw in zip(images_nhwc, batch_nchw, strict=True):
+            if geometry.content_hw != geometry.image_hw:
+                image_hwc = cv2.resize(image_hwc, (width, height), interpolation=cv2.INTER_LINEAR)
+            scale_to_chw(image_hwc, self._order, self._table, output_chw)
+        return batch_nchw

@@ -1,0 +1,147 @@
+"""From the network's scores to a class per pixel of the picture, as one operation.
+
+The usual way upsamples all C score planes to full size (159 MB at 1024x2048 and 19 classes) and
+takes the argmax of that. Here no full-size score plane ever exists; the result is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonseg_steps.geometry import Geometry
+from tritonseg_steps.kernels import lowest_argmax, upsample_argmax
+from tritonseg_steps.validation import exact_keys, one_of
+
+KINDS = ("scores", "class_map")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upsampling:
+    """How the network's last tensor becomes a class map at the picture's size.
+
+    Attributes:
+        kind: "scores" (`(C, h, w)`, highest wins) or "class_map" (`(h, w)` class indices).
+        align_corners: Whether the corner *centres* of the two grids coincide (else their edges).
+            Class indices are always taken from the nearest cell.
+    """
+
+    kind: str = "scores"
+    align_corners: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("upsampling.kind", self.kind, KINDS)
+        if not isinstance(self.align_corners, bool):
+            raise ValueError(
+                f"upsampling.align_corners: expected true or false, got {self.align_corners!r}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a document that `from_json` reads back to an equal value."""
+        return {"kind": self.kind, "align_corners": self.align_corners}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Upsampling:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: A key is unknown, missing, or holds something else than documented.
+        """
+        exact_keys("upsampling", document, tuple(cls.__dataclass_fields__))
+        return cls(**document)
+
+
+def class_map_from_scores(
+    scores_chw: NDArray[np.float32], geometry: Geometry, *, align_corners: bool = False
+) -> NDArray[np.uint8]:
+    """Return the argmax of the scores, bilinearly interpolated at the picture's pixels.
+
+    The interpolation goes straight from the scores' grid to the picture's, which is what
+    upsampling to the network's size, cropping the padding and resizing would approximate.
+
+    Args:
+        scores_chw: `(C, h, w)` float32, 1 <= C <= 256, over the whole network input.
+        geometry: Where the picture lies in the network input.
+        align_corners: As in `Upsampling`.
+
+    Returns:
+        `(H, W)` uint8 class indices at `geometry.image_hw`; ties go to the lower class.
+
+    Source:
+        Half-pixel and align-corners coordinates: ONNX operator Resize, version 13.
+    """
+    rows, columns = (
+        _source_cells(
+            scores_chw.shape[1 + axis],
+            geometry.image_hw[axis],
+            geometry.content_hw[axis],
+            geometry.network_hw[axis],
+            align_corners=align_corners,
+        )
+        for axis in (0, 1)
+    )
+    classes_hw = np.empty(scores_chw.shape[1:], np.uint8)
+    lowest_argmax(scores_chw, classes_hw)
+    class_map_hw = np.empty(geometry.image_hw, np.uint8)
+    upsample_argmax(scores_chw, classes_hw, *rows, *columns, class_map_hw)
+    return class_map_hw
+
+
+def class_map_at_image_size(
+    classes_hw: NDArray[np.integer[Any]], geometry: Geometry
+) -> NDArray[np.uint8]:
+    """Return class indices taken from the nearest cell of a map over the network input.
+
+    Args:
+        classes_hw: `(h, w)` integers in 0-255.
+        geometry: Where the picture lies in the network input.
+
+    Returns:
+        `(H, W)` uint8 at `geometry.image_hw`.
+    """
+    rows, columns = (
+        _nearest_cells(
+            classes_hw.shape[axis],
+            geometry.image_hw[axis],
+            geometry.content_hw[axis],
+            geometry.network_hw[axis],
+        )
+        for axis in (0, 1)
+    )
+    class_map_hw: NDArray[np.uint8] = classes_hw.astype(np.uint8)[rows[:, None], columns]
+    return class_map_hw
+
+
+Cells = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _source_cells(
+    cells: int, image: int, content: int, network: int, *, align_corners: bool
+) -> Cells:
+    """For every pixel along one axis: the two cells around it and the weight of the second."""
+    pixel = np.arange(image, dtype=np.float64)
+    if align_corners:
+        network_pixel = (pixel + 0.5) * (content / image) - 0.5
+        position = network_pixel * ((cells - 1) / max(1, network - 1))
+    else:
+        position = (pixel + 0.5) * (content / image * cells / network) - 0.5
+    position = position.clip(0, _content_cells(cells, content, network) - 1)
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, _content_cells(cells, content, network) - 1)
+    return low, high, (position - low).astype(np.float32)
+
+
+def _nearest_cells(cells: int, image: int, content: int, network: int) -> NDArray[np.int64]:
+    position = (np.arange(image) + 0.5) * (content / image * cells / network)
+    last = _content_cells(cells, content, network) - 1
+    cell: NDArray[np.int64] = np.floor(position).astype(np.int64).clip(0, last)
+    return cell
+
+
+def _content_cells(cells: int, content: int, network: int) -> int:
+    """Cells that the picture's content reaches; the padding's cells beyond are cropped."""
+    return min(cells, -(-content * cells // network))
