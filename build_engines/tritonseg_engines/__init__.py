@@ -1,0 +1,1 @@
+"""What runs at build time: the zoo, ONNX export, graph surgery, engines, the model repository."""

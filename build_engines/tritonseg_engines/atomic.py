@@ -1,0 +1,65 @@
+"""Files and folders that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def temporary_sibling(path: Path) -> Path:
+    """Return a hidden, unused name beside the path, so that a rename stays on one file system."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write the file under a temporary name and rename it, replacing what was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_sibling(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_directories(parent: Path, names: tuple[str, ...]) -> Iterator[Path]:
+    """Yield an empty folder; on success move its subfolders `names` into `parent`.
+
+    Those of the same names are replaced, all or none: if the body or a move fails, what was
+    there is there again and nothing new is.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    staging = temporary_sibling(parent / names[0])
+    retired = temporary_sibling(parent / names[0])
+    staging.mkdir()
+    try:
+        yield staging
+        retired.mkdir()
+        _exchange(parent, names, staging, retired)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _exchange(parent: Path, names: tuple[str, ...], staging: Path, retired: Path) -> None:
+    undo: list[tuple[Path, Path]] = []
+    try:
+        for name in names:
+            target = parent / name
+            if target.exists():
+                target.rename(retired / name)
+                undo.append((retired / name, target))
+            (staging / name).rename(target)
+            undo.append((target, staging / name))
+    except OSError:
+        for source, destination in reversed(undo):
+            source.rename(destination)
+        raise

@@ -1,0 +1,42 @@
+"""What can go wrong at build time, as one tree.
+
+EngineBuildError
+├─ SpecificationError(ValueError)  a model specification (YAML or zoo) that cannot be right
+├─ CheckpointError(ValueError)     a weights file that is not the one the model needs
+├─ OnnxModelError(ValueError)      an ONNX file that is broken or that no engine can be built from
+├─ CalibrationError(ValueError)    calibration or evaluation pictures that cannot be used
+├─ RepositoryError                 a repository that cannot be written or contradicts itself
+└─ ServerStartError                a Triton server that cannot be found or does not get ready
+
+Messages say what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class EngineBuildError(Exception):
+    """Base of every error that `tritonseg_engines` raises on purpose."""
+
+
+class SpecificationError(EngineBuildError, ValueError):
+    """A model specification is incomplete, contradictory or has an unknown key."""
+
+
+class CheckpointError(EngineBuildError, ValueError):
+    """A weights file is unreadable, unsafe, or belongs to another model."""
+
+
+class OnnxModelError(EngineBuildError, ValueError):
+    """An ONNX file is unreadable or outside what an engine can be built from."""
+
+
+class CalibrationError(EngineBuildError, ValueError):
+    """Pictures given for calibration or evaluation cannot be used."""
+
+
+class RepositoryError(EngineBuildError):
+    """A model repository cannot be written, or disagrees with its own manifest."""
+
+
+class ServerStartError(EngineBuildError):
+    """A Triton server cannot be found, started, or does not become ready."""

@@ -1,0 +1,189 @@
+"""What one has to know about a segmentation model to serve it, as one frozen value.
+
+The zoo's models and a user's own ONNX are described by the same `ModelSpec`; its YAML form is in
+`spec_yaml`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from tritonseg_engines.errors import SpecificationError
+from tritonseg_steps.contract import MAX_CLASSES
+from tritonseg_steps.geometry import FitPad, Stretch
+from tritonseg_steps.preprocessing import Preprocessing
+
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+INPUT_DTYPES = ("float32", "float16", "uint8")
+LAYOUTS = ("NCHW", "NHWC")
+OUTPUT_KINDS = ("scores", "class_map")
+
+Color = tuple[int, int, int]
+
+
+def check_model_name(name: str) -> str:
+    """Return the name if it can stand in a path, a URL and a Triton config alike.
+
+    Raises:
+        SpecificationError: It does not match `^[a-z][a-z0-9_-]{0,62}$`.
+    """
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
+        raise SpecificationError(
+            f"model name: expected a lower-case letter followed by up to 62 of a-z, 0-9, '_', '-'; "
+            f"got {name!r}"
+        )
+    return name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputSpec:
+    """The ONNX model's input.
+
+    Attributes:
+        name: Tensor name in the ONNX file.
+        height: Pixels, or None where the network takes any.
+        width: Pixels, or None where the network takes any.
+        dtype: "float32", "float16" or "uint8"; what the file declares.
+        layout: "NCHW" or "NHWC".
+    """
+
+    name: str
+    height: int | None = None
+    width: int | None = None
+    dtype: str = "float32"
+    layout: str = "NCHW"
+
+    def __post_init__(self) -> None:
+        _require_one_of("input.dtype", self.dtype, INPUT_DTYPES)
+        _require_one_of("input.layout", self.layout, LAYOUTS)
+        if (self.height is None) != (self.width is None):
+            raise SpecificationError(
+                f"input: expected both height and width or neither, "
+                f"got height {self.height}, width {self.width}"
+            )
+
+    @property
+    def size_hw(self) -> tuple[int, int] | None:
+        """The fixed size, or None."""
+        if self.height is None or self.width is None:
+            return None
+        return self.height, self.width
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputSpec:
+    """The ONNX model's output: "scores" `(N, C, h, w)` or a "class_map" `(N, h, w)`."""
+
+    name: str
+    kind: str = "scores"
+
+    def __post_init__(self) -> None:
+        _require_one_of("output.kind", self.kind, OUTPUT_KINDS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CardFigures:
+    """What the published card states, quoted and not recomputed.
+
+    Attributes:
+        mparams: Parameters in millions.
+        gflops: In the card's own convention.
+        accuracy: As printed, with its data set.
+        convention: How `gflops` is counted there.
+    """
+
+    mparams: float | None = None
+    gflops: float | None = None
+    accuracy: str | None = None
+    convention: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """A segmentation model as the build side sees it.
+
+    Attributes:
+        name: Name of the ensemble; see `check_model_name`.
+        input: The network's input.
+        preprocessing: What turns an RGB picture into that input.
+        output: The network's output.
+        classes: Class names; the index is the class.
+        palette: One RGB colour per class.
+        ignore_index: Label value that evaluation leaves out, or None.
+        license: Licence of the weights as their publisher states it.
+        source: Where model and weights come from.
+        card: Figures of the published card, or None.
+    """
+
+    name: str
+    input: InputSpec
+    preprocessing: Preprocessing
+    output: OutputSpec
+    classes: tuple[str, ...]
+    palette: tuple[Color, ...] = field(repr=False)
+    ignore_index: int | None = None
+    license: str = "unknown"
+    source: str = "unknown"
+    card: CardFigures | None = None
+
+    def __post_init__(self) -> None:
+        check_model_name(self.name)
+        self._check_classes()
+        self._check_palette()
+        self._check_resize()
+
+    def _check_classes(self) -> None:
+        if not 1 <= len(self.classes) <= MAX_CLASSES:
+            raise SpecificationError(
+                f"classes: expected 1 to {MAX_CLASSES} (the class map is uint8), "
+                f"got {len(self.classes)}"
+            )
+        repeated = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if repeated:
+            raise SpecificationError(f"classes: expected distinct names, got {repeated} twice")
+
+    def _check_palette(self) -> None:
+        if len(self.palette) != len(self.classes):
+            raise SpecificationError(
+                f"palette: expected one colour for each of {len(self.classes)} classes, "
+                f"got {len(self.palette)}"
+            )
+        for color in self.palette:
+            if len(color) != 3 or not all(0 <= level <= 255 for level in color):
+                raise SpecificationError(
+                    f"palette: expected colours as [r, g, b] with 0-255 each, got {list(color)}"
+                )
+
+    def _check_resize(self) -> None:
+        resize = self.preprocessing.resize
+        fixed = (resize.height, resize.width) if isinstance(resize, (Stretch, FitPad)) else None
+        if fixed is not None and self.input.size_hw not in (None, fixed):
+            raise SpecificationError(
+                f"resize: leads to {fixed[0]}x{fixed[1]}, but the input is "
+                f"{self.input.height}x{self.input.width}"
+            )
+
+
+def voc_palette(count: int) -> tuple[Color, ...]:
+    """Return the PASCAL VOC colours for any number of classes.
+
+    Source: VOC devkit, `VOClabelcolormap.m`: bit `k` of the class index sets bit `7 - k // 3` of
+    channel `k % 3`.
+    """
+    return tuple(_voc_color(index) for index in range(count))
+
+
+def _voc_color(index: int) -> Color:
+    red = green = blue = 0
+    for shift in range(7, -1, -1):
+        red |= (index & 1) << shift
+        green |= (index >> 1 & 1) << shift
+        blue |= (index >> 2 & 1) << shift
+        index >>= 3
+    return red, green, blue
+
+
+def _require_one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SpecificationError(f"{where}: expected one of {list(allowed)}, got {value!r}")

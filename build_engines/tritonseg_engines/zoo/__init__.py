@@ -1,0 +1,69 @@
+"""The published models: what they take and give, and their networks.
+
+Specifications need nothing but the base packages; building a network needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tritonseg_engines.errors import SpecificationError
+from tritonseg_engines.zoo.specs import ZOO_SPECS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from tritonseg_engines.spec import ModelSpec
+
+__all__ = ["ZOO_SPECS", "build_network", "get_spec", "load_upstream"]
+
+
+def get_spec(name: str) -> ModelSpec:
+    """Return the specification of a zoo model.
+
+    Raises:
+        SpecificationError: There is no such model.
+    """
+    try:
+        return ZOO_SPECS[name]
+    except KeyError:
+        raise SpecificationError(
+            f"model {name!r}: expected one of {', '.join(ZOO_SPECS)}, or the path of a .yaml file"
+        ) from None
+
+
+def build_network(name: str, num_classes: int | None = None) -> nn.Module:
+    """Return the network of a zoo model in evaluation mode, with torch's initial weights.
+
+    Args:
+        name: Name of a zoo model.
+        num_classes: Classes of the last layer; the published number unless given.
+
+    Returns:
+        A module that maps normalised `(N, 3, H, W)` floats to raw scores `(N, C, h, w)`.
+
+    Raises:
+        SpecificationError: There is no such model.
+    """
+    from tritonseg_engines.zoo.networks import create_network
+
+    spec = get_spec(name)
+    return create_network(spec.name, num_classes or len(spec.classes))
+
+
+def load_upstream(network: nn.Module, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Load weights under upstream's names into a network of `build_network`, strictly.
+
+    Args:
+        network: Written in place.
+        arrays: Every parameter and buffer of the upstream implementation by its name there.
+
+    Raises:
+        CheckpointError: A name is missing or surplus, or a shape differs.
+    """
+    from tritonseg_engines.zoo.loading import load_arrays
+
+    load_arrays(network, arrays)
