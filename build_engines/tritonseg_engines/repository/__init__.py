@@ -1,0 +1,6 @@
+"""The Triton model repository: what is written, and how it gets there whole."""
+
+from tritonseg_engines.repository.configs import Deployment, Engine, Provenance
+from tritonseg_engines.repository.writer import write_model
+
+__all__ = ["Deployment", "Engine", "Provenance", "write_model"]
