@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 from tritonseg_steps.validation import exact_keys, positive_int
@@ -135,5 +135,5 @@ def resize_from_json(document: Mapping[str, Any]) -> ResizePolicy:
         raise ValueError(f"resize.policy: expected one of {sorted(_POLICIES)}, got {policy!r}")
     cls = _POLICIES[policy]
     values = {key: value for key, value in document.items() if key != "policy"}
-    exact_keys(f"resize ({policy})", values, tuple(cls.__dataclass_fields__))
+    exact_keys(f"resize ({policy})", values, [field.name for field in fields(cls)])
     return cls(**values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cv2
@@ -81,7 +81,7 @@ class Preprocessing:
         Raises:
             ValueError: A key is unknown, missing, or holds something else than documented.
         """
-        exact_keys("preprocessing", document, tuple(cls.__dataclass_fields__))
+        exact_keys("preprocessing", document, [field.name for field in fields(cls)])
         padding = document["padding"]
         return cls(
             mean=number_triple("mean", document["mean"]),

@@ -7,7 +7,7 @@ takes the argmax of that. Here no full-size score plane ever exists; the result 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Upsampling:
         Raises:
             ValueError: A key is unknown, missing, or holds something else than documented.
         """
-        exact_keys("upsampling", document, tuple(cls.__dataclass_fields__))
+        exact_keys("upsampling", document, [field.name for field in fields(cls)])
         return cls(**document)
 
 

@@ -1,0 +1,28 @@
+"""What every tier shares: markers by folder, and the reference folder that need not be there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+TIERS = {"e2e": "e2e", "serving": "e2e"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that start a real server, so that `-m "not e2e"` leaves them out."""
+    for item in items:
+        folder = Path(item.path).relative_to(PROJECT / "tests").parts[0]
+        if folder in TIERS:
+            item.add_marker(TIERS[folder])
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of parity fixtures, photographs and trained weights, which does not ship."""
+    folder = Path(os.environ.get("TRITONSEG_SHARED", PROJECT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"reference data not found at {folder}; set TRITONSEG_SHARED")
+    return folder
