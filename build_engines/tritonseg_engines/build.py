@@ -12,6 +12,7 @@ import onnx
 from tritonseg_engines.cut_check import check_cut
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.boundary import check_boundary, normalize_boundary
+from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.onnx_file import (
     dimensions,
     inferred_values,
@@ -103,6 +104,7 @@ def _network(
 ) -> tuple[onnx.ModelProto, Upsampling]:
     """Return the graph up to the scores with the steps' boundary, and what replaces its tail."""
     network = cut_tail(exported, tail)
+    expand_half_weights(network)
     kind = spec.output.kind if not tail.operators else "scores"
     normalize_boundary(network, spec, kind=kind)
     return network, Upsampling(kind=kind, align_corners=tail.align_corners)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.boundary import NCHW_TO_NHWC
+from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
 from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry
@@ -40,7 +41,7 @@ def check_cut(
     Raises:
         OnnxModelError: It is below `MINIMUM_EQUAL_PIXELS`.
     """
-    size_hw = spec.input.size_hw or OPEN_SIZE
+    size_hw = _size_hw(network)
     batch_nchw = _smooth_noise(size_hw)
     if spec.input.dtype == "uint8":
         batch_nchw = (batch_nchw * 64 + 128).clip(0, 255).round()
@@ -67,6 +68,12 @@ def check_cut(
             "build with --keep-tail"
         )
     return equal
+
+
+def _size_hw(network: onnx.ModelProto) -> tuple[int, int]:
+    dims = dimensions(graph_inputs(network.graph)[0]) or []
+    height, width = dims[2:] if len(dims) == 4 else (None, None)
+    return (height, width) if height and width else OPEN_SIZE
 
 
 def _smooth_noise(size_hw: tuple[int, int]) -> NDArray[np.float32]:

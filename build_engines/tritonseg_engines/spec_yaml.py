@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def _card(document: object) -> CardFigures | None:
     if document is None:
         return None
     fields = _mapping("card", document)
-    exact_keys("card", fields, (), tuple(CardFigures.__dataclass_fields__))
+    exact_keys("card", fields, (), [field.name for field in dataclass_fields(CardFigures)])
     return CardFigures(**fields)
 
 

@@ -1,0 +1,226 @@
+"""ONNX in, repository out: what is written, what is refused, and that nothing is half-written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tiny_models import ARGMAX, RESIZE, SIZE_HW, SOFTMAX, TinyModel, run_onnx, tiny_spec
+
+from tritonseg_engines.build import build_model
+from tritonseg_engines.errors import OnnxModelError, RepositoryError, SpecificationError
+from tritonseg_engines.graph.half_weights import expand_half_weights, store_weights_as_half
+from tritonseg_engines.repository import writer
+from tritonseg_engines.repository.writer import read_config
+from tritonseg_steps import contract
+
+PARTS = ("tiny", "tiny_argmax", "tiny_engine", "tiny_normalize")
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[[TinyModel], Path]:
+    def save(model: TinyModel) -> Path:
+        path = tmp_path / "export.onnx"
+        onnx.save(model.model(), path)
+        return path
+
+    return save
+
+
+def engine_of(repository: Path) -> onnx.ModelProto:
+    return onnx.load(repository / "tiny_engine" / "1" / "model.onnx")
+
+
+def batch(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((2, 3, *SIZE_HW)).astype(np.float32)
+
+
+def test_four_models_that_fit_together(save: Callable[..., Path], tmp_path: Path) -> None:
+    """Every tensor that a step takes is one that the ensemble or an earlier step gives, alike."""
+    repository = tmp_path / "repository"
+    build_model(tiny_spec(), save(TinyModel(tail=[RESIZE, ARGMAX])), repository)
+    assert tuple(sorted(path.name for path in repository.iterdir())) == PARTS
+    configs = {name: read_config(repository / name / "config.pbtxt") for name in PARTS}
+    ensemble = configs["tiny"]
+    tensors = {value.name: (value.data_type, list(value.dims)) for value in ensemble.input}
+    for step in ensemble.ensemble_scheduling.step:
+        config = configs[step.model_name]
+        assert config.max_batch_size == ensemble.max_batch_size
+        for value in config.input:
+            assert tensors[step.input_map[value.name]] == (value.data_type, list(value.dims))
+        for value in config.output:
+            tensors[step.output_map[value.name]] = (value.data_type, list(value.dims))
+    for value in ensemble.output:
+        assert tensors[value.name] == (value.data_type, list(value.dims))
+    assert list(configs["tiny_engine"].output[0].dims) == [5, SIZE_HW[0] // 4, SIZE_HW[1] // 4]
+
+
+def test_parameters_carry_what_a_caller_needs(save: Callable[..., Path], tmp_path: Path) -> None:
+    path = save(TinyModel(tail=[RESIZE, ARGMAX]))
+    report = build_model(tiny_spec(), path, tmp_path / "repository")
+    parameters = read_config(report.model / "config.pbtxt").parameters
+    model = json.loads(parameters[contract.MODEL_PARAMETER].string_value)
+    assert model["classes"] == [f"class {index}" for index in range(5)]
+    assert model["palette"][1] == [128, 0, 0]
+    provenance = json.loads(parameters[contract.PROVENANCE_PARAMETER].string_value)
+    assert provenance["precision"] == "fp32"
+    assert provenance["runtime"] == "openvino"
+    assert len(provenance["onnx_sha256"]) == 64
+    manifest = json.loads((report.model / "manifest.json").read_text())
+    assert manifest["tail"]["operators"] == ["Resize", "ArgMax"]
+    assert manifest["input"]["name"] == "image"
+    assert manifest["tail"]["output"] == "output"
+    assert manifest["equal_pixels_after_cut"] >= 0.999
+
+
+def test_model_py_is_short_and_names_its_step(save: Callable[..., Path], tmp_path: Path) -> None:
+    build_model(tiny_spec(), save(TinyModel(tail=[RESIZE])), tmp_path / "repository")
+    for suffix in ("_normalize", "_engine", "_argmax"):
+        text = (tmp_path / "repository" / f"tiny{suffix}" / "1" / "model.py").read_text()
+        assert len([line for line in text.splitlines() if line]) <= 3
+        assert "TritonPythonModel" in text
+
+
+@pytest.mark.parametrize(
+    "model",
+    [TinyModel(), TinyModel(layout="NHWC"), TinyModel(dtype="float16"), TinyModel(dtype="uint8")],
+    ids=["float32 NCHW", "NHWC", "float16", "uint8"],
+)
+def test_every_engine_takes_float32_nchw(
+    model: TinyModel, save: Callable[..., Path], tmp_path: Path
+) -> None:
+    spec = tiny_spec(layout=model.layout, dtype=model.dtype)
+    build_model(spec, save(model), tmp_path / "repository")
+    engine = engine_of(tmp_path / "repository")
+    assert [value.name for value in engine.graph.input] == [contract.NORMALIZED]
+    assert [value.name for value in engine.graph.output] == [contract.SCORES]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, *SIZE_HW)).astype(np.float32)
+    as_exported = pixels.astype(model.dtype)
+    if model.layout == "NHWC":
+        as_exported = np.ascontiguousarray(as_exported.transpose(0, 2, 3, 1))
+    assert np.array_equal(run_onnx(engine, pixels), run_onnx(model.model(), as_exported))
+
+
+def test_keep_tail_keeps_a_class_map(save: Callable[..., Path], tmp_path: Path) -> None:
+    model = TinyModel(tail=[RESIZE, ("ArgMax", {"axis": 1, "keepdims": 1})])
+    spec = tiny_spec(kind="class_map")
+    report = build_model(spec, save(model), tmp_path / "repository", keep_tail=True)
+    assert report.tail.operators == ()
+    class_map = run_onnx(engine_of(tmp_path / "repository"), batch())
+    assert class_map.dtype == np.uint8
+    assert np.array_equal(class_map, run_onnx(model.model(), batch())[:, 0])
+
+
+def test_an_export_whose_cut_would_change_masks_is_refused(
+    save: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Upsampled to half the input's size only: going straight to full size is not the same."""
+    path = save(TinyModel(tail=[RESIZE, ARGMAX]))
+    model = onnx.load(path)
+    scales = next(value for value in model.graph.initializer if value.name == "up")
+    scales.CopyFrom(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "up"))
+    del model.graph.value_info[:]
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_value_info("output", TensorProto.INT64, ["N", None, None])
+    )
+    onnx.save(model, path)
+    with pytest.raises(OnnxModelError, match="--keep-tail"):
+        build_model(tiny_spec(), path, tmp_path / "repository")
+    assert not (tmp_path / "repository").exists()
+
+
+REFUSED = {
+    "input name": (TinyModel(), {"input_name": "pixels"}, "one input named 'pixels', got \\['image'\\]"),
+    "input type": (TinyModel(dtype="uint8"), {}, "expected float32, got uint8"),
+    "input size": (TinyModel(), {"height": 32}, r"\[3, 32, 96\] as the specification says"),
+    "layout": (TinyModel(), {"layout": "NHWC"}, "expected channels, height, width"),
+    "classes": (TinyModel(classes=7), {}, "expected 5 classes"),
+    "two inputs": (TinyModel(inputs=("image", "other")), {}, "exactly one input"),
+    "old opset": (TinyModel(opset=10), {}, "opset 11 or newer, got 10"),
+}
+
+
+@pytest.mark.parametrize(("model", "change", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_file_that_is_not_what_the_specification_says_is_refused(
+    model: TinyModel,
+    change: dict[str, object],
+    message: str,
+    save: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(OnnxModelError, match=message):
+        build_model(tiny_spec(**change), save(model), tmp_path / "repository")
+    assert not (tmp_path / "repository").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "ONNX"), (b"\x89PNG\r\n\x1a\n not a model", "expected an ONNX model"), (None, "no such")],
+    ids=["empty", "a picture", "absent"],
+)
+def test_what_is_not_onnx_is_refused(content: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(OnnxModelError, match=message):
+        build_model(tiny_spec(), path, tmp_path / "repository")
+    assert not (tmp_path / "repository").exists()
+
+
+def test_a_truncated_file_is_refused(save: Callable[..., Path], tmp_path: Path) -> None:
+    path = save(TinyModel())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(OnnxModelError):
+        build_model(tiny_spec(), path, tmp_path / "repository")
+
+
+def test_a_failed_write_leaves_the_old_model(
+    save: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "repository"
+    build_model(tiny_spec(), save(TinyModel(tail=[RESIZE])), repository)
+    before = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+
+    def disk_full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, "_write_config", disk_full)
+    with pytest.raises(RepositoryError, match="No space left on device; nothing was changed"):
+        build_model(tiny_spec(), save(TinyModel(tail=[RESIZE, SOFTMAX])), repository)
+    after = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+    assert after == before
+    assert tuple(sorted(path.name for path in repository.iterdir())) == PARTS
+
+
+def test_building_again_replaces_the_model(save: Callable[..., Path], tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    first = build_model(tiny_spec(), save(TinyModel(tail=[RESIZE])), repository)
+    second = build_model(tiny_spec(), save(TinyModel(tail=[RESIZE, ARGMAX])), repository)
+    assert first.provenance.onnx_sha256 != second.provenance.onnx_sha256
+    assert second.provenance.onnx_sha256 in (repository / "tiny" / "config.pbtxt").read_text()
+    assert tuple(sorted(path.name for path in repository.iterdir())) == PARTS
+
+
+def test_half_weights_compute_the_same_when_expanded() -> None:
+    model = TinyModel(tail=[RESIZE]).model()
+    exact = run_onnx(model, batch())
+    store_weights_as_half(model)
+    onnx.checker.check_model(model)
+    assert TensorProto.FLOAT16 in {value.data_type for value in model.graph.initializer}
+    rounded = run_onnx(model, batch())
+    np.testing.assert_allclose(rounded, exact, atol=2e-3 * np.abs(exact).max())
+    expand_half_weights(model)
+    assert {node.op_type for node in model.graph.node} == {"Conv", "Resize"}
+    assert np.array_equal(run_onnx(model, batch()), rounded)
+
+
+def test_bad_model_names_touch_no_path(tmp_path: Path) -> None:
+    with pytest.raises(SpecificationError, match="model name"):
+        tiny_spec(name="../escape")
+    assert not list(tmp_path.iterdir())
