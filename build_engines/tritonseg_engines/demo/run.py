@@ -1,0 +1,118 @@
+"""Run the demo: build, serve, segment, and say where the time went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from tritonseg import Segmentation, SegmentationClient
+from tritonseg_engines.build import build_model
+from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
+from tritonseg_engines.latency import LatencyProbe, StepLatency
+from tritonseg_engines.scenes import draw_scene
+from tritonseg_engines.serving import ServerConfig, TritonServer
+
+SCENE_SEED = 2026
+SCENE_SIZE_HW = (1024, 2048)
+TIMED_REQUESTS = 10
+WARM_UP_REQUESTS = 2
+
+Progress = Callable[[str, float], None]
+"""Called with what was done and the seconds it took."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemoResult:
+    """What the demo made.
+
+    Attributes:
+        segmentation: Of the picture.
+        image: The picture that was segmented.
+        class_map: PNG whose pixel values are class indices.
+        overlay: The picture with its classes in colour.
+        latencies: Mean per step over `TIMED_REQUESTS` requests, the ensemble first.
+        client_ms: Median of what a caller waited, in milliseconds.
+    """
+
+    segmentation: Segmentation
+    image: Path
+    class_map: Path
+    overlay: Path
+    latencies: list[StepLatency]
+    client_ms: float
+
+
+def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoResult:
+    """Take the shipped model from ONNX through a real Triton to an overlay.
+
+    Args:
+        output: Folder for the repository and the pictures; made if it is not there.
+        image: Picture to segment; a street is drawn unless given.
+        progress: Told of every step when it is done.
+
+    Raises:
+        EngineBuildError: The model cannot be built or the server does not start.
+        SegmentationError: The picture cannot be segmented.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    repository = output / "model_repository"
+    if image is None:
+        with _step(progress, f"drew a street, {SCENE_SIZE_HW[1]} x {SCENE_SIZE_HW[0]} pixels"):
+            image = _draw_street(output / "street.png")
+    with _step(progress, f"built the ensemble from {DEMO_ONNX.name}"):
+        spec = demo_spec()
+        build_model(spec, DEMO_ONNX, repository)
+    started = time.perf_counter()
+    with TritonServer(ServerConfig(repository=repository)) as server:
+        progress("started Triton and loaded four models", time.perf_counter() - started)
+        with SegmentationClient(server.grpc_url, model=spec.name) as client:
+            with _step(progress, f"segmented {image.name}"):
+                segmentation = client.segment(image)
+            with _step(progress, f"timed {TIMED_REQUESTS} more requests"):
+                latencies, client_ms = _time_requests(
+                    client, server.grpc_url, segmentation
+                )
+    class_map, overlay = output / "class_map.png", output / "overlay.png"
+    segmentation.save(class_map)
+    segmentation.overlay().save(overlay)
+    return DemoResult(
+        segmentation=segmentation,
+        image=image,
+        class_map=class_map,
+        overlay=overlay,
+        latencies=latencies,
+        client_ms=client_ms,
+    )
+
+
+def _draw_street(path: Path) -> Path:
+    height, width = SCENE_SIZE_HW
+    Image.fromarray(draw_scene(SCENE_SEED, height=height, width=width).image_hwc).save(path)
+    return path
+
+
+def _time_requests(
+    client: SegmentationClient, url: str, first: Segmentation
+) -> tuple[list[StepLatency], float]:
+    """Time the decoded picture, as a service that has the pixels would send it."""
+    for _ in range(WARM_UP_REQUESTS):
+        client.segment(first.image_hwc)
+    probe = LatencyProbe(url, first.model.name)
+    waited_ms = []
+    for _ in range(TIMED_REQUESTS):
+        started = time.perf_counter()
+        client.segment(first.image_hwc)
+        waited_ms.append(1000 * (time.perf_counter() - started))
+    return probe.latencies(), sorted(waited_ms)[len(waited_ms) // 2]
+
+
+@contextmanager
+def _step(progress: Progress, done: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    progress(done, time.perf_counter() - started)

@@ -1,0 +1,110 @@
+"""What a real server and a caller do when something is wrong: one clear sentence, soon."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from click.testing import CliRunner
+from tritonclient.utils import InferenceServerException
+
+from tritonseg import ModelNotFoundError, SegmentationClient
+from tritonseg_engines.cli.app import cli
+from tritonseg_engines.errors import ServerStartError
+from tritonseg_engines.serving import ServerConfig, TritonServer
+
+SOON_S = 5.0
+
+
+def test_steps_of_another_contract_refuse_to_load(demo_repository: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "model_repository"
+    shutil.copytree(demo_repository, repository)
+    for config in repository.glob("*/config.pbtxt"):
+        text = config.read_text()
+        other = text.replace(r'string_value: "\"1\""', r'string_value: "\"0\""')
+        assert other != text
+        config.write_text(other)
+    with (
+        pytest.raises(ServerStartError, match="built for tritonseg contract '0'"),
+        TritonServer(ServerConfig(repository=repository)),
+    ):
+        pass
+
+
+def test_a_truncated_network_keeps_the_server_from_starting(
+    demo_repository: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "model_repository"
+    shutil.copytree(demo_repository, repository)
+    engine = repository / "street-demo_engine" / "1" / "model.onnx"
+    engine.write_bytes(engine.read_bytes()[:1000])
+    with (
+        pytest.raises(ServerStartError, match="street-demo_engine"),
+        TritonServer(ServerConfig(repository=repository)),
+    ):
+        pass
+
+
+def test_a_server_without_the_model_says_so(demo_server: TritonServer) -> None:
+    started = time.perf_counter()
+    with (
+        SegmentationClient(demo_server.grpc_url, model="absent") as client,
+        pytest.raises(ModelNotFoundError, match="absent"),
+    ):
+        client.segment(np.zeros((8, 8, 3), np.uint8))
+    assert time.perf_counter() - started < SOON_S
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 8, 3), (1, 8, 0, 3)])
+def test_an_empty_picture_sent_past_the_client_is_answered_without_paths(
+    demo_server: TritonServer, shape: tuple[int, ...]
+) -> None:
+    raw = triton.InferenceServerClient(demo_server.grpc_url)
+    image = triton.InferInput("IMAGE", list(shape), "UINT8")
+    image.set_data_from_numpy(np.zeros(shape, np.uint8))
+    with pytest.raises(InferenceServerException) as caught:
+        raw.infer("street-demo", [image])
+    assert "Traceback" not in str(caught.value)
+    assert "/" not in str(caught.value)
+    raw.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["build", "nothing", "--onnx", "x.onnx"], "expected one of"),
+        (["build", "absent.yaml", "--onnx", "x.onnx"], "No such file"),
+        (["build", "../up", "--onnx", "x.onnx"], "expected one of"),
+        (["segment", "no.jpg", "--model", "street-demo", "--url", "127.0.0.1:9"], "no.jpg"),
+        (["segment", "no.jpg", "--model", "../up"], "../up"),
+        (["serve", "--repository", "absent"], "absent"),
+        (["demo", "no.jpg"], "no.jpg"),
+    ],
+)
+def test_commands_fail_with_one_line_and_exit_code_1(
+    arguments: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("no.jpg").write_text("no picture")
+    started = time.perf_counter()
+    outcome = CliRunner().invoke(cli, arguments)
+    assert time.perf_counter() - started < SOON_S
+    assert outcome.exit_code == 1
+    assert expected in outcome.stderr
+    assert len(outcome.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["segment"], ["demo", "absent.jpg"], ["bild"], ["build"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(cli, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["demo", "models", "export", "build", "serve", "segment"])
+def test_every_command_explains_itself(command: str) -> None:
+    outcome = CliRunner().invoke(cli, [command, "--help"])
+    assert outcome.exit_code == 0
+    assert "Usage" in outcome.output
