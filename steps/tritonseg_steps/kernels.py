@@ -59,52 +59,135 @@ def lowest_argmax(scores_chw: NDArray[np.float32], classes_hw: NDArray[np.uint8]
 def upsample_argmax(
     scores_chw: NDArray[np.float32],
     classes_hw: NDArray[np.uint8],
-    row_low: NDArray[np.int64],
-    row_high: NDArray[np.int64],
-    row_weight: NDArray[np.float32],
-    column_low: NDArray[np.int64],
-    column_high: NDArray[np.int64],
-    column_weight: NDArray[np.float32],
+    row_starts: NDArray[np.int64],
+    row_weights: NDArray[np.float32],
+    column_starts: NDArray[np.int64],
+    column_weights: NDArray[np.float32],
     class_map_hw: NDArray[np.uint8],
 ) -> None:
     """Write the argmax of the bilinearly interpolated scores for every output pixel.
 
-    Where the four cells around a pixel have the same best class, every convex combination of them
-    has it too, so only the pixels between cells that disagree are interpolated.
+    A *cell* is the square between four neighbouring scores. Where the four have the same best
+    class, every convex combination of them has it too, so only cells that disagree are
+    interpolated, and in those only the classes that can win.
 
     Args:
         scores_chw: `(C, h, w)` float32.
         classes_hw: `(h, w)` uint8, their argmax.
-        row_low: `(H,)` upper source row of every output row; `row_high` the lower one.
-        row_high: `(H,)`.
-        row_weight: `(H,)` float32 in 0-1, weight of `row_high`.
-        column_low: `(W,)`; the columns likewise.
-        column_high: `(W,)`.
-        column_weight: `(W,)` float32 in 0-1.
+        row_starts: `(rows of cells + 1,)`; the output rows of cell row `i` are
+            `row_starts[i]` to `row_starts[i + 1]`.
+        row_weights: `(H,)` float32 in 0-1; how far down in its cell every output row lies.
+        column_starts: `(columns of cells + 1,)`; the columns likewise.
+        column_weights: `(W,)` float32 in 0-1.
         class_map_hw: `(H, W)` uint8, written.
     """
+    for top in prange(len(row_starts) - 1):
+        if row_starts[top] < row_starts[top + 1]:
+            rows = slice(row_starts[top], row_starts[top + 1])
+            _fill(classes_hw[top], column_starts, class_map_hw[rows])
+            _interpolate(
+                scores_chw,
+                classes_hw,
+                (top, min(top + 1, len(row_starts) - 2)),
+                row_weights[rows],
+                column_starts,
+                column_weights,
+                class_map_hw[rows],
+            )
+
+
+@njit(cache=True)
+def _fill(
+    classes_w: NDArray[np.uint8],
+    column_starts: NDArray[np.int64],
+    band_hw: NDArray[np.uint8],
+) -> None:
+    """Give every cell of a band the class of its upper left corner."""
+    for left in range(len(column_starts) - 1):
+        band_hw[0, column_starts[left] : column_starts[left + 1]] = classes_w[left]
+    for row in range(1, len(band_hw)):
+        band_hw[row] = band_hw[0]
+
+
+@njit(cache=True)
+def _interpolate(
+    scores_chw: NDArray[np.float32],
+    classes_hw: NDArray[np.uint8],
+    corner_rows: tuple[int, int],
+    row_weights: NDArray[np.float32],
+    column_starts: NDArray[np.int64],
+    column_weights: NDArray[np.float32],
+    band_hw: NDArray[np.uint8],
+) -> None:
+    """Write the pixels of those cells of a band whose corners disagree."""
+    top, bottom = corner_rows
+    corners = np.empty((scores_chw.shape[0], 4), np.float32)
+    candidates = np.empty(scores_chw.shape[0], np.uint8)
+    for left in range(len(column_starts) - 1):
+        right = min(left + 1, len(column_starts) - 2)
+        best = classes_hw[top, left]
+        if (
+            classes_hw[top, right] == best
+            and classes_hw[bottom, left] == best
+            and classes_hw[bottom, right] == best
+        ):
+            continue
+        found = _candidates(scores_chw, top, bottom, left, right, corners, candidates)
+        for row in range(len(band_hw)):
+            for column in range(column_starts[left], column_starts[left + 1]):
+                band_hw[row, column] = _winner(
+                    corners, candidates, found, row_weights[row], column_weights[column]
+                )
+
+
+@njit(cache=True, inline="always")
+def _candidates(
+    scores_chw: NDArray[np.float32],
+    top: int,
+    bottom: int,
+    left: int,
+    right: int,
+    corners: NDArray[np.float32],
+    candidates: NDArray[np.uint8],
+) -> int:
+    """Collect the classes that can win in a cell, lowest first; return how many.
+
+    Somewhere in the cell a class reaches at most its best corner, and everywhere at least its
+    worst. Whose best is below another's worst never wins.
+    """
     count = scores_chw.shape[0]
-    height, width = class_map_hw.shape
-    for row in prange(height):
-        top, bottom, down = row_low[row], row_high[row], row_weight[row]
-        for column in range(width):
-            left, right = column_low[column], column_high[column]
-            winner = classes_hw[top, left]
-            if (
-                classes_hw[top, right] != winner
-                or classes_hw[bottom, left] != winner
-                or classes_hw[bottom, right] != winner
-            ):
-                across = column_weight[column]
-                best = np.float32(-np.inf)
-                winner = np.uint8(0)
-                for index in range(count):
-                    upper = scores_chw[index, top, left] * (np.float32(1) - across)
-                    upper += scores_chw[index, top, right] * across
-                    lower = scores_chw[index, bottom, left] * (np.float32(1) - across)
-                    lower += scores_chw[index, bottom, right] * across
-                    score = upper * (np.float32(1) - down) + lower * down
-                    if score > best:
-                        best = score
-                        winner = np.uint8(index)
-            class_map_hw[row, column] = winner
+    bound = np.float32(-np.inf)
+    for index in range(count):
+        a, b = scores_chw[index, top, left], scores_chw[index, top, right]
+        c, d = scores_chw[index, bottom, left], scores_chw[index, bottom, right]
+        corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3] = a, b, c, d
+        bound = max(bound, min(min(a, b), min(c, d)))
+    found = 0
+    for index in range(count):
+        a, b, c, d = corners[index]
+        if max(max(a, b), max(c, d)) >= bound:
+            candidates[found] = index
+            found += 1
+    return found
+
+
+@njit(cache=True, inline="always")
+def _winner(
+    corners: NDArray[np.float32],
+    candidates: NDArray[np.uint8],
+    found: int,
+    down: np.float32,
+    across: np.float32,
+) -> np.uint8:
+    """Interpolate the candidates at one point of a cell; ties go to the lower class."""
+    best = np.float32(-np.inf)
+    winner: np.uint8 = candidates[0]
+    for position in range(found):
+        index = candidates[position]
+        upper = corners[index, 0] * (np.float32(1) - across) + corners[index, 1] * across
+        lower = corners[index, 2] * (np.float32(1) - across) + corners[index, 3] * across
+        score = upper * (np.float32(1) - down) + lower * down
+        if score > best:
+            best = score
+            winner = index
+    return winner

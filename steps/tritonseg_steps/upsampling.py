@@ -116,23 +116,25 @@ def class_map_at_image_size(
     return class_map_hw
 
 
-Cells = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+Cells = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Where the output pixels of every cell start, and how far in its cell every pixel lies."""
 
 
 def _source_cells(
     cells: int, image: int, content: int, network: int, *, align_corners: bool
 ) -> Cells:
-    """For every pixel along one axis: the two cells around it and the weight of the second."""
+    """Lay the picture's pixels along one axis into the cells of the scores."""
     pixel = np.arange(image, dtype=np.float64)
     if align_corners:
         network_pixel = (pixel + 0.5) * (content / image) - 0.5
         position = network_pixel * ((cells - 1) / max(1, network - 1))
     else:
         position = (pixel + 0.5) * (content / image * cells / network) - 0.5
-    position = position.clip(0, _content_cells(cells, content, network) - 1)
-    low = np.floor(position).astype(np.int64)
-    high = np.minimum(low + 1, _content_cells(cells, content, network) - 1)
-    return low, high, (position - low).astype(np.float32)
+    content_cells = _content_cells(cells, content, network)
+    position = position.clip(0, content_cells - 1)
+    cell = np.floor(position)
+    starts = np.searchsorted(cell, np.arange(content_cells + 1))
+    return starts.astype(np.int64), (position - cell).astype(np.float32)
 
 
 def _nearest_cells(cells: int, image: int, content: int, network: int) -> NDArray[np.int64]:
