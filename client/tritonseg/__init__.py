@@ -1,0 +1,76 @@
+"""Thin client for semantic segmentation on NVIDIA Triton.
+
+Example::
+
+    from tritonseg import SegmentationClient
+
+    with SegmentationClient("localhost:8001", model="street-demo") as client:
+        client.wait_ready()
+        result = client.segment("street.jpg")
+        print(f"{result.coverage['road']:.0%} road")
+        result.save("street-classes.png")
+        result.overlay().save("street-overlay.png")
+
+Every call ends within its `timeout_s`, and every failure is a `SegmentationError`.
+"""
+
+from ._client import SegmentationClient
+from ._config import ImageLimits, RetryPolicy
+from ._errors import (
+    ClientClosedError,
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    ImageDecodeError,
+    ImageTooLargeError,
+    InferenceFailedError,
+    InvalidImageError,
+    MessageTooLargeError,
+    ModelNotFoundError,
+    ModelNotReadyError,
+    OverloadedError,
+    ProtocolError,
+    RequestRejectedError,
+    SegmentationError,
+    ServerError,
+    TransportError,
+    UnsupportedImageError,
+)
+from ._metadata import ModelInfo
+from ._result import Segmentation
+from ._version import __version__
+
+__all__ = [
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectionLostError",
+    "DeadlineExceededError",
+    "ImageDecodeError",
+    "ImageLimits",
+    "ImageTooLargeError",
+    "InferenceFailedError",
+    "InvalidImageError",
+    "MessageTooLargeError",
+    "ModelInfo",
+    "ModelNotFoundError",
+    "ModelNotReadyError",
+    "OverloadedError",
+    "ProtocolError",
+    "RequestRejectedError",
+    "RetryPolicy",
+    "Segmentation",
+    "SegmentationClient",
+    "SegmentationError",
+    "ServerError",
+    "TransportError",
+    "UnsupportedImageError",
+    "__version__",
+]
+
+# Tracebacks and pickles name things as callers import them: tritonseg.ConnectError.
+for _name in __all__:
+    if _name != "__version__":
+        globals()[_name].__module__ = __name__
+del _name

@@ -1,0 +1,139 @@
+"""What a caller may set, checked where it is set."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ._errors import ConfigurationError
+
+IMAGE_FORMATS: Final = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+"""File formats that are decoded at all, by Pillow's names."""
+
+MAX_MESSAGE_BYTES: Final = 2**31 - 1
+"""Triton's own limit for a gRPC message.
+
+Source: MAX_GRPC_MESSAGE_SIZE in triton-inference-server/server, src/common.h.
+"""
+
+MAX_TIMEOUT_S: Final = 86_400.0
+
+# Whatever a model is called becomes a directory on the server and part of file names here.
+_MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_ADDRESS: Final = re.compile(
+    r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?):(\d{1,5})"
+)
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLimits:
+    """What pictures a client accepts.
+
+    There is no limit on the aspect ratio; 1×1 and 1×5000 pixels are pictures like any other.
+
+    Attributes:
+        max_pixels: Largest height × width, checked on the file's header before it is decoded.
+        max_bytes: Largest encoded file, in bytes.
+        formats: The file formats to decode, out of BMP, JPEG, PNG, TIFF and WEBP.
+        background: RGB colour, 0–255, that shows through transparent pixels.
+    """
+
+    max_pixels: int = 32_000_000
+    max_bytes: int = 20_000_000
+    formats: tuple[str, ...] = IMAGE_FORMATS
+    background: tuple[int, int, int] = (0, 0, 0)
+
+    def __post_init__(self) -> None:
+        # Three bytes a pixel must fit into one message beside the request's few other fields.
+        _check_int("max_pixels", self.max_pixels, 1, (MAX_MESSAGE_BYTES - 65_536) // 3)
+        _check_int("max_bytes", self.max_bytes, 1, MAX_MESSAGE_BYTES)
+        formats = self.formats if isinstance(self.formats, tuple) else ()
+        if not formats or any(name not in IMAGE_FORMATS for name in formats):
+            raise ConfigurationError(
+                f"formats must be a tuple of names out of {IMAGE_FORMATS}, got {self.formats!r}"
+            )
+        if not isinstance(self.background, tuple) or len(self.background) != 3:
+            raise ConfigurationError(f"background must be (r, g, b), got {self.background!r}")
+        for value in self.background:
+            _check_int("background", value, 0, 255)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How a request that the server could not take is sent again.
+
+    Only UNAVAILABLE is retried (no connection, connection lost, queue full): segmentation has
+    no side effects, so that is safe even where the first request did arrive. All attempts share
+    the call's one `timeout_s`, and all calls of a client share one budget: see `RetryBudget`.
+
+    Attributes:
+        max_retries: Attempts after the first; 0 switches retries off.
+        initial_delay_s: Pause before the first retry, in seconds; doubled for each one after.
+        max_delay_s: Longest pause, in seconds.
+    """
+
+    max_retries: int = 2
+    initial_delay_s: float = 0.5
+    max_delay_s: float = 8.0
+
+    def __post_init__(self) -> None:
+        _check_int("max_retries", self.max_retries, 0, 10)
+        check_duration("initial_delay_s", self.initial_delay_s)
+        check_duration("max_delay_s", self.max_delay_s)
+        if self.max_delay_s < self.initial_delay_s:
+            raise ConfigurationError(
+                f"max_delay_s ({self.max_delay_s}) must not be below initial_delay_s "
+                f"({self.initial_delay_s})"
+            )
+
+
+def check_duration(name: str, duration_s: float) -> float:
+    """Return `duration_s`, or raise `ConfigurationError` unless it is in (0, one day]."""
+    is_number = isinstance(duration_s, (int, float)) and not isinstance(duration_s, bool)
+    if not is_number or not math.isfinite(duration_s) or not 0 < duration_s <= MAX_TIMEOUT_S:
+        raise ConfigurationError(
+            f"{name} must be a number of seconds above 0 and up to {MAX_TIMEOUT_S:.0f}, "
+            f"got {duration_s!r}; no call may wait for ever"
+        )
+    return float(duration_s)
+
+
+def check_model_name(model_name: str) -> str:
+    """Return `model_name`, or raise `ConfigurationError` if no model can be called that."""
+    if not isinstance(model_name, str) or not _MODEL_NAME.fullmatch(model_name):
+        raise ConfigurationError(
+            f"model must match {_MODEL_NAME.pattern} (as in 'street-demo'), got {model_name!r}"
+        )
+    return model_name
+
+
+def check_address(address: str) -> str:
+    """Return `address`, or raise `ConfigurationError` unless it is 'host:port'."""
+    if isinstance(address, str):
+        match = _ADDRESS.fullmatch(address)
+        if match and 0 < int(match[1]) < 65_536:
+            return address
+        if "://" in address:
+            raise ConfigurationError(
+                f"the server's gRPC address is 'host:port' without a scheme, got {address!r}; "
+                "Triton serves gRPC on port 8001 by default and HTTP on 8000"
+            )
+    raise ConfigurationError(
+        "the server's gRPC address must be 'host:port' (as in 'localhost:8001', '[::1]:8001'), "
+        f"got {address!r}"
+    )
+
+
+def check_request_id(request_id: str) -> str:
+    """Return `request_id`, or raise `ConfigurationError` if it is unfit for a log line."""
+    if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
+        raise ConfigurationError(f"request_id must match {_REQUEST_ID.pattern}, got {request_id!r}")
+    return request_id
+
+
+def _check_int(name: str, value: int, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigurationError(f"{name} must be an integer in [{low}, {high}], got {value!r}")

@@ -1,0 +1,117 @@
+"""Whatever a caller has for a picture, to the pixels that are sent.
+
+What is refused is refused because a mask for it would be silently wrong: unknown value ranges,
+channel orders, frames and bit depths are never guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ._config import ImageLimits
+from ._decode import check_pixel_count, decode_image, render_rgb
+from ._errors import ImageDecodeError, ImageTooLargeError, UnsupportedImageError
+
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | npt.NDArray[Any]"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RgbImage:
+    """A picture as it is displayed and sent: a snapshot that nobody can change any more.
+
+    Attributes:
+        pixels: H × W × 3 bytes, RGB, 0–255, row by row.
+        size: (H, W) as displayed, in pixels.
+        stored_size: (H, W) as stored; differs from `size` where EXIF turns the picture.
+    """
+
+    pixels: bytes
+    size: tuple[int, int]
+    stored_size: tuple[int, int]
+
+    @property
+    def array_hwc(self) -> npt.NDArray[np.uint8]:
+        """The pixels as a read-only (H, W, 3) uint8 view, RGB, 0–255."""
+        return np.frombuffer(self.pixels, np.uint8).reshape(*self.size, 3)
+
+
+def read_image(source: ImageSource, limits: ImageLimits) -> RgbImage:
+    """Read a picture from a path, from encoded bytes, from Pillow or from an array.
+
+    Args:
+        source: A path, the bytes of a file, a PIL image, or an (H, W, 3) uint8 array, RGB, 0–255.
+        limits: Sizes and formats to accept.
+
+    Raises:
+        ImageDecodeError: The file cannot be read, or is not a whole picture.
+        ImageTooLargeError: It exceeds `limits`.
+        UnsupportedImageError: It is of a kind for which a mask would mean guessing.
+    """
+    if isinstance(source, np.ndarray):
+        return _image_from_array(source, limits)
+    if isinstance(source, Image.Image):
+        return _image_from_rgb(*render_rgb(source, limits))
+    if isinstance(source, (str, os.PathLike)):
+        source = _read_file(Path(source), limits.max_bytes)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _image_from_rgb(*decode_image(_check_bytes(source, limits.max_bytes), limits))
+    raise UnsupportedImageError(
+        "expected a path, the bytes of an image file, a PIL image or an (H, W, 3) uint8 array, "
+        f"got {type(source).__name__}"
+    )
+
+
+def _image_from_rgb(rgb: Image.Image, stored_size: tuple[int, int]) -> RgbImage:
+    return RgbImage(pixels=rgb.tobytes(), size=(rgb.height, rgb.width), stored_size=stored_size)
+
+
+def _image_from_array(array: npt.NDArray[Any], limits: ImageLimits) -> RgbImage:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        raise UnsupportedImageError(
+            "an array must be (H, W, 3) uint8, RGB, 0–255 and not empty, "
+            f"got {array.shape} {array.dtype}; ranges and channel orders are not guessed"
+        )
+    height, width = int(array.shape[0]), int(array.shape[1])
+    check_pixel_count(height, width, limits)
+    # The one copy that any request needs anyway, and from here on the caller may reuse the array.
+    size = (height, width)
+    return RgbImage(pixels=array.tobytes(), size=size, stored_size=size)
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    try:
+        status = path.stat()
+        # Opening a named pipe would wait for its writer, past every deadline.
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageDecodeError(f"cannot read image file '{path}': not a regular file")
+        with path.open("rb") as file:
+            encoded = file.read(max_bytes + 1)
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise ImageDecodeError(f"cannot read image file '{path}': {reason}") from exc
+    if len(encoded) > max_bytes:
+        raise ImageTooLargeError(
+            f"image file '{path}' has {max(status.st_size, len(encoded))} bytes, over the limit "
+            f"of {max_bytes}; raise ImageLimits.max_bytes to accept it"
+        )
+    return encoded
+
+
+def _check_bytes(encoded: bytes | bytearray | memoryview, max_bytes: int) -> bytes:
+    byte_count = encoded.nbytes if isinstance(encoded, memoryview) else len(encoded)
+    if byte_count > max_bytes:
+        raise ImageTooLargeError(
+            f"the encoded picture has {byte_count} bytes, over the limit of {max_bytes}; "
+            "raise ImageLimits.max_bytes to accept it"
+        )
+    return bytes(encoded)

@@ -1,0 +1,155 @@
+"""What one picture was segmented into."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ._errors import ConfigurationError
+from ._metadata import Color, ModelInfo
+
+_CLASSES_IN_REPR: Final = 3
+
+
+# Without slots, for the sake of cached_property; without __eq__, which arrays do not have.
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Segmentation:
+    """The class of every pixel of one picture.
+
+    Attributes:
+        class_map: (H, W) uint8, read-only; each value is a position in `classes`.
+        image_hwc: (H, W, 3) uint8 RGB, 0–255, read-only; the picture as it was sent, in the frame
+            in which it is displayed and `class_map` is given.
+        stored_size: (H, W) of the picture as stored; differs from `image_size` where EXIF
+            turns it.
+        model: The model, as its server describes it.
+        model_version: The version of the model that answered.
+        request_id: Identifier of the request in the server's log.
+    """
+
+    class_map: npt.NDArray[np.uint8]
+    image_hwc: npt.NDArray[np.uint8]
+    stored_size: tuple[int, int]
+    model: ModelInfo
+    model_version: str
+    request_id: str
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the picture as displayed, and of `class_map`, in pixels."""
+        height, width = self.class_map.shape
+        return height, width
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; the position is the value in `class_map`."""
+        return self.model.classes
+
+    @property
+    def palette(self) -> tuple[Color, ...]:
+        """One RGB colour, 0–255, for each class."""
+        return self.model.palette
+
+    @property
+    def coverage(self) -> Mapping[str, float]:
+        """Share of the picture's pixels, 0–1, for every class of the model, by name."""
+        shares = (self._pixel_counts / self.class_map.size).tolist()
+        return MappingProxyType(dict(zip(self.classes, shares, strict=True)))
+
+    @cached_property
+    def _pixel_counts(self) -> npt.NDArray[np.intp]:
+        return np.bincount(self.class_map.reshape(-1), minlength=len(self.classes))
+
+    def mask(self, class_name: str) -> npt.NDArray[np.bool_]:
+        """Return where one class is.
+
+        Returns:
+            (H, W) bool.
+
+        Raises:
+            ConfigurationError: The model has no such class.
+        """
+        if class_name not in self.classes:
+            raise ConfigurationError(
+                f"the model has no class {class_name!r}; it has {', '.join(self.classes)}"
+            )
+        return np.equal(self.class_map, self.classes.index(class_name))
+
+    def overlay(self, alpha: float = 0.5) -> Image.Image:
+        """Return the picture with every class in its colour laid over it.
+
+        Args:
+            alpha: 0 shows the picture alone, 1 the colours alone.
+
+        Returns:
+            Image of mode RGB and the picture's size.
+
+        Raises:
+            ConfigurationError: `alpha` is not in [0, 1].
+        """
+        if not 0.0 <= alpha <= 1.0:
+            raise ConfigurationError(f"alpha must be in [0, 1], got {alpha!r}")
+        colors = self._to_palette_image().convert("RGB")
+        return Image.blend(Image.fromarray(self.image_hwc), colors, alpha)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the class map as a PNG whose pixel values are class indices.
+
+        The palette makes it a coloured picture in any viewer; PIL and other readers of indexed
+        PNGs give the indices back. The file appears whole or not at all.
+
+        Raises:
+            ConfigurationError: `path` does not end in .png.
+            OSError: The file cannot be written.
+        """
+        target = Path(path)
+        if target.suffix.lower() != ".png":
+            raise ConfigurationError(f"path must end in .png, got '{target}'")
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+        try:
+            self._to_palette_image().save(partial, format="PNG")
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a summary that `json.dumps` takes: sizes, and the classes that are present."""
+        height, width = self.image_size
+        stored_height, stored_width = self.stored_size
+        return {
+            "model": self.model.name,
+            "model_version": self.model_version,
+            "request_id": self.request_id,
+            "image_size": {"height": height, "width": width},
+            "stored_size": {"height": stored_height, "width": stored_width},
+            "classes": [
+                {"index": index, "name": name, "coverage": self.coverage[name]}
+                for index, name in enumerate(self.classes)
+                if self.coverage[name] > 0.0
+            ],
+        }
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        largest = sorted(self.coverage.items(), key=lambda item: -item[1])[:_CLASSES_IN_REPR]
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in largest if share > 0.0)
+        return (
+            f"<Segmentation {height}×{width} by {self.model.name!r} "
+            f"version {self.model_version}: {shares}>"
+        )
+
+    def _to_palette_image(self) -> Image.Image:
+        height, width = self.image_size
+        image = Image.frombytes("P", (width, height), self.class_map.tobytes())
+        image.putpalette([channel for color in self.palette for channel in color])
+        return image
