@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ PORT = click.IntRange(1, 65535)
 
 
 @click.command(name="serve")
+@click.argument("models", nargs=-1, metavar="[MODEL...]")
 @click.option(
     "--repository",
     type=click.Path(file_okay=False, path_type=Path),
@@ -31,6 +33,7 @@ PORT = click.IntRange(1, 65535)
 )
 @click.option("--verbose", is_flag=True, help="Show the server's own log.")
 def command(
+    models: tuple[str, ...],
     repository: Path,
     host: str,
     grpc_port: int,
@@ -39,7 +42,7 @@ def command(
     ready_timeout_s: float,
     verbose: bool,
 ) -> None:
-    """Start Triton on a model repository and wait for Ctrl-C.
+    """Start Triton on a model repository, all of it or MODELs only, and wait for Ctrl-C.
 
     Uses `tritonserver` from the PATH if there is one, else the binary in the nvidia-pytriton
     wheel, which `pip install 'tritonseg[serve]'` brings.
@@ -53,9 +56,11 @@ def command(
         http_port=http_port,
         metrics_port=metrics_port,
         ready_timeout_s=ready_timeout_s,
-        log_verbose=int(verbose),
+        models=models,
     )
-    server = TritonServer(config)
-    server.start()
-    click.echo(f"ready: gRPC on {server.grpc_url}; Ctrl-C stops it")
-    raise SystemExit(run_until_signal(server))
+    server = TritonServer(config, echo_to=sys.stderr if verbose else None)
+
+    def announce() -> None:
+        click.echo(f"ready: gRPC on {server.grpc_url}; Ctrl-C stops it")
+
+    raise SystemExit(run_until_signal(server, on_ready=announce))

@@ -1,0 +1,182 @@
+"""Keep one server: a small program of its own between the launcher and `tritonserver`.
+
+    launcher ──stdin──▶ keeper ──▶ tritonserver ──▶ a stub for each Python model
+
+The keeper ends the server, its stubs and their shared memory however the end comes about: the
+launcher asks, the launcher dies (even by SIGKILL), the server dies, or somebody ends the keeper.
+PR_SET_PDEATHSIG on the server alone would not do: it fires when the *thread* that started the
+server ends, leaves the regions in /dev/shm, and needs a `preexec_fn` in a process with threads.
+The keeper has one thread, which lives as long as it does, so here it is safe as the last resort.
+
+It runs as a file, isolated (`python -I -S`), and therefore imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import glob
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+KILL_REQUEST: Final = b"k"
+"""On the keeper's stdin: end the server at once. The end of its stdin asks for a clean stop."""
+REAP_TIMEOUT_S: Final = 2.0
+"""How long killed processes may take to be gone."""
+
+_POLL_INTERVAL_S: Final = 0.1
+_CANNOT_START: Final = 127
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
+_ESTABLISHED: Final = "01"
+"""Source: proc_net_tcp in the kernel's documentation; the state is a row's fourth field."""
+# Source: linux/prctl.h
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+def main(arguments: list[str]) -> int:
+    """Run `LAUNCHER_PID WORK_DIRECTORY SHM_PREFIX GRACE_S TEARDOWN_S COMMAND...` to its end.
+
+    The server writes to the keeper's stderr. On its stdout the keeper writes one line: the
+    server's process id, or what kept it from starting.
+
+    Returns:
+        The server's exit code; 128 + n where signal n ended it, as in a shell.
+    """
+    launcher_pid, work_directory, shm_prefix, grace_s, teardown_s, *command = arguments
+    signals = _collected_signals()
+    try:
+        server = _start(command, work_directory)
+    except OSError as error:
+        _report(f"{command[0]}: {error.strerror}")
+        return _CANNOT_START
+    is_drained = False
+    try:
+        _report(str(server.pid))
+        if _stop_is_requested(server, int(launcher_pid), signals):
+            is_drained = _drain(server, float(grace_s), float(teardown_s))
+    finally:
+        exit_code = _end_process_group(server)
+        remove_shared_memory(shm_prefix)
+        if os.getppid() != int(launcher_pid):
+            shutil.rmtree(work_directory, ignore_errors=True)
+    if is_drained:
+        return 0
+    return exit_code if exit_code >= 0 else 128 - exit_code
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Remove every shared-memory region whose name begins with `prefix`."""
+    for region in _SHARED_MEMORY.glob(glob.escape(prefix) + "*"):
+        region.unlink(missing_ok=True)
+
+
+def _collected_signals() -> list[int]:
+    """Return a list to which every signal to end is appended from now on."""
+    signals: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: signals.append(received))
+    return signals
+
+
+def _start(command: list[str], work_directory: str) -> subprocess.Popen[bytes]:
+    libc = ctypes.CDLL(None)
+    # Stubs that outlive the server become the keeper's children, whose end it can await.
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    return subprocess.Popen(  # noqa: S603 - the command is the launcher's
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr.fileno(),
+        # Not the launcher's, because a stub looks imports up in its current directory first.
+        cwd=work_directory,
+        # A session is a process group, too: what ends the server ends its stubs.
+        start_new_session=True,
+        preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),
+    )
+
+
+def _report(line: str) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), f"{line}\n".encode())
+
+
+def _stop_is_requested(
+    server: subprocess.Popen[bytes], launcher_pid: int, signals: list[int]
+) -> bool:
+    """Wait; return True to stop the server cleanly, False if it ended or must end at once."""
+    launcher = sys.stdin.fileno()
+    while server.poll() is None:
+        # A process forked off the launcher may hold the other end of stdin open for longer.
+        if signals or os.getppid() != launcher_pid:
+            return True
+        readable, _, _ = select.select([launcher], [], [], _POLL_INTERVAL_S)
+        if readable:
+            return os.read(launcher, 1) != KILL_REQUEST
+    return False
+
+
+def _drain(server: subprocess.Popen[bytes], grace_s: float, teardown_s: float) -> bool:
+    """Ask the server to stop; return True once nothing but its own teardown is left to await.
+
+    Its gRPC may take 10 s more to go down than anybody needs: after a large response a thread of
+    it sleeps for that long, and is joined (`run_poller` in gRPC's tcp_posix.cc, Triton 2.51). So
+    once its stubs have ended, which they do after the last request, and no client is connected,
+    it gets only `teardown_s`.
+    """
+    had_stubs = _has_children(server.pid)
+    server.terminate()
+    deadline = time.monotonic() + grace_s
+    busy_until = time.monotonic()
+    while server.poll() is None and time.monotonic() < deadline:
+        if not had_stubs or _has_children(server.pid) or _has_connections(server.pid):
+            busy_until = time.monotonic()
+        elif time.monotonic() - busy_until > teardown_s:
+            return True
+        time.sleep(_POLL_INTERVAL_S)
+    return False
+
+
+def _has_children(process_id: int) -> bool:
+    for file in Path(f"/proc/{process_id}/task").glob("*/children"):
+        # A thread may have ended meanwhile; its children are another thread's then.
+        with contextlib.suppress(OSError):
+            if file.read_text():
+                return True
+    return False
+
+
+def _has_connections(process_id: int) -> bool:
+    """Tell whether the process has an established TCP connection, or cannot be asked."""
+    process = Path("/proc", str(process_id))
+    try:
+        sockets = {str(file.readlink()) for file in (process / "fd").iterdir()}
+        tables = [(process / "net" / name).read_text() for name in ("tcp", "tcp6")]
+    except OSError:
+        return True
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    return any(row[3] == _ESTABLISHED and f"socket:[{row[9]}]" in sockets for row in rows)
+
+
+def _end_process_group(server: subprocess.Popen[bytes]) -> int:
+    """Kill what is left of the server and its stubs; return the server's exit code."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    exit_code = server.wait()
+    deadline = time.monotonic() + REAP_TIMEOUT_S
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < deadline:
+            process_id, _ = os.waitpid(-1, os.WNOHANG)
+            if process_id == 0:
+                time.sleep(_POLL_INTERVAL_S / 10)
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""Read Triton's log: what went wrong, without the noise around it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+from pathlib import Path
+from typing import Final, TextIO
+
+_ERROR_ENTRY: Final = re.compile(r"E\d{4} [\d:.]+ +\d+ [^\]]+\] +(?P<message>.*)")
+# What Triton, its text-format parser and the dynamic loader write without their log's header.
+_PLAIN_ERROR: Final = re.compile(
+    r"(?:\[libprotobuf ERROR [^\]]+\] )?"
+    r"(?P<message>error: .*|Error parsing .*|.*(?:unrecognized option|loading shared libraries).*)"
+)
+# On every machine without a GPU, and the same cause once more, in other words.
+_NOISE: Final = (
+    "CudaDriverHelper has not been initialized",
+    "unable to create stream for ",
+    "ERROR: Failed to create instance: ",
+)
+_FROZEN_FRAME: Final = re.compile(r"\s*<frozen [^\n]*")
+_LOADING: Final = re.compile(r'"loading: (?P<model>[^"]+):\d+"')
+_LOADED: Final = re.compile(r"\"successfully loaded '(?P<model>[^']+)'")
+_MAX_ERRORS: Final = 20
+
+
+def failure_report(log: str) -> str:
+    """Return the lines of a failed start that say why; its ends if none is recognised.
+
+    Args:
+        log: The server's whole log.
+    """
+    errors: list[str] = []
+    for line in log.splitlines():
+        message = _error_message(line)
+        if message and message not in errors:
+            errors.append(message)
+    return "\n".join(errors[:_MAX_ERRORS] or _both_ends(log.splitlines()))
+
+
+def _error_message(line: str) -> str | None:
+    entry = _ERROR_ENTRY.match(line) or _PLAIN_ERROR.match(line)
+    if entry is None:
+        return None
+    message = _unquoted(entry["message"]).replace("\n\n", "\n").strip()
+    return None if message.startswith(_NOISE) else _FROZEN_FRAME.sub("", message)
+
+
+def _unquoted(message: str) -> str:
+    """Undo the quotes and escapes, those of JSON, that Triton wraps its own messages in."""
+    with contextlib.suppress(json.JSONDecodeError):
+        if message.startswith('"'):
+            return str(json.loads(message))
+    return message
+
+
+def _both_ends(lines: list[str], head: int = 5, tail: int = 10) -> list[str]:
+    if len(lines) <= head + tail:
+        return lines or ["(the log is empty)"]
+    return [*lines[:head], "...", *lines[-tail:]]
+
+
+def models_still_loading(log: str) -> list[str]:
+    """Return the models that Triton began to load and has not loaded, sorted."""
+    begun = {match["model"] for match in _LOADING.finditer(log)}
+    loaded = {match["model"] for match in _LOADED.finditer(log)}
+    return sorted(begun - loaded)
+
+
+class LogEcho:
+    """Copy a growing log file to a stream, in a thread, until closed."""
+
+    _INTERVAL_S: Final = 0.1
+
+    def __init__(self, path: Path, stream: TextIO) -> None:
+        self._path = path
+        self._stream = stream
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._copy, name="tritonserver-log", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Copy what is left, and end."""
+        self._closed.set()
+        self._thread.join()
+
+    def _copy(self) -> None:
+        # Whoever reads the stream may have gone, as in `tritonseg serve --verbose | head`.
+        with contextlib.suppress(BrokenPipeError), self._path.open(errors="replace") as log:
+            closing = False
+            while not closing:
+                # Asked before reading, so that the last reading comes after the log's last line.
+                closing = self._closed.wait(self._INTERVAL_S)
+                self._stream.write(log.read())
+                self._stream.flush()

@@ -1,0 +1,41 @@
+"""Ask a server whether it is ready, and whether it is the one that is meant."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+import tritonclient.grpc as triton_grpc
+from tritonclient.utils import InferenceServerException
+
+from tritonseg_engines.serving.config import METRICS_HOST, Ports
+
+_TIMEOUT_S: Final = 1.0
+
+
+def is_ready(host: str, ports: Ports, *, server_id: str) -> bool:
+    """Return True if a server with that `--id` is ready and listens on all of `ports`.
+
+    Returns within about 5 s. Another server's answer does not count: it may have got hold of a
+    given port while ours was still loading its models.
+    """
+    # Triton opens gRPC first, HTTP and metrics some 50 ms later. A plain connection comes before
+    # any call over gRPC, too, which would wait ever longer between attempts at a closed port.
+    addresses = [(METRICS_HOST, ports.metrics), (host, ports.http), (host, ports.grpc)]
+    if not all(_is_open(host, port) for host, port in addresses if port is not None):
+        return False
+    with triton_grpc.InferenceServerClient(f"{host}:{ports.grpc}") as client:
+        try:
+            ready = bool(client.is_server_ready(client_timeout=_TIMEOUT_S))
+            answering_id = client.get_server_metadata(client_timeout=_TIMEOUT_S).name
+        except InferenceServerException:
+            return False
+    return ready and bool(answering_id == server_id)
+
+
+def _is_open(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), _TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,33 @@
+"""Look at a model repository before a server is started on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.serving.config import ServerConfig
+
+_HINT: Final = "build a model into it with `tritonseg build`, or give another directory"
+
+
+def checked_repository(config: ServerConfig) -> Path:
+    """Return the absolute path of the repository of `config`.
+
+    Raises:
+        RepositoryError: There is none, it is empty, or a model asked for is not in it.
+    """
+    repository = config.repository.expanduser().resolve()
+    if not repository.is_dir():
+        raise RepositoryError(f"there is no model repository at {repository}: {_HINT}")
+    if (repository / "config.pbtxt").is_file():
+        raise RepositoryError(f"{repository} is a model; give the directory that it lies in")
+    models = sorted(file.parent.name for file in repository.glob("*/config.pbtxt"))
+    if not models:
+        raise RepositoryError(f"{repository} holds no model (no */config.pbtxt): {_HINT}")
+    missing = sorted(set(config.models) - set(models))
+    if missing:
+        raise RepositoryError(
+            f"{repository} has no {', '.join(missing)}; it has {', '.join(models)}"
+        )
+    return repository

@@ -1,0 +1,240 @@
+"""A Triton server as an object: started, ready, stopped, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TextIO, TypeVar
+
+from tritonseg_engines.errors import ServerStartError
+from tritonseg_engines.serving.config import METRICS_HOST, Ports, ServerConfig, triton_arguments
+from tritonseg_engines.serving.installation import (
+    TritonInstallation,
+    find_tritonserver,
+    lay_out_backends,
+    server_environment,
+)
+from tritonseg_engines.serving.log import LogEcho, failure_report, models_still_loading
+from tritonseg_engines.serving.ports import reserved_ports
+from tritonseg_engines.serving.process import KeptProcess
+from tritonseg_engines.serving.readiness import is_ready
+from tritonseg_engines.serving.repository import checked_repository
+from tritonseg_engines.serving.work_directory import (
+    LOG_NAME,
+    clear_work_directory,
+    is_shell_safe,
+    new_work_directory,
+)
+
+# Servers from 25.07 on let no client register a region whose name begins like this, which keeps
+# clients out of the Python backend's memory (CVE-2025-23334).
+# Source: kTritonSharedMemoryRegionPrefix in the server's src/shared_memory_manager.cc.
+_RESERVED_SHM_PREFIX: Final = "triton_python_backend_shm_region_"
+_POLL_INTERVAL_S: Final = 0.05
+# Once all is done that anybody waits for, Triton takes about 1 s to go down, at times 11 s.
+_TEARDOWN_S: Final = 2.0
+_MAX_TEARDOWN_S: Final = 15.0
+
+_Part = TypeVar("_Part")
+
+
+class TritonServer:
+    """One `tritonserver` process, for the time of a `with` block or from `start` to `stop`.
+
+    It ends with this process, too, however that ends. One thread may call `start` and `stop`.
+
+    Args:
+        config: What to serve, and where.
+        installation: Which Triton to run; None for the one that `find_tritonserver` finds.
+        echo_to: Stream to which the server's log is copied while it runs.
+
+    Example:
+        with TritonServer(ServerConfig(repository=Path("model_repository"))) as server:
+            client = SegmentationClient(server.grpc_url, model="fastseg-small")
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        installation: TritonInstallation | None = None,
+        echo_to: TextIO | None = None,
+    ) -> None:
+        self.config = config
+        self._installation = installation
+        self._echo_to = echo_to
+        self._id = f"tritonseg_{os.getpid()}_{secrets.token_hex(4)}"
+        self._ports: Ports | None = None
+        self._work_directory: Path | None = None
+        self._process: KeptProcess | None = None
+        self._echo: LogEcho | None = None
+
+    def __enter__(self) -> TritonServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server and wait until every model of it is ready.
+
+        Raises:
+            RepositoryError: The model repository is missing or empty, or lacks a model asked for.
+            ServerStartError: There is no Triton, a port is taken, or the server did not become
+                ready; the message has the server's own reasons and the path of its log.
+        """
+        if self.is_running:
+            raise ServerStartError(f"this server runs already (process {self.pid}); stop it first")
+        installation = self._installation or find_tritonserver()
+        repository = checked_repository(self.config)
+        with reserved_ports(self.config) as self._ports:
+            self._work_directory = new_work_directory()
+            try:
+                self._process = self._launch(installation, repository)
+                self._await_ready()
+            except BaseException as error:
+                self._end_process(kill=True)
+                self._clear(keep_log=isinstance(error, ServerStartError))
+                raise
+
+    def stop(self) -> int:
+        """Let requests in flight finish, end the server and remove all it left.
+
+        Its log goes as well, unless it ended badly or by itself. Stopping twice, or what never
+        ran, does nothing.
+
+        Returns:
+            The server's exit code: 0 after a clean end, 128 + n if signal n ended it.
+        """
+        ended_by_itself = self._process is not None and not self.is_running
+        exit_code = self._end_process(kill=False)
+        self._clear(keep_log=ended_by_itself or exit_code != 0)
+        return exit_code
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a server process, ready or not."""
+        return self._process is not None and self._process.poll() is None
+
+    def poll(self) -> int | None:
+        """Return the server's exit code, or None while it runs."""
+        return _started(self._process).poll()
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Wait until the server ends; return its exit code, None if it runs after `timeout_s`."""
+        return _started(self._process).wait(timeout_s)
+
+    @property
+    def pid(self) -> int:
+        """Process id of `tritonserver`."""
+        return _started(self._process).pid
+
+    @property
+    def grpc_url(self) -> str:
+        """`HOST:PORT` for clients on this machine."""
+        return f"{self._client_host}:{_started(self._ports).grpc}"
+
+    @property
+    def http_url(self) -> str | None:
+        """`HOST:PORT` for clients on this machine; None if HTTP is off."""
+        port = _started(self._ports).http
+        return None if port is None else f"{self._client_host}:{port}"
+
+    @property
+    def metrics_url(self) -> str | None:
+        """URL of the Prometheus metrics; None if they are off."""
+        port = _started(self._ports).metrics
+        return None if port is None else f"http://{METRICS_HOST}:{port}/metrics"
+
+    @property
+    def log_path(self) -> Path:
+        """File with everything the server wrote; gone after a clean stop."""
+        return _started(self._work_directory) / LOG_NAME
+
+    def log_tail(self, lines: int = 20) -> str:
+        """Return the last lines of the log; empty once it is gone."""
+        return "\n".join(self._log().splitlines()[-lines:])
+
+    @property
+    def _client_host(self) -> str:
+        return "127.0.0.1" if self.config.host == "0.0.0.0" else self.config.host  # noqa: S104
+
+    def _log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def _launch(self, installation: TritonInstallation, repository: Path) -> KeptProcess:
+        work_directory = _started(self._work_directory)
+        if not is_shell_safe(repository):
+            link = work_directory / "repository"
+            link.symlink_to(repository)
+            repository = link
+        shm_prefix = f"{_RESERVED_SHM_PREFIX}{self._id}_"
+        arguments = triton_arguments(
+            self.config,
+            _started(self._ports),
+            server_id=self._id,
+            repository=repository,
+            backend_directory=lay_out_backends(installation, work_directory),
+            shm_prefix=shm_prefix,
+        )
+        # Traces are written at the very end.
+        is_traced = any(argument.startswith("--trace") for argument in self.config.extra_arguments)
+        process = KeptProcess(
+            [str(installation.executable), *arguments],
+            environment=server_environment(installation, work_directory),
+            work_directory=work_directory,
+            log_path=self.log_path,
+            shm_prefix=shm_prefix,
+            grace_s=self.config.drain_timeout_s + _MAX_TEARDOWN_S,
+            teardown_s=_MAX_TEARDOWN_S if is_traced else _TEARDOWN_S,
+        )
+        if self._echo_to is not None:
+            self._echo = LogEcho(self.log_path, self._echo_to)
+        return process
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + self.config.ready_timeout_s
+        ports = _started(self._ports)
+        while not is_ready(self._client_host, ports, server_id=self._id):
+            exit_code = self.poll()
+            if exit_code is not None:
+                raise self._start_error(f"tritonserver ended with exit code {exit_code}")
+            if time.monotonic() > deadline:
+                waited_for = ", ".join(models_still_loading(self._log())) or "no model"
+                raise self._start_error(
+                    f"tritonserver is not ready after {self.config.ready_timeout_s:g} s "
+                    f"(still loading: {waited_for})"
+                )
+            time.sleep(_POLL_INTERVAL_S)
+
+    def _start_error(self, what: str) -> ServerStartError:
+        return ServerStartError(
+            f"{what}:\n{failure_report(self._log())}\nThe complete log is {self.log_path}"
+        )
+
+    def _end_process(self, *, kill: bool) -> int:
+        exit_code = 0 if self._process is None else self._process.stop(kill=kill)
+        if self._echo is not None:
+            self._echo.close()
+            self._echo = None
+        return exit_code
+
+    def _clear(self, *, keep_log: bool) -> None:
+        if self._work_directory is not None and self._work_directory.exists():
+            clear_work_directory(self._work_directory, keep_log=keep_log)
+
+
+def _started(part: _Part | None) -> _Part:
+    """Return what only a started server has."""
+    if part is None:
+        raise ServerStartError("the server has not been started: call start() first")
+    return part

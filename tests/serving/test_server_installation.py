@@ -1,0 +1,133 @@
+"""Which Triton is found, and how it is made startable."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tritonseg_engines.errors import ServerStartError
+from tritonseg_engines.serving import (
+    ServerConfig,
+    TritonInstallation,
+    TritonServer,
+    find_tritonserver,
+)
+from tritonseg_engines.serving.config import Ports, triton_arguments
+from tritonseg_engines.serving.installation import lay_out_backends, server_environment
+
+
+@pytest.fixture
+def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `tritonserver` on the PATH that writes down how it was called, and fails."""
+    executable = tmp_path / "opt" / "bin" / "tritonserver"
+    executable.parent.mkdir(parents=True)
+    called = tmp_path / "called"
+    executable.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{called}\nenv >>{called}\nexit 3\n')
+    executable.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{executable.parent}:{os.environ['PATH']}")
+    return executable
+
+
+def test_the_path_wins_and_states_its_version(on_path: Path) -> None:
+    assert find_tritonserver() == TritonInstallation(executable=on_path)
+    (on_path.parent.parent / "TRITON_VERSION").write_text("2.58.0\n")
+    assert find_tritonserver() == TritonInstallation(executable=on_path, version="2.58.0")
+
+
+def test_a_server_on_the_path_keeps_its_own_backends_and_libraries(
+    on_path: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/its/own")
+    with pytest.raises(ServerStartError, match="exit code 3"):
+        TritonServer(ServerConfig(repository=repository)).start()
+    called = (tmp_path / "called").read_text().splitlines()
+    assert f"--model-repository={repository}" in called
+    assert "LD_LIBRARY_PATH=/its/own" in called
+    assert f"PATH={os.environ['PATH']}" in called
+    assert not any(line.startswith("--backend-directory") for line in called)
+
+
+def test_without_any_triton_the_message_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(ServerStartError, match=r"pip install 'tritonseg\[serve\]'.*3\.10 to 3\.12"):
+        find_tritonserver()
+
+
+@pytest.mark.e2e
+def test_the_wheel_is_found_without_importing_it(installation: TritonInstallation) -> None:
+    if installation.wheel is None:
+        pytest.skip("a tritonserver on the PATH comes before the wheel")
+    code = (
+        "import sys; from tritonseg_engines.serving import find_tritonserver; "
+        "print(find_tritonserver().executable, 'pytriton' in sys.modules)"
+    )
+    told = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert told == f"{installation.executable} False\n"
+
+
+@pytest.mark.e2e
+def test_every_flag_is_known_to_the_real_binary(
+    installation: TritonInstallation, tmp_path: Path
+) -> None:
+    libraries = {"LD_LIBRARY_PATH": str(installation.libraries)} if installation.libraries else {}
+    usage = subprocess.run(
+        [installation.executable, "--help"],
+        env={**os.environ, **libraries},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    known = {word for word in (usage.stdout + usage.stderr).split() if word.startswith("--")}
+    arguments = triton_arguments(
+        ServerConfig(repository=tmp_path, models=("some",), http_port=0),
+        Ports(grpc=1, http=2, metrics=3),
+        server_id="id",
+        repository=tmp_path,
+        backend_directory=tmp_path,
+        shm_prefix="prefix",
+    )
+    assert {argument.partition("=")[0] for argument in arguments} <= known
+
+
+@pytest.mark.e2e
+def test_the_wheels_own_files_are_neither_changed_nor_reachable_by_chmod(
+    installation: TritonInstallation, tmp_path: Path
+) -> None:
+    if installation.stub is None:
+        pytest.skip("a tritonserver on the PATH has its own stub")
+    mode = installation.stub.stat().st_mode
+    backends = lay_out_backends(installation, tmp_path)
+    assert backends is not None
+    # What Triton does to a stub that will not run.
+    (backends / "python" / "triton_python_backend_stub").chmod(0o100)
+    assert installation.stub.stat().st_mode == mode
+
+
+@pytest.mark.e2e
+def test_a_python_without_its_shared_library_is_refused(
+    installation: TritonInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if installation.stub is None:
+        pytest.skip("a tritonserver on the PATH has its own stub")
+    monkeypatch.setitem(sysconfig.get_config_vars(), "LIBDIR", str(tmp_path))
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+    with pytest.raises(ServerStartError, match=name):
+        lay_out_backends(installation, tmp_path)
+
+
+def test_relative_entries_of_the_python_path_survive_the_change_of_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"client::{tmp_path}/steps")
+    environment = server_environment(TritonInstallation(executable=Path("tritonserver")), tmp_path)
+    assert environment["PYTHONPATH"] == f"{tmp_path}/client:{tmp_path}/steps"
