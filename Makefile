@@ -16,7 +16,7 @@ help:  ## List the targets
 demo: $(VENV)/demo-installed  ## ONNX → real Triton → overlay on this machine; IMAGE=path for your own
 	@$(BIN)/tritonseg demo $(IMAGE)
 
-serve: $(VENV)/demo-installed  ## Serve the models in model_repository
+serve: $(VENV)/demo-installed  ## Serve what `tritonseg build` built
 	@$(BIN)/tritonseg serve
 
 test: $(VENV)/test-installed  ## All tests, with real servers

@@ -18,7 +18,12 @@ from PIL import Image
 
 from ._config import ImageLimits
 from ._decode import check_pixel_count, decode_image, render_rgb
-from ._errors import ImageDecodeError, ImageTooLargeError, UnsupportedImageError
+from ._errors import (
+    ImageDecodeError,
+    ImageTooLargeError,
+    InvalidImageError,
+    UnsupportedImageError,
+)
 
 ImageSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | npt.NDArray[Any]"
@@ -62,7 +67,7 @@ def read_image(source: ImageSource, limits: ImageLimits) -> RgbImage:
     if isinstance(source, Image.Image):
         return _image_from_rgb(*render_rgb(source, limits))
     if isinstance(source, (str, os.PathLike)):
-        source = _read_file(Path(source), limits.max_bytes)
+        return _image_from_file(Path(source), limits)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _image_from_rgb(*decode_image(_check_bytes(source, limits.max_bytes), limits))
     raise UnsupportedImageError(
@@ -73,6 +78,14 @@ def read_image(source: ImageSource, limits: ImageLimits) -> RgbImage:
 
 def _image_from_rgb(rgb: Image.Image, stored_size: tuple[int, int]) -> RgbImage:
     return RgbImage(pixels=rgb.tobytes(), size=(rgb.height, rgb.width), stored_size=stored_size)
+
+
+def _image_from_file(path: Path, limits: ImageLimits) -> RgbImage:
+    encoded = _read_file(path, limits.max_bytes)
+    try:
+        return _image_from_rgb(*decode_image(encoded, limits))
+    except InvalidImageError as error:
+        raise type(error)(f"image file '{path}': {error}") from error
 
 
 def _image_from_array(array: npt.NDArray[Any], limits: ImageLimits) -> RgbImage:

@@ -45,7 +45,7 @@ def test_held_out_scenes_are_segmented_as_well_as_stated(client: SegmentationCli
         matrix.add(scene.labels_hw, client.segment(scene.image_hwc).class_map)
     stated = json.loads(DEMO_FIGURES.read_text())
     assert matrix.pixel_accuracy >= stated["pixel_accuracy"] - 0.05
-    assert matrix.mean_iou >= stated["mean_iou"] - 0.12
+    assert matrix.mean_iou >= stated["miou"] - 0.12
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 300), (700, 2), (33, 57)])
@@ -70,7 +70,9 @@ def test_latency_is_counted_for_every_step(
     ensemble, *steps = probe.latencies()
     assert [step.requests for step in (ensemble, *steps)] == [3, 3, 3, 3]
     assert all(step.infer_ms > 0 for step in steps)
-    assert sum(step.total_ms for step in steps) <= ensemble.total_ms
+    # Triton starts and stops the ensemble's and the steps' clocks at slightly different points.
+    steps_ms = sum(step.total_ms for step in steps)
+    assert 0.5 * ensemble.total_ms <= steps_ms <= 1.1 * ensemble.total_ms + 2
 
 
 def test_segment_command_writes_what_it_says(demo_server: TritonServer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tritonclient.utils import InferenceServerException
 
 from tritonseg import ModelNotFoundError, SegmentationClient
-from tritonseg_engines.cli.app import cli
+from tritonseg_engines.cli.app import COMMANDS, cli
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.serving import ServerConfig, TritonServer
 
@@ -103,7 +103,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(cli, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["demo", "models", "export", "build", "serve", "segment"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
     outcome = CliRunner().invoke(cli, [command, "--help"])
     assert outcome.exit_code == 0

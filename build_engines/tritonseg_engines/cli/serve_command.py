@@ -15,7 +15,7 @@ PORT = click.IntRange(1, 65535)
 @click.option(
     "--repository",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("model_repository"),
+    default=Path("out/model_repository"),
     show_default=True,
     help="Folder that `tritonseg build` wrote.",
 )
