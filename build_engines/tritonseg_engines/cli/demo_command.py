@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @click.command(name="demo")
-@click.argument("image", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "image", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.option(
     "-o",
     "--output",

@@ -17,7 +17,7 @@ from tritonseg_engines.latency import LatencyProbe, StepLatency
 from tritonseg_engines.scenes import draw_scene
 from tritonseg_engines.serving import ServerConfig, TritonServer
 
-SCENE_SEED = 2026
+SCENE_SEED = 44
 SCENE_SIZE_HW = (1024, 2048)
 TIMED_REQUESTS = 10
 WARM_UP_REQUESTS = 2

@@ -1,0 +1,12 @@
+"""Street scenes drawn by a program, with exact labels: no photographs, and any number of them.
+
+They train the small model of the demo and stand in for a data set in tests and calibration.
+"""
+
+from __future__ import annotations
+
+from tritonseg_engines.scenes._cityscapes import write_cityscapes
+from tritonseg_engines.scenes._labels import CLASSES, IGNORE, LABEL_IDS
+from tritonseg_engines.scenes._scene import Scene, draw_scene
+
+__all__ = ["CLASSES", "IGNORE", "LABEL_IDS", "Scene", "draw_scene", "write_cityscapes"]
