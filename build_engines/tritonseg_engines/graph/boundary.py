@@ -18,14 +18,17 @@ from tritonseg_engines.graph.onnx_file import (
     dimensions,
     graph_inputs,
     inferred_values,
+    producers,
     rename_tensor,
 )
-from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.spec import BINARY_CLASSES, ModelSpec
 from tritonseg_steps.contract import NORMALIZED, SCORES
 
 NCHW_TO_NHWC = (0, 2, 3, 1)
 NHWC_TO_NCHW = (0, 3, 1, 2)
 CHANNELS = 3
+SIGMOID_THRESHOLD = 0.5
+"""Behind a sigmoid; a raw score is parted at 0, which is the same."""
 ELEMENT_TYPES = {
     "float32": TensorProto.FLOAT,
     "float16": TensorProto.FLOAT16,
@@ -57,14 +60,18 @@ def normalize_boundary(model: onnx.ModelProto, spec: ModelSpec, *, kind: str) ->
     Args:
         model: Has one input, as checked by `check_boundary`, and one output.
         spec: Says which layout and type the input has.
-        kind: "scores" for `(N, C, h, w)` floats, "class_map" for class indices.
+        kind: "scores" for `(N, C, h, w)` floats, "class_map" for class indices, "binary" for
+            `(N, 1, h, w)` floats, which get their threshold as a first score.
 
     Raises:
         OnnxModelError: The output has another rank or another number of classes.
     """
     _rewrite_input(model.graph, spec)
     output = model.graph.output[0]
-    if kind == "scores":
+    if kind in ("scores", "binary"):
+        if kind == "binary":
+            _add_threshold(model)
+            output = model.graph.output[0]
         _check_scores(inferred_values(model)[output.name], spec)
         if output.type.tensor_type.elem_type != TensorProto.FLOAT:
             _append_node(model.graph, "Cast", to=TensorProto.FLOAT)
@@ -107,9 +114,10 @@ def _check_scores(value: onnx.ValueInfoProto, spec: ModelSpec) -> None:
             f"output {value.name!r}: expected scores of 4 dimensions (N, C, h, w), got {shape}"
         )
     if shape[1] is not None and shape[1] != len(spec.classes):
+        hint = "; one score with a threshold is output.kind: binary" if shape[1] == 1 else ""
         raise OnnxModelError(
             f"output {value.name!r}: expected {len(spec.classes)} classes as the specification "
-            f"says, got {shape[1]}"
+            f"says, got {shape[1]}{hint}"
         )
 
 
@@ -136,6 +144,35 @@ def _rewrite_input(graph: onnx.GraphProto, spec: ModelSpec) -> None:
         node = helper.make_node(op_type, [source], [target], **attributes)
         graph.node.insert(position, node)
         source = target
+
+
+def _add_threshold(model: onnx.ModelProto) -> None:
+    """Put the threshold in front of the only score, so that the higher of the two decides.
+
+    A constant stays what it is under bilinear interpolation, so that upsampling and argmax of
+    the two is the threshold of the upsampled score; a tie goes to the first class.
+    """
+    graph, output = model.graph, model.graph.output[0]
+    shape = dimensions(inferred_values(model)[output.name])
+    if shape is None or len(shape) != 4 or shape[1] != 1:
+        raise OnnxModelError(
+            f"output {output.name!r}: expected one score (N, 1, h, w) as the specification's "
+            f"kind binary says, got {shape}"
+        )
+    element_type = output.type.tensor_type.elem_type
+    dtype = helper.tensor_dtype_to_np_dtype(element_type)
+    node = producers(graph).get(output.name)
+    threshold = SIGMOID_THRESHOLD if node is not None and node.op_type == "Sigmoid" else 0.0
+    pads = numpy_helper.from_array(
+        np.array([0, 1, 0, 0, 0, 0, 0, 0], np.int64), f"{output.name}_threshold_pads"
+    )
+    value = numpy_helper.from_array(np.array(threshold, dtype), f"{output.name}_threshold")
+    graph.initializer.extend([pads, value])
+    _append_node(graph, "Pad", [pads.name, value.name])
+    dims = [dim.dim_value or dim.dim_param or None for dim in output.type.tensor_type.shape.dim]
+    dims[1] = BINARY_CLASSES
+    name = graph.output[0].name
+    graph.output[0].CopyFrom(helper.make_tensor_value_info(name, element_type, dims))
 
 
 def _rewrite_class_map(model: onnx.ModelProto) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, MutableSequence
 from pathlib import Path
 from typing import Any
@@ -57,15 +56,6 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise OnnxModelError(f"{path.name}: the graph is not valid: {error}") from error
     write_atomically(path, model.SerializeToString())
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def default_opset(model: onnx.ModelProto) -> int:
@@ -130,13 +120,15 @@ def rename_tensor(graph: onnx.GraphProto, old: str, new: str) -> None:
     if old == new:
         return
     names = {name for node in graph.node for name in (*node.input, *node.output)}
-    names.update(value.name for value in (*graph.input, *graph.output, *graph.initializer))
+    names.update(value.name for value in (*graph.input, *graph.output))
+    names.update(initializer.name for initializer in graph.initializer)
     if new in names:
         raise OnnxModelError(f"tensor {old!r} cannot be renamed: {new!r} exists already")
     for node in graph.node:
         _replace(node.input, old, new)
         _replace(node.output, old, new)
-    for value in (*graph.input, *graph.output, *graph.value_info):
+    values: list[onnx.ValueInfoProto] = [*graph.input, *graph.output, *graph.value_info]
+    for value in values:
         value.name = new if value.name == old else value.name
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tritonseg_engines.spec import ModelSpec
+    from tritonseg_engines.zoo.network import SegmentationNetwork
 
 __all__ = ["ZOO_SPECS", "build_network", "get_spec", "load_upstream"]
 
@@ -35,23 +36,27 @@ def get_spec(name: str) -> ModelSpec:
         ) from None
 
 
-def build_network(name: str, num_classes: int | None = None) -> nn.Module:
+def build_network(
+    name: str, num_classes: int | None = None, *, num_filters: int | None = None
+) -> SegmentationNetwork:
     """Return the network of a zoo model in evaluation mode, with torch's initial weights.
 
     Args:
         name: Name of a zoo model.
         num_classes: Classes of the last layer; the published number unless given.
+        num_filters: Width of fastseg's head, published as 64, 128 (unless given) and 256.
 
     Returns:
         A module that maps normalised `(N, 3, H, W)` floats to raw scores `(N, C, h, w)`.
 
     Raises:
-        SpecificationError: There is no such model.
+        SpecificationError: There is no such model, or it has no such option.
     """
     from tritonseg_engines.zoo.networks import create_network
 
     spec = get_spec(name)
-    return create_network(spec.name, num_classes or len(spec.classes))
+    classes = len(spec.classes) if num_classes is None else num_classes
+    return create_network(spec.name, classes, num_filters)
 
 
 def load_upstream(network: nn.Module, arrays: Mapping[str, NDArray[np.generic]]) -> None:
@@ -59,7 +64,8 @@ def load_upstream(network: nn.Module, arrays: Mapping[str, NDArray[np.generic]])
 
     Args:
         network: Written in place.
-        arrays: Every parameter and buffer of the upstream implementation by its name there.
+        arrays: Every parameter and buffer of the upstream implementation by its name there
+            (Paddle's for OCRNet). Auxiliary heads, which only training needs, may be among them.
 
     Raises:
         CheckpointError: A name is missing or surplus, or a shape differs.

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tritonseg_engines.zoo.network import SegmentationNetwork
+
 BATCH_NORM_MOMENTUM = 0.01  # upstream's BN_MOMENTUM; matters for training only
 BOTTLENECK_EXPANSION = 4
 
@@ -247,7 +249,7 @@ class HRNetBackbone(nn.Module):
         return torch.cat([finest, *(upsample_to(x, finest) for x in branches[1:])], dim=1)
 
 
-class HRNetV2(HRNetBackbone):
+class HRNetV2(HRNetBackbone, SegmentationNetwork):
     """HRNetV2 for segmentation: scores at 1/4 of the input's resolution."""
 
     def __init__(self, config: HRNetConfig, *, num_classes: int) -> None:
