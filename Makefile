@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 IMAGE ?=
 
-.PHONY: help demo serve test lint clean
+.PHONY: help demo serve test lint zoo-check bench clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,13 @@ lint: $(VENV)/test-installed  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
+	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py -s
+
+bench: $(VENV)/test-installed  ## Latency of the ensemble against the engine alone and the naive way
+	$(BIN)/python tests/benchmarks/latency.py --model hrnet
+	$(BIN)/python tests/benchmarks/latency.py --model fastseg
 
 clean:  ## Remove the environment and what the demo made
 	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache

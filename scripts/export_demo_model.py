@@ -13,8 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tritonseg_engines import zoo
-from tritonseg_engines.checkpoints import read_checkpoint
+from tritonseg_engines.checkpoints import load_checkpoint
 from tritonseg_engines.demo.model import DEMO_FIGURES, DEMO_ONNX, demo_spec
 from tritonseg_engines.export import export_onnx
 from tritonseg_engines.graph.half_weights import store_weights_as_half
@@ -31,8 +30,7 @@ def main() -> None:
     parser.add_argument("figures", type=Path)
     arguments = parser.parse_args()
     spec = demo_spec()
-    network = zoo.build_network(ARCHITECTURE, len(spec.classes))
-    zoo.load_upstream(network, read_checkpoint(arguments.weights))
+    network = load_checkpoint(ARCHITECTURE, arguments.weights, len(spec.classes))
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / DEMO_ONNX.name
         export_onnx(network, exported, size_hw=spec.input.size_hw)

@@ -58,7 +58,7 @@ def test_client_works_in_an_environment_with_nothing_else(
     assert answer["shape"] == [40, 60]
     assert answer["coverage"] == pytest.approx(1)
     assert answer["numpy"].startswith(numpy.removeprefix("numpy==").removeprefix("numpy>=")[0])
-    assert EXPECTED_PACKAGES <= set(answer["packages"])
+    assert set(answer["packages"]) >= EXPECTED_PACKAGES
     assert not {"click", "onnx", "torch", "openvino", "numba"} & set(answer["packages"])
 
 

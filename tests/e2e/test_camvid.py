@@ -5,7 +5,6 @@ The photographs and weights are in the shared folder, which does not ship.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +23,17 @@ from tritonseg_engines.spec import InputSpec, ModelSpec, voc_palette
 pytest.importorskip("torch", reason="exporting the trained weights needs torch")
 
 CLASSES = (
-    "Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist".split()
+    "Sky",
+    "Building",
+    "Pole",
+    "Road",
+    "Pavement",
+    "Tree",
+    "SignSymbol",
+    "Fence",
+    "Car",
+    "Pedestrian",
+    "Bicyclist",
 )
 UNLABELLED = 11
 UPSTREAM_MEAN_IOU = 0.560688
@@ -45,21 +54,20 @@ def camvid_spec() -> ModelSpec:
         spec,
         name="camvid",
         input=InputSpec(name="image", height=SIZE_HW[0], width=SIZE_HW[1]),
-        classes=tuple(CLASSES),
+        classes=CLASSES,
         palette=voc_palette(len(CLASSES)),
         ignore_index=UNLABELLED,
     )
 
 
 @pytest.fixture(scope="module")
-def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    from tritonseg_engines.checkpoints import read_checkpoint
+def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    from tritonseg_engines.checkpoints import load_checkpoint
     from tritonseg_engines.export import export_onnx
 
     folder = tmp_path_factory.mktemp("camvid")
-    network = zoo.build_network("hrnetv2-w18-small-v1-cityscapes", len(CLASSES))
     weights = shared / "data" / "weights" / "hrnetv2_w18_small_v1_camvid11.pth"
-    zoo.load_upstream(network, read_checkpoint(weights))
+    network = load_checkpoint("hrnetv2-w18-small-v1-cityscapes", weights, len(CLASSES))
     onnx = folder / "camvid.onnx"
     export_onnx(network, onnx, size_hw=SIZE_HW)
     build_model(camvid_spec(), onnx, folder / "repository")
@@ -69,7 +77,7 @@ def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         SegmentationClient(server.grpc_url, model="camvid") as client,
     ):
         results = [client.segment(path) for path in photographs]
-    yield Served(onnx=onnx, photographs=photographs, results=results)
+    return Served(onnx=onnx, photographs=photographs, results=results)
 
 
 def test_mean_iou_is_the_one_upstream_gets(served: Served) -> None:

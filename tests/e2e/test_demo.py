@@ -49,7 +49,9 @@ def test_held_out_scenes_are_segmented_as_well_as_stated(client: SegmentationCli
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 300), (700, 2), (33, 57)])
-def test_any_size_comes_back_as_it_went(client: SegmentationClient, size_hw: tuple[int, int]) -> None:
+def test_any_size_comes_back_as_it_went(
+    client: SegmentationClient, size_hw: tuple[int, int]
+) -> None:
     image = np.full((*size_hw, 3), 90, np.uint8)
     assert client.segment(image).class_map.shape == size_hw
 

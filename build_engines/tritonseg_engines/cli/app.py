@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -16,6 +15,8 @@ COMMANDS = {
     "build": "Build a model into a Triton repository.",
     "serve": "Start a Triton server on a repository.",
     "segment": "Segment pictures through a running server.",
+    "repository": "Write the published models' repository, without engines.",
+    "doctor": "Show versions, GPU, server and repository, and what is wrong.",
 }
 """Name and short help; a command lives in the module `cli.<name>_command`."""
 
@@ -25,7 +26,6 @@ EXTRAS = {
     "cv2": "steps",
     "numba": "steps",
     "torch": "export",
-    "onnxslim": "export",
     "openvino": "openvino",
     "yaml": "cli",
 }
@@ -74,5 +74,3 @@ class LazyGroup(click.Group):
 @click.version_option(importlib.metadata.version("tritonseg"), prog_name="tritonseg")
 def cli() -> None:
     """Semantic segmentation from a checkpoint or ONNX export to NVIDIA Triton."""
-
-

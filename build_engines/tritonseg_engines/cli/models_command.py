@@ -4,36 +4,55 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from tritonseg_engines.spec import CardFigures
+from tritonseg_engines.repository.published_networks import PUBLISHED_NETWORKS
+from tritonseg_engines.spec import CardFigures, ModelSpec
+from tritonseg_engines.zoo.published import PUBLISHED_CHECKPOINTS
 from tritonseg_engines.zoo.specs import ZOO_SPECS
 
 
 @click.command(name="models")
 @click.option("--json", "as_json", is_flag=True, help="Print a document instead of a table.")
 def command(as_json: bool) -> None:
-    """List the published models; --json adds classes, palettes, licences and sources."""
+    """List the published models; --json adds classes, palettes, licences and checkpoints."""
     if as_json:
-        click.echo(json.dumps([asdict(spec) for spec in ZOO_SPECS.values()], indent=2))
+        click.echo(json.dumps([_document(spec) for spec in ZOO_SPECS.values()], indent=2))
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "input", "resize", "classes", "Mparams", "GFLOPs"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("accuracy")
+    table.add_column("model", no_wrap=True)
+    for heading in ("input", "resize", "classes", "Mparams", "GMACs"):
+        table.add_column(heading, no_wrap=True, justify="right")
     for spec in ZOO_SPECS.values():
-        size = "any" if spec.input.size_hw is None else "{}x{}".format(*spec.input.size_hw)
-        card = spec.card or CardFigures()
-        table.add_row(
-            spec.name,
-            size,
-            spec.preprocessing.resize.policy,
-            str(len(spec.classes)),
-            *("" if v is None else str(v) for v in (card.mparams, card.gflops, card.accuracy)),
-        )
-    console = Console(highlight=False)
-    console.print(table)
-    console.print("\nFigures are the cards' own, each by its own convention: --json has it.")
+        table.add_row(*_row(spec))
+    Console(highlight=False).print(table)
+    click.echo(
+        "\nMparams are the card's; GMACs are 10^9 multiply-accumulates at that input, as this"
+        "\nproject counts them. docs/models.md has the cards' figures and their conventions."
+    )
+
+
+def _row(spec: ModelSpec) -> tuple[str, ...]:
+    card = spec.card or CardFigures()
+    return (
+        spec.name,
+        "any" if spec.input.size_hw is None else "{}x{}".format(*spec.input.size_hw),
+        spec.preprocessing.resize.policy,
+        str(len(spec.classes)),
+        str(card.mparams or ""),
+        str(PUBLISHED_NETWORKS[spec.name].gmacs),
+    )
+
+
+def _document(spec: ModelSpec) -> dict[str, Any]:
+    return {
+        **asdict(spec),
+        "preprocessing": spec.preprocessing.to_json(),
+        "gmacs": PUBLISHED_NETWORKS[spec.name].gmacs,
+        "score_stride": PUBLISHED_NETWORKS[spec.name].score_stride,
+        "checkpoint": asdict(PUBLISHED_CHECKPOINTS[spec.name]),
+    }

@@ -1,78 +1,39 @@
-"""The four `config.pbtxt` of a model, built as protobuf messages.
-
-Source of every field: triton-inference-server/common, `protobuf/model_config.proto`.
-"""
+"""The four `config.pbtxt` of a model, built as protobuf messages."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.repository.deployment import Deployment
+from tritonseg_engines.repository.engine_config import engine_config, scores_type
+from tritonseg_engines.repository.messages import (
+    ANY,
+    input_tensor,
+    output_tensor,
+    set_parameters,
+)
+from tritonseg_engines.repository.warm_up import warm_up
 from tritonseg_steps import contract
-from tritonseg_steps.upsampling import Upsampling
-
-ANY = -1
-"""A dimension that Triton leaves open."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Provenance:
-    """Where an engine comes from; published in the ensemble's parameters.
+def model_configs(deployment: Deployment, fleet: Iterable[str] = ()) -> dict[str, pb.ModelConfig]:
+    """Return the configs of the ensemble and its three steps by folder name.
 
-    Attributes:
-        onnx_sha256: Digest of the ONNX file that was built, in hexadecimal digits.
-        precision: "fp32", "fp16" or "int8".
-        runtime: "openvino" or "tensorrt".
-        tritonseg_version: Version that built it.
+    Args:
+        deployment: What they say.
+        fleet: Compute capabilities that have a plan of their own; see `engine_config`.
     """
-
-    onnx_sha256: str
-    precision: str
-    runtime: str
-    tritonseg_version: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Engine:
-    """The built network as Triton sees it.
-
-    Attributes:
-        file: Name of the file in the version folder.
-        input_hw: Height and width that it takes, None where left open.
-        output_dims: Its output without the batch axis, None where left open.
-        upsampling: What the argmax step does with that output.
-    """
-
-    file: str
-    input_hw: tuple[int | None, int | None]
-    output_dims: tuple[int | None, ...]
-    upsampling: Upsampling
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Deployment:
-    """Everything the four configs are written from."""
-
-    spec: ModelSpec
-    engine: Engine
-    provenance: Provenance
-    max_batch_size: int = 8
-
-
-def model_configs(deployment: Deployment) -> dict[str, pb.ModelConfig]:
-    """Return the configs of the ensemble and its three steps by folder name."""
-    configs = (
-        _ensemble(deployment),
-        _normalize(deployment),
-        _engine(deployment),
-        _argmax(deployment),
-    )
-    return {config.name: config for config in configs}
+    steps = {
+        contract.NORMALIZE_SUFFIX: _normalize(deployment),
+        contract.ENGINE_SUFFIX: engine_config(deployment, fleet),
+        contract.ARGMAX_SUFFIX: _argmax(deployment),
+    }
+    for suffix, config in steps.items():
+        config.model_warmup.extend(warm_up(deployment, suffix).samples)
+    return {config.name: config for config in (_ensemble(deployment), *steps.values())}
 
 
 def folder_names(model: str) -> tuple[str, str, str, str]:
@@ -91,9 +52,9 @@ def _ensemble(deployment: Deployment) -> pb.ModelConfig:
     config = pb.ModelConfig(
         name=name,
         platform="ensemble",
-        max_batch_size=deployment.max_batch_size,
-        input=[_input(contract.IMAGE, pb.TYPE_UINT8, (ANY, ANY, 3))],
-        output=[_output(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY))],
+        max_batch_size=deployment.serving.max_batch_size,
+        input=[input_tensor(contract.IMAGE, pb.TYPE_UINT8, (ANY, ANY, 3))],
+        output=[output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY))],
     )
     config.ensemble_scheduling.step.extend(
         [
@@ -104,7 +65,7 @@ def _ensemble(deployment: Deployment) -> pb.ModelConfig:
             _ensemble_step(argmax, (contract.SCORES, contract.IMAGE_SIZE), (contract.CLASS_MAP,)),
         ]
     )
-    _set_parameters(
+    set_parameters(
         config,
         {
             contract.MODEL_PARAMETER: {
@@ -125,37 +86,27 @@ def _ensemble(deployment: Deployment) -> pb.ModelConfig:
 
 def _normalize(deployment: Deployment) -> pb.ModelConfig:
     height, width = deployment.engine.input_hw
-    config = _python_model(deployment, contract.NORMALIZE_SUFFIX)
-    config.input.append(_input(contract.IMAGE, pb.TYPE_UINT8, (ANY, ANY, 3)))
+    config = _step(deployment, contract.NORMALIZE_SUFFIX)
+    config.input.append(input_tensor(contract.IMAGE, pb.TYPE_UINT8, (ANY, ANY, 3)))
     config.output.extend(
         [
-            _output(contract.NORMALIZED, pb.TYPE_FP32, (3, height, width)),
-            _output(contract.IMAGE_SIZE, pb.TYPE_INT32, (2,)),
+            output_tensor(contract.NORMALIZED, pb.TYPE_FP32, (3, height, width)),
+            output_tensor(contract.IMAGE_SIZE, pb.TYPE_INT32, (2,)),
         ]
     )
     preprocessing = deployment.spec.preprocessing.to_json()
-    _set_parameters(config, {contract.PREPROCESSING_PARAMETER: preprocessing})
-    return config
-
-
-def _engine(deployment: Deployment) -> pb.ModelConfig:
-    height, width = deployment.engine.input_hw
-    config = _python_model(deployment, contract.ENGINE_SUFFIX)
-    config.input.append(_input(contract.NORMALIZED, pb.TYPE_FP32, (3, height, width)))
-    config.output.append(_scores(deployment, _output))
-    config.dynamic_batching.SetInParent()
-    engine = {"file": deployment.engine.file, "precision": deployment.provenance.precision}
-    _set_parameters(config, {contract.ENGINE_PARAMETER: engine})
+    set_parameters(config, {contract.PREPROCESSING_PARAMETER: preprocessing})
     return config
 
 
 def _argmax(deployment: Deployment) -> pb.ModelConfig:
-    config = _python_model(deployment, contract.ARGMAX_SUFFIX)
+    config = _step(deployment, contract.ARGMAX_SUFFIX)
+    scores = (contract.SCORES, scores_type(deployment), deployment.engine.output_dims)
     config.input.extend(
-        [_scores(deployment, _input), _input(contract.IMAGE_SIZE, pb.TYPE_INT32, (2,))]
+        [input_tensor(*scores), input_tensor(contract.IMAGE_SIZE, pb.TYPE_INT32, (2,))]
     )
-    config.output.append(_output(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY)))
-    _set_parameters(
+    config.output.append(output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY)))
+    set_parameters(
         config,
         {
             contract.PREPROCESSING_PARAMETER: deployment.spec.preprocessing.to_json(),
@@ -165,31 +116,17 @@ def _argmax(deployment: Deployment) -> pb.ModelConfig:
     return config
 
 
-def _python_model(deployment: Deployment, suffix: str) -> pb.ModelConfig:
+def _step(deployment: Deployment, suffix: str) -> pb.ModelConfig:
     return pb.ModelConfig(
         name=deployment.spec.name + suffix,
         backend="python",
-        max_batch_size=deployment.max_batch_size,
-        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)],
+        max_batch_size=deployment.serving.max_batch_size,
+        instance_group=[
+            pb.ModelInstanceGroup(
+                kind=pb.ModelInstanceGroup.KIND_CPU, count=deployment.serving.step_instances
+            )
+        ],
     )
-
-
-def _scores(deployment: Deployment, tensor: Any) -> Any:
-    is_scores = deployment.engine.upsampling.kind == "scores"
-    data_type = pb.TYPE_FP32 if is_scores else pb.TYPE_UINT8
-    return tensor(contract.SCORES, data_type, deployment.engine.output_dims)
-
-
-def _input(name: str, data_type: int, dims: Iterable[int | None]) -> pb.ModelInput:
-    return pb.ModelInput(name=name, data_type=data_type, dims=_dims(dims))
-
-
-def _output(name: str, data_type: int, dims: Iterable[int | None]) -> pb.ModelOutput:
-    return pb.ModelOutput(name=name, data_type=data_type, dims=_dims(dims))
-
-
-def _dims(dims: Iterable[int | None]) -> list[int]:
-    return [ANY if dim is None else dim for dim in dims]
 
 
 def _ensemble_step(
@@ -202,9 +139,3 @@ def _ensemble_step(
         input_map={name: name for name in inputs},
         output_map={name: name for name in outputs},
     )
-
-
-def _set_parameters(config: pb.ModelConfig, documents: dict[str, Any]) -> None:
-    contract_version = {contract.CONTRACT_PARAMETER: contract.CONTRACT_VERSION}
-    for key, document in {**contract_version, **documents}.items():
-        config.parameters[key].string_value = json.dumps(document, sort_keys=True)

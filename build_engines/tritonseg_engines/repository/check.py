@@ -1,0 +1,99 @@
+"""Whether what lies in a repository is what was built, and whether this machine can serve it.
+
+A server's entrypoint asks before Triton starts: Triton itself would say only that a plan cannot be
+deserialized. Needs neither ONNX nor a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tritonseg_engines.checksum import sha256_of
+from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository.writer import CONFIG_FILE, MANIFEST_FILE, read_config
+from tritonseg_engines.tensorrt.machine import Machine
+from tritonseg_engines.tensorrt.manifest import check_manifest
+from tritonseg_steps import contract
+
+
+def check_repository(repository: Path, machine: Machine) -> dict[str, list[str]]:
+    """Check every model that tritonseg built.
+
+    Args:
+        repository: Folder that Triton is to be started on.
+        machine: As `inspect_machine` found it.
+
+    Returns:
+        By model name one line for everything that is wrong, none if all is well.
+
+    Raises:
+        RepositoryError: There is no such folder, or no model of tritonseg's in it.
+    """
+    if not repository.is_dir():
+        raise RepositoryError(f"there is no model repository at {repository}")
+    manifests = sorted(repository.glob(f"*/{MANIFEST_FILE}"))
+    if not manifests:
+        raise RepositoryError(
+            f"{repository} holds no model that tritonseg built (no */{MANIFEST_FILE})"
+        )
+    return {path.parent.name: list(_problems(path, machine)) for path in manifests}
+
+
+def built_models(repository: Path) -> tuple[str, ...]:
+    """Return the models whose engine is there; the others are layouts without one.
+
+    Raises:
+        RepositoryError: A manifest cannot be read.
+    """
+    manifests = sorted(repository.glob(f"*/{MANIFEST_FILE}"))
+    return tuple(path.parent.name for path in manifests if read_manifest(path).get("files"))
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Parse a `manifest.json`.
+
+    Raises:
+        RepositoryError: It is not one.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RepositoryError(f"{path}: expected a JSON document: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("provenance"), dict):
+        raise RepositoryError(f"{path}: expected an object with 'provenance'")
+    return document
+
+
+def _problems(path: Path, machine: Machine) -> Iterator[str]:
+    try:
+        manifest = read_manifest(path)
+        yield from _contract_problems(path.with_name(CONFIG_FILE))
+        yield from _file_problems(path.parent.parent, manifest)
+        yield from check_manifest(manifest, machine)
+    except RepositoryError as error:
+        yield str(error)
+
+
+def _contract_problems(config_path: Path) -> Iterator[str]:
+    text = read_config(config_path).parameters[contract.CONTRACT_PARAMETER].string_value
+    if text != json.dumps(contract.CONTRACT_VERSION):
+        yield (
+            f"was written for contract {text or 'none'}, the installed tritonseg_steps speaks "
+            f'"{contract.CONTRACT_VERSION}"; build it again with this version'
+        )
+
+
+def _file_problems(repository: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    files = manifest.get("files")
+    if files is None:
+        yield "its manifest has no checksums; build it again with this version"
+        return
+    for name, digest in files.items():
+        path = repository / name
+        if not path.is_file():
+            yield f"{name} is missing; build it again"
+        elif sha256_of(path) != digest:
+            yield f"{name} is not the file that was built (its SHA-256 differs); build it again"

@@ -1,0 +1,129 @@
+"""What the four configs of a model are written from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from tritonseg_engines.repository.published_networks import PUBLISHED_NETWORKS
+from tritonseg_engines.repository.serving import Serving, Workload, cpu_serving, gpu_serving
+from tritonseg_engines.spec import ModelSpec
+from tritonseg_steps.upsampling import Upsampling
+
+TENSORRT = "tensorrt"
+OPENVINO = "openvino"
+NOT_BUILT = "not built"
+USUAL_HW = (1024, 2048)
+"""Taken for the cost of a network that leaves its input's size open."""
+USUAL_SCORE_STRIDE = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """Where an engine comes from; published in the ensemble's parameters.
+
+    Attributes:
+        onnx_sha256: Digest of the ONNX file that was built, in hexadecimal digits; None as long
+            as nothing is.
+        precision: "fp32", "fp16", "int8" or "not built".
+        runtime: "openvino" or "tensorrt".
+        tritonseg_version: Version that built it, or "not built".
+    """
+
+    onnx_sha256: str | None
+    precision: str
+    runtime: str
+    tritonseg_version: str
+
+    @classmethod
+    def not_built(cls, runtime: str) -> Provenance:
+        """Return what is known before anything is built."""
+        return cls(
+            onnx_sha256=None, precision=NOT_BUILT, runtime=runtime, tritonseg_version=NOT_BUILT
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """The built network as Triton sees it.
+
+    Attributes:
+        file: Name of the file in the version folder.
+        input_hw: Height and width that it takes, None where left open.
+        output_dims: Its output without the batch axis, None where left open.
+        upsampling: What the argmax step does with that output.
+    """
+
+    file: str
+    input_hw: tuple[int | None, int | None]
+    output_dims: tuple[int | None, ...]
+    upsampling: Upsampling
+
+    @property
+    def gives_class_map(self) -> bool:
+        """Whether its output is class indices, uint8, and not scores, float32."""
+        return self.upsampling.kind == "class_map"
+
+    @property
+    def fixed_input_hw(self) -> tuple[int, int] | None:
+        """The input's size if it is fixed."""
+        height, width = self.input_hw
+        return None if height is None or width is None else (height, width)
+
+    @property
+    def fixed_output_dims(self) -> tuple[int, ...] | None:
+        """The output's dimensions if all are fixed."""
+        dims = tuple(dim for dim in self.output_dims if dim is not None)
+        return dims if len(dims) == len(self.output_dims) else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployment:
+    """Everything the four configs are written from.
+
+    Attributes:
+        spec: The model.
+        engine: Its network as built.
+        provenance: Where that comes from; its runtime decides the engine's backend.
+        serving: Batching, queues and instances; by default those that suit the model's cost.
+    """
+
+    spec: ModelSpec
+    engine: Engine
+    provenance: Provenance
+    serving: Serving = field(default=None)  # type: ignore[assignment]  # set in __post_init__
+
+    def __post_init__(self) -> None:
+        if self.serving is None:
+            object.__setattr__(self, "serving", self._default_serving())
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the engine runs on a GPU."""
+        return self.provenance.runtime == TENSORRT
+
+    def workload(self) -> Workload:
+        """Return what one picture costs, by the usual size where the engine leaves it open."""
+        height, width = self.engine.fixed_input_hw or self.spec.input.size_hw or USUAL_HW
+        scores = self.engine.fixed_output_dims or (
+            len(self.spec.classes),
+            height // USUAL_SCORE_STRIDE,
+            width // USUAL_SCORE_STRIDE,
+        )
+        return Workload(
+            input_hw=(height, width),
+            score_count=math.prod(scores),
+            gmacs=_published_gmacs(self.spec, height * width),
+        )
+
+    def _default_serving(self) -> Serving:
+        return gpu_serving(self.workload()) if self.on_gpu else cpu_serving(self.workload())
+
+
+def _published_gmacs(spec: ModelSpec, pixels: int) -> float | None:
+    """Return the cost of a published network at another size; it grows with the pixels."""
+    facts = PUBLISHED_NETWORKS.get(spec.name)
+    if facts is None or spec.input.size_hw is None:
+        return None
+    published_pixels = math.prod(spec.input.size_hw)
+    return facts.gmacs * pixels / published_pixels

@@ -1,0 +1,76 @@
+"""The engine's `config.pbtxt`: TensorRT's own backend on a GPU, a Python step on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tritonseg_engines.repository.deployment import Deployment
+from tritonseg_engines.repository.messages import input_tensor, output_tensor, set_parameters
+from tritonseg_engines.tensorrt.manifest import plan_file_name
+from tritonseg_steps import contract
+
+
+def engine_config(deployment: Deployment, fleet: Iterable[str] = ()) -> pb.ModelConfig:
+    """Return the config.
+
+    Args:
+        deployment: Its runtime decides which of the two.
+        fleet: Compute capabilities, e.g. "8.6", that have a plan of their own; Triton takes the
+            one of its GPU, and the engine's `file` where there is none.
+    """
+    config = _tensorrt(deployment, fleet) if deployment.on_gpu else _openvino(deployment)
+    height, width = deployment.engine.input_hw
+    config.input.append(input_tensor(contract.NORMALIZED, pb.TYPE_FP32, (3, height, width)))
+    scores = (contract.SCORES, scores_type(deployment), deployment.engine.output_dims)
+    config.output.append(output_tensor(*scores))
+    _set_batching(config, deployment)
+    return config
+
+
+def scores_type(deployment: Deployment) -> int:
+    """Return the type of SCORES, which are class indices if the network has its own argmax."""
+    return int(pb.TYPE_UINT8 if deployment.engine.gives_class_map else pb.TYPE_FP32)
+
+
+def _tensorrt(deployment: Deployment, fleet: Iterable[str]) -> pb.ModelConfig:
+    config = pb.ModelConfig(
+        name=deployment.spec.name + contract.ENGINE_SUFFIX,
+        platform="tensorrt_plan",
+        default_model_filename=deployment.engine.file,
+        cc_model_filenames={capability: plan_file_name(capability) for capability in fleet},
+        instance_group=[
+            pb.ModelInstanceGroup(
+                kind=pb.ModelInstanceGroup.KIND_GPU, count=deployment.serving.engine_instances
+            )
+        ],
+    )
+    set_parameters(config, {})
+    return config
+
+
+def _openvino(deployment: Deployment) -> pb.ModelConfig:
+    config = pb.ModelConfig(
+        name=deployment.spec.name + contract.ENGINE_SUFFIX,
+        backend="python",
+        instance_group=[
+            pb.ModelInstanceGroup(
+                kind=pb.ModelInstanceGroup.KIND_CPU, count=deployment.serving.engine_instances
+            )
+        ],
+    )
+    engine = {"file": deployment.engine.file, "precision": deployment.provenance.precision}
+    set_parameters(config, {contract.ENGINE_PARAMETER: engine})
+    return config
+
+
+def _set_batching(config: pb.ModelConfig, deployment: Deployment) -> None:
+    serving = deployment.serving
+    config.max_batch_size = serving.max_batch_size
+    batching = config.dynamic_batching
+    batching.SetInParent()
+    batching.preferred_batch_size.extend(serving.preferred_batch_sizes)
+    batching.max_queue_delay_microseconds = serving.queue_delay_us
+    if serving.max_queue_size:
+        batching.default_queue_policy.max_queue_size = serving.max_queue_size

@@ -1,0 +1,60 @@
+"""The layout of the published models before any engine is built: what is committed to git."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository.check import built_models
+from tritonseg_engines.repository.deployment import TENSORRT, Deployment, Engine, Provenance
+from tritonseg_engines.repository.published_networks import network_facts
+from tritonseg_engines.repository.writer import write_model
+from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.tensorrt.manifest import plan_file_name
+from tritonseg_steps.upsampling import Upsampling
+
+
+def unbuilt_deployment(spec: ModelSpec) -> Deployment:
+    """Return the TensorRT layout of a published model at its published input size.
+
+    Raises:
+        RepositoryError: It is not a published model, or has no published input size.
+    """
+    if spec.input.size_hw is None:
+        raise RepositoryError(f"{spec.name}: expected a published input size, it takes any")
+    scores_hw = network_facts(spec.name).scores_hw(spec.input.size_hw)
+    engine = Engine(
+        file=plan_file_name(),
+        input_hw=spec.input.size_hw,
+        output_dims=(len(spec.classes), *scores_hw),
+        upsampling=Upsampling(),
+    )
+    return Deployment(spec=spec, engine=engine, provenance=Provenance.not_built(TENSORRT))
+
+
+def write_unbuilt(spec: ModelSpec, repository: Path) -> Path:
+    """Write the four folders of a published model without its engine.
+
+    The same specification gives the same bytes, whoever writes them and when.
+
+    Returns:
+        The ensemble's folder.
+
+    Raises:
+        RepositoryError: The folder cannot be written, or holds an engine that would be lost.
+    """
+    if spec.name in built_models(repository):
+        raise RepositoryError(
+            f"{repository}: {spec.name} has a built engine there, which this would remove; give "
+            "another folder, or remove the model first"
+        )
+    deployment = unbuilt_deployment(spec)
+    manifest = {
+        "provenance": {
+            "onnx_sha256": deployment.provenance.onnx_sha256,
+            "precision": deployment.provenance.precision,
+            "runtime": deployment.provenance.runtime,
+            "tritonseg_version": deployment.provenance.tritonseg_version,
+        }
+    }
+    return write_model(repository, deployment, None, manifest)

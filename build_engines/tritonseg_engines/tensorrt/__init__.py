@@ -1,0 +1,36 @@
+"""TensorRT plans: built from typed ONNX, described by a manifest, checked against a machine.
+
+`plan.build_plan` needs the extra `build` and NVIDIA's `tensorrt`; what is imported here needs
+neither, so that a server's entrypoint can check its repository. Inside this package
+`import tensorrt` means NVIDIA's, because imports are absolute.
+"""
+
+from tritonseg_engines.tensorrt.errors import (
+    PlanOptionsError,
+    TensorRTError,
+    TensorRTUnavailableError,
+)
+from tritonseg_engines.tensorrt.machine import Gpu, Machine, inspect_machine
+from tritonseg_engines.tensorrt.manifest import (
+    ENGINES_KEY,
+    check_manifest,
+    plan_file_name,
+    plan_manifest,
+)
+from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanOptions
+
+__all__ = [
+    "ENGINES_KEY",
+    "BatchRange",
+    "Gpu",
+    "ImageSizeRange",
+    "Machine",
+    "PlanOptions",
+    "PlanOptionsError",
+    "TensorRTError",
+    "TensorRTUnavailableError",
+    "check_manifest",
+    "inspect_machine",
+    "plan_file_name",
+    "plan_manifest",
+]

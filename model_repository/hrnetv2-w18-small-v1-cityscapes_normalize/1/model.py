@@ -1,0 +1,3 @@
+from tritonseg_steps.normalize_step import NormalizeStep as TritonPythonModel
+
+__all__ = ["TritonPythonModel"]

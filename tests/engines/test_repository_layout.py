@@ -1,0 +1,237 @@
+"""What is written for a GPU, for a fleet of GPU types, and before anything is built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tiny_models import SIZE_HW, tiny_spec
+from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository import Deployment, Engine, Provenance, Serving, write_model
+from tritonseg_engines.repository.check import built_models, check_repository
+from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.tensorrt import Gpu, Machine
+from tritonseg_steps import contract
+from tritonseg_steps.upsampling import Upsampling
+
+SERVING = Serving(
+    max_batch_size=4,
+    engine_instances=2,
+    step_instances=3,
+    queue_delay_us=250,
+    preferred_batch_sizes=(2, 4),
+    max_queue_size=16,
+)
+GPU = Gpu(
+    name="NVIDIA L4",
+    compute_capability="8.9",
+    memory_bytes=24 * 2**30,
+    driver_version=None,
+    cuda_version="12.8",
+)
+
+
+def deployment(runtime: str = "tensorrt", *, fixed: bool = True, **changes: Any) -> Deployment:
+    provenance = Provenance(
+        onnx_sha256="0" * 64, precision="fp16", runtime=runtime, tritonseg_version="1"
+    )
+    engine = Engine(
+        file="model.plan" if runtime == "tensorrt" else "model.onnx",
+        input_hw=SIZE_HW if fixed else (None, None),
+        output_dims=(5, 16, 24) if fixed else (5, None, None),
+        upsampling=Upsampling(**changes.pop("upsampling", {})),
+    )
+    return Deployment(spec=tiny_spec(), engine=engine, provenance=provenance, **changes)
+
+
+def write(repository: Path, of: Deployment, **keywords: Any) -> dict[str, pb.ModelConfig]:
+    built = repository.parent / "built.bin"
+    built.write_bytes(b"the engine")
+    manifest = {"provenance": {"runtime": of.provenance.runtime, "precision": "fp16"}}
+    write_model(repository, of, built, manifest, **keywords)
+    return {path.parent.name: read_config(path) for path in repository.glob("*/config.pbtxt")}
+
+
+def test_a_plan_is_run_by_tensorrts_own_backend(tmp_path: Path) -> None:
+    configs = write(tmp_path / "r", deployment(serving=SERVING))
+    engine = configs["tiny_engine"]
+    assert (engine.platform, engine.backend) == ("tensorrt_plan", "")
+    assert engine.default_model_filename == "model.plan"
+    (group,) = engine.instance_group
+    assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_GPU, 2)
+    folder = tmp_path / "r" / "tiny_engine" / "1"
+    assert [path.name for path in folder.iterdir()] == ["model.plan"]
+    assert (folder / "model.plan").read_bytes() == b"the engine"
+    (tensor,) = engine.input
+    assert (tensor.name, list(tensor.dims)) == (contract.NORMALIZED, [3, *SIZE_HW])
+    assert json.loads(engine.parameters[contract.CONTRACT_PARAMETER].string_value) == "1"
+
+
+def test_serving_reaches_every_config(tmp_path: Path) -> None:
+    configs = write(tmp_path / "r", deployment(serving=SERVING))
+    assert {config.max_batch_size for config in configs.values()} == {4}
+    batching = configs["tiny_engine"].dynamic_batching
+    assert list(batching.preferred_batch_size) == [2, 4]
+    assert batching.max_queue_delay_microseconds == 250
+    assert batching.default_queue_policy.max_queue_size == 16
+    for step in ("tiny_normalize", "tiny_argmax"):
+        (group,) = configs[step].instance_group
+        assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_CPU, 3)
+
+
+def test_the_ensemble_has_what_triton_allows_it(tmp_path: Path) -> None:
+    """Source: core `model_config_utils.cc`: no instances, batching, optimization or warm-up."""
+    ensemble = write(tmp_path / "r", deployment())["tiny"]
+    for forbidden in ("instance_group", "model_warmup"):
+        assert not getattr(ensemble, forbidden)
+    for forbidden in ("dynamic_batching", "optimization"):
+        assert not ensemble.HasField(forbidden)
+
+
+def test_the_config_for_the_cpu_is_a_python_step(tmp_path: Path) -> None:
+    engine = write(tmp_path / "r", deployment("openvino"))["tiny_engine"]
+    assert (engine.platform, engine.backend) == ("", "python")
+    assert engine.instance_group[0].kind == pb.ModelInstanceGroup.KIND_CPU
+    files = {path.name for path in (tmp_path / "r" / "tiny_engine" / "1").iterdir()}
+    assert files == {"model.onnx", "model.py"}
+
+
+def test_a_fleet_gets_a_plan_for_each_gpu_type(tmp_path: Path) -> None:
+    plans = {}
+    for capability in ("8.6", "10.0"):
+        plans[capability] = tmp_path / f"plan for {capability}"
+        plans[capability].write_text(capability)
+    engine = write(tmp_path / "r", deployment(), fleet=plans)["tiny_engine"]
+    folder = tmp_path / "r" / "tiny_engine" / "1"
+    assert dict(engine.cc_model_filenames) == {"8.6": "model_sm86.plan", "10.0": "model_sm100.plan"}
+    for capability, name in engine.cc_model_filenames.items():
+        assert (folder / name).read_text() == capability
+    assert (folder / engine.default_model_filename).read_bytes() == b"the engine"
+
+
+def test_plans_of_the_repository_itself_can_be_kept(tmp_path: Path) -> None:
+    """As when a second GPU type is added to what was built on the first."""
+    write(tmp_path / "r", deployment())
+    old = tmp_path / "r" / "tiny_engine" / "1" / "model.plan"
+    write(tmp_path / "r", deployment(), fleet={"8.6": old})
+    assert (old.with_name("model_sm86.plan")).read_bytes() == b"the engine"
+
+
+def test_a_fleet_of_cpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="one engine for the CPU"):
+        write(tmp_path / "r", deployment("openvino"), fleet={"8.6": tmp_path})
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("runtime", ["tensorrt", "openvino"])
+def test_a_warm_up_feeds_every_input_as_its_config_has_it(runtime: str, tmp_path: Path) -> None:
+    configs = write(tmp_path / "r", deployment(runtime, serving=SERVING))
+    for name in ("tiny_normalize", "tiny_engine", "tiny_argmax"):
+        for sample in configs[name].model_warmup:
+            assert set(sample.inputs) == {tensor.name for tensor in configs[name].input}
+            for tensor in configs[name].input:
+                fed = sample.inputs[tensor.name]
+                assert fed.data_type == tensor.data_type
+                assert len(fed.dims) == len(tensor.dims)
+                assert all(
+                    want in (-1, got) for want, got in zip(tensor.dims, fed.dims, strict=True)
+                )
+    batches = [sample.batch_size for sample in configs["tiny_engine"].model_warmup]
+    assert batches == ([1, 4] if runtime == "tensorrt" else [1])
+
+
+def test_the_warm_up_of_argmax_has_a_picture_of_the_networks_size(tmp_path: Path) -> None:
+    (sample,) = write(tmp_path / "r", deployment())["tiny_argmax"].model_warmup
+    name = sample.inputs[contract.IMAGE_SIZE].input_data_file
+    content = (tmp_path / "r" / "tiny_argmax" / "warmup" / name).read_bytes()
+    assert tuple(np.frombuffer(content, "<i4")) == SIZE_HW == struct.unpack("<2i", content)
+
+
+@pytest.mark.parametrize(
+    "without", [deployment(fixed=False), deployment(serving=Serving(warm_up=False))]
+)
+def test_open_sizes_are_not_warmed_up(without: Deployment, tmp_path: Path) -> None:
+    configs = write(tmp_path / "r", without)
+    assert not any(config.model_warmup for config in configs.values())
+    assert not list(tmp_path.glob("r/*/warmup"))
+
+
+def test_a_class_map_is_warmed_up_as_one(tmp_path: Path) -> None:
+    of = deployment(upsampling={"kind": "class_map"})
+    (sample,) = write(tmp_path / "r", of)["tiny_argmax"].model_warmup
+    assert sample.inputs[contract.SCORES].data_type == pb.TYPE_UINT8
+
+
+def test_every_engine_file_has_its_checksum(tmp_path: Path) -> None:
+    write(tmp_path / "r", deployment())
+    manifest = json.loads((tmp_path / "r" / "tiny" / "manifest.json").read_text())
+    digest = hashlib.sha256(b"the engine").hexdigest()
+    assert manifest["files"] == {"tiny_engine/1/model.plan": digest}
+    assert manifest["model"] == "tiny"
+    assert built_models(tmp_path / "r") == ("tiny",)
+
+
+def test_no_version_folder_is_empty(tmp_path: Path) -> None:
+    """Triton wants them, and git drops those in which nothing is."""
+    write_model(tmp_path / "r", deployment(), None, {"provenance": {"runtime": "tensorrt"}})
+    folders = sorted(tmp_path.glob("r/*/1"))
+    assert len(folders) == 4
+    assert all(any(folder.iterdir()) for folder in folders)
+    assert built_models(tmp_path / "r") == ()
+
+
+def test_a_repository_as_built_has_no_problems(tmp_path: Path) -> None:
+    write(tmp_path / "r", deployment("openvino"))
+    assert check_repository(tmp_path / "r", Machine()) == {"tiny": []}
+
+
+def test_what_is_wrong_with_a_repository_is_told(tmp_path: Path) -> None:
+    repository = tmp_path / "r"
+    write(repository, deployment("openvino"))
+    engine = repository / "tiny_engine" / "1" / "model.onnx"
+    engine.write_bytes(b"another engine")
+    (line,) = check_repository(repository, Machine())["tiny"]
+    assert "tiny_engine/1/model.onnx is not the file that was built" in line
+    engine.unlink()
+    assert "is missing" in check_repository(repository, Machine())["tiny"][0]
+
+
+def test_another_contract_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "r", deployment("openvino"))
+    config = tmp_path / "r" / "tiny" / "config.pbtxt"
+    text = config.read_text()
+    config.write_text(text.replace(r'"\"1\""', r'"\"0\""'))
+    assert config.read_text() != text
+    (line,) = check_repository(tmp_path / "r", Machine())["tiny"]
+    assert 'contract "0"' in line
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_broken_manifest_is_told(content: str, tmp_path: Path) -> None:
+    write(tmp_path / "r", deployment("openvino"))
+    (tmp_path / "r" / "tiny" / "manifest.json").write_text(content)
+    (line,) = check_repository(tmp_path / "r", Machine())["tiny"]
+    assert "manifest.json: expected" in line
+
+
+def test_an_unbuilt_plan_is_told(tmp_path: Path) -> None:
+    write_model(tmp_path / "r", deployment(), None, {"provenance": {"runtime": "tensorrt"}})
+    machine = Machine(gpus=(GPU,), tensorrt_version="11.4.0")
+    (line,) = check_repository(tmp_path / "r", machine)["tiny"]
+    assert (
+        line == "no plan has been built yet; build it here: tritonseg build tiny --runtime tensorrt"
+    )
+
+
+def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="no model that tritonseg built"):
+        check_repository(tmp_path, Machine())
+    with pytest.raises(RepositoryError, match="there is no model repository"):
+        check_repository(tmp_path / "absent", Machine())

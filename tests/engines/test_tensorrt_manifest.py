@@ -1,0 +1,149 @@
+"""Which plans a machine can run, and what it is told to build again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tritonseg_engines.tensorrt import Gpu, Machine, check_manifest, plan_file_name
+
+L4 = Gpu(
+    name="NVIDIA L4",
+    compute_capability="8.9",
+    memory_bytes=24 * 2**30,
+    driver_version="570.86.15",
+    cuda_version="12.8",
+)
+RTX_4090 = replace(L4, name="NVIDIA GeForce RTX 4090")
+A10 = replace(L4, name="NVIDIA A10", compute_capability="8.6")
+T4 = replace(L4, name="Tesla T4", compute_capability="7.5")
+ON_L4 = {
+    "tensorrt_version": "10.16.1.11",
+    "gpu_name": "NVIDIA L4",
+    "compute_capability": "8.9",
+    "hardware_compatibility": "none",
+    "version_compatible": False,
+}
+
+
+def manifest(**engines: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model": "fastseg-small",
+        "provenance": {"runtime": "tensorrt", "precision": "fp16"},
+        "engines": {name.replace("__", "."): engine for name, engine in engines.items()},
+    }
+
+
+def machine(*gpus: Gpu, tensorrt: str | None = "10.16.1.11") -> Machine:
+    return Machine(gpus=gpus, tensorrt_version=tensorrt)
+
+
+FITS = {
+    "the same machine": (ON_L4, machine(L4)),
+    "the library states three parts": (ON_L4, machine(L4, tensorrt="10.16.1")),
+    "same capability, as promised": (
+        {**ON_L4, "hardware_compatibility": "same_compute_capability"},
+        machine(RTX_4090),
+    ),
+    "Ampere and newer": ({**ON_L4, "hardware_compatibility": "ampere_plus"}, machine(A10)),
+    "newer TensorRT, as promised": (
+        {**ON_L4, "version_compatible": True},
+        machine(L4, tensorrt="10.20.0.1"),
+    ),
+    "10 to 11, as promised": (
+        {**ON_L4, "version_compatible": True},
+        machine(L4, tensorrt="11.4.0.106"),
+    ),
+    "8 to 10, as promised": (
+        {**ON_L4, "version_compatible": True, "tensorrt_version": "8.6.1"},
+        machine(L4),
+    ),
+}
+DOES_NOT_FIT = {
+    "newer TensorRT": (ON_L4, machine(L4, tensorrt="10.16.2.1"), "TensorRT 10.16.1.11, this"),
+    "older TensorRT": (
+        {**ON_L4, "version_compatible": True},
+        machine(L4, tensorrt="10.3.0"),
+        "this machine has 10.3.0",
+    ),
+    "8 to 11": (
+        {**ON_L4, "version_compatible": True, "tensorrt_version": "8.6.1"},
+        machine(L4, tensorrt="11.4.0.106"),
+        "8.6.1",
+    ),
+    "other capability": (ON_L4, machine(A10), "NVIDIA L4 (compute capability 8.9)"),
+    "another model of the capability": (ON_L4, machine(RTX_4090), "NVIDIA GeForce RTX 4090"),
+    "other capability, promised for one": (
+        {**ON_L4, "hardware_compatibility": "same_compute_capability"},
+        machine(A10),
+        "NVIDIA A10 (8.6)",
+    ),
+    "older than Ampere": (
+        {**ON_L4, "hardware_compatibility": "ampere_plus"},
+        machine(T4),
+        "Tesla T4 (7.5)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("plan", "on"), FITS.values(), ids=FITS)
+def test_a_plan_that_fits_needs_nothing(plan: dict[str, Any], on: Machine) -> None:
+    assert check_manifest(manifest(model__plan=plan), on) == []
+
+
+@pytest.mark.parametrize(("plan", "on", "reason"), DOES_NOT_FIT.values(), ids=DOES_NOT_FIT)
+def test_a_plan_that_does_not_fit_says_what_to_build(
+    plan: dict[str, Any], on: Machine, reason: str
+) -> None:
+    (line,) = check_manifest(manifest(model__plan=plan), on)
+    assert reason in line
+    assert "tritonseg build fastseg-small --runtime tensorrt --precision fp16" in line
+    assert "\n" not in line
+
+
+def test_a_machine_without_a_gpu_or_tensorrt_is_told_so() -> None:
+    plan = manifest(model__plan=ON_L4)
+    bare = Machine(no_gpu_reason="no driver", no_tensorrt_reason="not found")
+    assert check_manifest(plan, bare) == ["needs a GPU, and this machine has none: no driver"]
+    bare = Machine(gpus=(L4,), no_tensorrt_reason="not found")
+    assert "needs TensorRT" in check_manifest(plan, bare)[0]
+
+
+def test_a_model_for_the_cpu_needs_no_gpu() -> None:
+    assert check_manifest({"provenance": {"runtime": "openvino"}}, Machine()) == []
+
+
+def test_what_was_not_built_is_to_be_built() -> None:
+    (line,) = check_manifest(manifest(), machine(L4))
+    assert line.startswith("no plan has been built yet; build it here: tritonseg build")
+
+
+def test_a_manifest_of_another_kind_is_to_be_replaced() -> None:
+    (line,) = check_manifest(manifest(model__plan={"gpu_name": "NVIDIA L4"}), machine(L4))
+    assert "lacks compute_capability, hardware_compatibility, tensorrt_version" in line
+
+
+def test_a_fleet_has_a_plan_for_each_kind_of_gpu() -> None:
+    on_a10 = {**ON_L4, "gpu_name": "NVIDIA A10", "compute_capability": "8.6"}
+    fleet = manifest(model_sm89__plan=ON_L4, model_sm86__plan=on_a10)
+    assert check_manifest(fleet, machine(L4, A10)) == []
+    (line,) = check_manifest(fleet, machine(A10, T4))
+    assert "model_sm89.plan, model_sm86.plan, none for Tesla T4 (model_sm75.plan)" in line
+
+
+def test_the_plan_of_its_own_goes_before_the_default() -> None:
+    on_a10 = {**ON_L4, "gpu_name": "NVIDIA A10", "compute_capability": "8.6"}
+    assert check_manifest(manifest(model__plan=on_a10), machine(L4)) != []
+    assert check_manifest(manifest(model__plan=on_a10, model_sm89__plan=ON_L4), machine(L4)) == []
+
+
+def test_every_kind_of_gpu_is_told_once() -> None:
+    assert len(check_manifest(manifest(model__plan=ON_L4), machine(A10, A10, L4, T4))) == 2
+
+
+def test_plan_names() -> None:
+    assert plan_file_name() == "model.plan"
+    assert plan_file_name("8.6") == "model_sm86.plan"
+    assert plan_file_name("10.0") == "model_sm100.plan"
