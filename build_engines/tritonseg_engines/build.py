@@ -1,33 +1,34 @@
-"""From an ONNX file and a specification to a model in a Triton repository."""
+"""From an ONNX file and a specification to a model in a Triton repository, or a refusal."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import onnx
-
-from tritonseg_engines.cut_check import check_cut
-from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.boundary import check_boundary, normalize_boundary
-from tritonseg_engines.graph.half_weights import expand_half_weights
-from tritonseg_engines.graph.onnx_file import (
-    dimensions,
-    inferred_values,
-    load_onnx,
-    save_onnx,
-    sha256_of,
-)
-from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
+from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.errors import SpecificationError
+from tritonseg_engines.gate.choice import PictureChoice
+from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
+from tritonseg_engines.gate.thresholds import GateError, describe_worst
+from tritonseg_engines.graph.onnx_file import save_onnx
+from tritonseg_engines.graph.tail import Tail
+from tritonseg_engines.precision import Converted
+from tritonseg_engines.precision_build import PrecisionBuild, Progress
+from tritonseg_engines.prepare import Prepared, prepare_network
 from tritonseg_engines.repository import Deployment, Engine, Provenance, write_model
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.contract import NORMALIZED, SCORES
-from tritonseg_steps.upsampling import Upsampling
 
-PRECISIONS = ("fp32",)
-RUNTIMES = ("openvino",)
+PRECISIONS = ("fp32", "fp16", "int8")
+RUNTIMES = ("openvino", "tensorrt")
+ENGINE_FILE = "model.onnx"
+LAYERS_NAMED = 3
+NO_TENSORRT = (
+    "stopped after the ONNX and its gate: a TensorRT engine is built on the GPU that runs it, and "
+    "this machine has no GPU or no TensorRT"
+)
+ONNX_ONLY = "stopped after the ONNX and its gate, as asked"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,17 +36,23 @@ class BuildReport:
     """What was built.
 
     Attributes:
-        model: Folder of the ensemble.
+        model: Folder of the ensemble, or the ONNX file where the build stopped at that.
         tail: What was found behind the network, and cut unless asked otherwise.
         equal_pixels: Share of pixels at which the cut graph and the export agree, or None where
             nothing was cut.
         provenance: As published in the ensemble.
+        gate: The built network against the fp32 reference.
+        report: The readable form of that.
+        note: Why there is no engine, or None.
     """
 
     model: Path
     tail: Tail
     equal_pixels: float | None
     provenance: Provenance
+    gate: GateReport
+    report: Path
+    note: str | None = None
 
 
 def build_model(
@@ -56,8 +63,13 @@ def build_model(
     precision: str = "fp32",
     runtime: str = "openvino",
     keep_tail: bool = False,
+    options: BuildOptions | None = None,
+    progress: Progress | None = None,
 ) -> BuildReport:
     """Build a model and write it into a repository, whole or not at all.
+
+    Where the build stops at the ONNX (`onnx_only`, or TensorRT on a machine without), it is
+    written beside the repository as `<name>.<precision>.onnx` with its report.
 
     Args:
         spec: Describes the model in the file.
@@ -66,58 +78,127 @@ def build_model(
         precision: One of `PRECISIONS`.
         runtime: One of `RUNTIMES`.
         keep_tail: Leave Resize, Softmax and ArgMax behind the network in the engine.
+        options: How to convert and how to judge.
+        progress: Called with what is being done, and how much of how much is.
 
     Raises:
         OnnxModelError: The file is not what the specification says, or cutting its tail would
-            change masks.
+            change masks, or no engine can be built from it.
+        CalibrationError: Pictures are missing or cannot be used.
+        GateError: The built network's masks are too far from the reference's.
         RepositoryError: The repository cannot be written.
+        SpecificationError: There is no such precision or runtime, or a pattern of nodes to keep
+            matches none.
     """
-    exported = load_onnx(onnx_path)
-    check_boundary(exported, spec)
-    tail = recognise_tail(exported, spec.output.name)
-    if keep_tail:
-        tail = replace(tail, scores=spec.output.name, operators=(), align_corners=False)
-    network, upsampling = _network(exported, spec, tail)
-    equal_pixels = check_cut(exported, network, spec, tail, upsampling) if tail.operators else None
+    _check_choice("precision", precision, PRECISIONS)
+    _check_choice("runtime", runtime, RUNTIMES)
+    options = options or BuildOptions()
+    prepared = prepare_network(spec, onnx_path, keep_tail=keep_tail)
+    converted, gate = PrecisionBuild(
+        prepared,
+        precision,
+        runtime,
+        options,
+        PictureChoice(options, onnx_path, prepared.input_hw),
+        progress or (lambda *_: None),
+    ).run()
+    beside = repository.parent / f"{spec.name}.{precision}"
+    if gate.verdict == "refused":
+        raise GateError(_refusal(gate, beside))
     provenance = Provenance(
-        onnx_sha256=sha256_of(onnx_path),
+        onnx_sha256=prepared.onnx_sha256,
         precision=precision,
         runtime=runtime,
         tritonseg_version=importlib.metadata.version("tritonseg"),
     )
-    deployment = Deployment(spec=spec, engine=_engine(network, upsampling), provenance=provenance)
+    # The one place where runtimes part; a TensorRT plan is built from the same converted ONNX.
+    if options.onnx_only or runtime == "tensorrt":
+        model, report = _write_onnx(beside, converted, gate)
+        note = ONNX_ONLY if options.onnx_only else NO_TENSORRT
+    else:
+        model, report = _write_repository(repository, prepared, converted, gate, provenance)
+        note = None
+    return BuildReport(
+        model=model,
+        tail=prepared.tail,
+        equal_pixels=prepared.equal_pixels,
+        provenance=provenance,
+        gate=gate,
+        report=report,
+        note=note,
+    )
+
+
+def _write_onnx(beside: Path, converted: Converted, gate: GateReport) -> tuple[Path, Path]:
+    onnx_path, html_path = _suffixed(beside, ".onnx"), _suffixed(beside, ".report.html")
+    save_onnx(converted.model, onnx_path)
+    write_report(gate, _suffixed(beside, ".report.json"), html_path)
+    return onnx_path, html_path
+
+
+def _write_repository(
+    repository: Path,
+    prepared: Prepared,
+    converted: Converted,
+    gate: GateReport,
+    provenance: Provenance,
+) -> tuple[Path, Path]:
+    deployment = Deployment(
+        spec=prepared.spec,
+        engine=Engine(
+            file=ENGINE_FILE,
+            input_hw=prepared.input_hw,
+            output_dims=prepared.output_dims,
+            upsampling=prepared.upsampling,
+        ),
+        provenance=provenance,
+    )
     manifest = {
         "provenance": asdict(provenance),
-        "input": asdict(spec.input),
-        "tail": asdict(tail),
-        "equal_pixels_after_cut": equal_pixels,
+        "input": asdict(prepared.spec.input),
+        "tail": asdict(prepared.tail),
+        "equal_pixels_after_cut": prepared.equal_pixels,
+        "gate": gate.to_json(),
     }
     with tempfile.TemporaryDirectory() as workspace:
-        engine = Path(workspace) / deployment.engine.file
-        save_onnx(network, engine)
+        engine = Path(workspace) / ENGINE_FILE
+        save_onnx(converted.model, engine)
         model = write_model(repository, deployment, engine, manifest)
-    return BuildReport(model=model, tail=tail, equal_pixels=equal_pixels, provenance=provenance)
+    write_report(gate, model / JSON_NAME, model / HTML_NAME)
+    return model, model / HTML_NAME
 
 
-def _network(
-    exported: onnx.ModelProto, spec: ModelSpec, tail: Tail
-) -> tuple[onnx.ModelProto, Upsampling]:
-    """Return the graph up to the scores with the steps' boundary, and what replaces its tail."""
-    network = cut_tail(exported, tail)
-    expand_half_weights(network)
-    kind = spec.output.kind if not tail.operators else "scores"
-    normalize_boundary(network, spec, kind=kind)
-    return network, Upsampling(kind=kind, align_corners=tail.align_corners)
-
-
-def _engine(network: onnx.ModelProto, upsampling: Upsampling) -> Engine:
-    values = inferred_values(network)
-    input_dims, output_dims = dimensions(values[NORMALIZED]), dimensions(values[SCORES])
-    if input_dims is None or output_dims is None:
-        raise OnnxModelError("expected input and output of known rank after surgery")
-    return Engine(
-        file="model.onnx",
-        input_hw=(input_dims[2], input_dims[3]),
-        output_dims=tuple(output_dims[1:]),
-        upsampling=upsampling,
+def _refusal(gate: GateReport, beside: Path) -> str:
+    """Write the report of a refused build and return what the error says."""
+    html_path = _suffixed(beside, ".refused.html")
+    write_report(gate, _suffixed(beside, ".refused.json"), html_path)
+    parts = [*gate.failures, f"worst classes: {describe_worst(gate.comparison)}"]
+    if gate.costs:
+        worst = ", ".join(f"{layers} ({pixels:.2%} of the pixels alone)"
+                          for layers, pixels, *_ in gate.costs[:LAYERS_NAMED])  # fmt: skip
+        parts.append(f"costliest layers: {worst}")
+    return (
+        f"{gate.title}: on {gate.comparison.origin}: {'; '.join(parts)}. No engine was written; "
+        f"see {html_path}. {_advice(gate)}"
     )
+
+
+def _advice(gate: GateReport) -> str:
+    if gate.costs:
+        return (
+            "--max-miou-drop leaves the costliest layers in high precision, --keep-fp32 those "
+            "you name, another --calibrator may fit; --accept builds it nevertheless"
+        )
+    return (
+        "--keep-fp32 leaves nodes in fp32, --pictures judges on your own pictures; --accept "
+        "builds it nevertheless"
+    )
+
+
+def _suffixed(beside: Path, suffix: str) -> Path:
+    return beside.with_name(beside.name + suffix)
+
+
+def _check_choice(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SpecificationError(f"{what}: expected one of {', '.join(allowed)}, got {value!r}")

@@ -12,12 +12,12 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.boundary import NCHW_TO_NHWC
-from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
+from tritonseg_engines.gate.networks import onnx_session, run_session
+from tritonseg_engines.graph.boundary import NCHW_TO_NHWC, SIGMOID_THRESHOLD
+from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, producers
 from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry
@@ -47,7 +47,11 @@ def check_cut(
         batch_nchw = (batch_nchw * 64 + 128).clip(0, 255).round()
     class_axis = -1 if "Transpose" in tail.operators else 1
     exported_output = _run(exported, _as_exported(batch_nchw, spec), spec.output.name)
-    expected = _class_map(exported_output, class_axis)
+    expected = (
+        _above_threshold(exported, exported_output, (spec.output.name, tail.scores))
+        if spec.output.kind == "binary"
+        else _class_map(exported_output, class_axis)
+    )
     scores_nchw = _run(network, batch_nchw, None)
     image_hw = (expected.shape[0], expected.shape[1])
     actual = class_map_from_scores(
@@ -90,12 +94,19 @@ def _as_exported(batch_nchw: NDArray[np.float32], spec: ModelSpec) -> NDArray[An
 
 
 def _run(model: onnx.ModelProto, batch: NDArray[Any], output: str | None) -> NDArray[Any]:
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = onnx_session(model)
     name = session.get_inputs()[0].name
-    result: NDArray[Any] = session.run([output] if output else None, {name: batch})[0]
-    return result
+    return run_session(session, {name: batch}, [output] if output else None)[0]
+
+
+def _above_threshold(
+    exported: onnx.ModelProto, output: NDArray[Any], ends: tuple[str, str]
+) -> NDArray[Any]:
+    """Return where the only score is above 0, or 0.5 where a sigmoid stands at either end."""
+    producer = producers(exported.graph)
+    sigmoid = any(name in producer and producer[name].op_type == "Sigmoid" for name in ends)
+    above: NDArray[Any] = output > (SIGMOID_THRESHOLD if sigmoid else 0.0)
+    return above.reshape(above.shape[-2:])
 
 
 def _class_map(output: NDArray[Any], class_axis: int) -> NDArray[Any]:

@@ -17,7 +17,8 @@ from tritonseg_steps.preprocessing import Preprocessing
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 INPUT_DTYPES = ("float32", "float16", "uint8")
 LAYOUTS = ("NCHW", "NHWC")
-OUTPUT_KINDS = ("scores", "class_map")
+BINARY_CLASSES = 2
+OUTPUT_KINDS = ("scores", "class_map", "binary")
 
 Color = tuple[int, int, int]
 
@@ -73,7 +74,14 @@ class InputSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputSpec:
-    """The ONNX model's output: "scores" `(N, C, h, w)` or a "class_map" `(N, h, w)`."""
+    """The ONNX model's output.
+
+    Attributes:
+        name: Tensor name in the ONNX file.
+        kind: "scores" `(N, C, h, w)`, a "class_map" `(N, h, w)`, or "binary" `(N, 1, h, w)`: one
+            score, whose threshold (0, or 0.5 behind a sigmoid) parts the second class from the
+            first.
+    """
 
     name: str
     kind: str = "scores"
@@ -130,6 +138,7 @@ class ModelSpec:
     def __post_init__(self) -> None:
         check_model_name(self.name)
         self._check_classes()
+        self._check_kind()
         self._check_palette()
         self._check_resize()
 
@@ -142,6 +151,19 @@ class ModelSpec:
         repeated = sorted({name for name in self.classes if self.classes.count(name) > 1})
         if repeated:
             raise SpecificationError(f"classes: expected distinct names, got {repeated} twice")
+
+    def _check_kind(self) -> None:
+        count = len(self.classes)
+        if self.output.kind == "binary" and count != BINARY_CLASSES:
+            raise SpecificationError(
+                f"classes: expected two of a binary output, below and above its threshold, "
+                f"got {count}"
+            )
+        if self.output.kind == "scores" and count == 1:
+            raise SpecificationError(
+                "classes: the highest of one score says nothing; expected output.kind: binary "
+                "with two classes, below and above the threshold"
+            )
 
     def _check_palette(self) -> None:
         if len(self.palette) != len(self.classes):

@@ -1,0 +1,48 @@
+"""What a user may decide about a build beyond model, precision and runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonseg_engines.errors import CalibrationError
+
+MINIMUM_CALIBRATION_PICTURES = 32
+CALIBRATOR_NAMES = ("percentile", "minmax", "entropy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildOptions:
+    """Options of `build_model`.
+
+    Attributes:
+        calibration: Folder of pictures that int8 learns its scales from, and fp16 the magnitude
+            of values.
+        minimum_pictures: Least number of them for int8.
+        calibrator: One of `CALIBRATOR_NAMES`.
+        pictures: Folder of pictures on which the built network is compared with the reference.
+        labels: Folder of their labels, 8-bit PNGs of the same names.
+        keep_fp32: Patterns of the names of nodes to leave in fp32.
+        max_miou_drop: Points of mIoU that int8 may lose; the costliest layers are left in high
+            precision until it does. None leaves none.
+        accept: Write the engine although the gate refuses it, and record that.
+        onnx_only: Stop after the converted ONNX and its gate.
+    """
+
+    calibration: Path | None = None
+    minimum_pictures: int = MINIMUM_CALIBRATION_PICTURES
+    calibrator: str = CALIBRATOR_NAMES[0]
+    pictures: Path | None = None
+    labels: Path | None = None
+    keep_fp32: tuple[str, ...] = ()
+    max_miou_drop: float | None = None
+    accept: bool = False
+    onnx_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and self.pictures is None:
+            raise CalibrationError("labels: expected the pictures that they belong to, got none")
+        if self.max_miou_drop is not None and not self.max_miou_drop >= 0:
+            raise CalibrationError(
+                f"max_miou_drop: expected points of mIoU, 0 or more, got {self.max_miou_drop}"
+            )

@@ -1,0 +1,153 @@
+"""Which nodes keep fp32 in an fp16 network, and why.
+
+By measurement: values that do not fit fp16 with room to spare. By rule: a softmax over positions
+and what it weighs. By name: what the user says.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from tritonseg_engines.errors import SpecificationError
+from tritonseg_engines.graph.onnx_file import dimensions, inferred_values
+from tritonseg_engines.precision.activations import Range
+
+LARGEST_HALF = 65504.0
+SMALLEST_NORMAL_HALF = 2.0**-14
+HEADROOM = 8.0
+"""Factor by which values of pictures to come may exceed those of the calibration pictures."""
+RESOLVED_BELOW_PEAK = 16.0
+"""A tensor whose largest value is less than this many times the smallest normal fp16 number has
+most of its values among the subnormal ones, which lose up to all their digits."""
+POSITIONS = 256
+"""A softmax over more entries than a class map has classes runs over positions. Over the 131,072
+positions of OCRNet at 1024x2048 the mean probability is 7.6e-6, subnormal in fp16."""
+REASON_RANGE = "values from {lowest:.4g} to {highest:.4g} of {tensor!r} do not fit fp16"
+REASON_CONSTANT = "constant {tensor!r} with values up to {magnitude:.4g} does not fit fp16"
+REASON_SOFTMAX = "softmax over positions"
+REASON_PRODUCT = "reads a softmax over positions"
+REASON_PATTERN = "named by {pattern!r}"
+BIAS_INPUT = 2
+"""Of Conv, ConvTranspose and Gemm."""
+PASSING_OPERATORS = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+
+
+def sensitive_nodes(
+    model: onnx.ModelProto, ranges: Mapping[str, Range], patterns: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return the names of the nodes to keep in fp32, each with the reason.
+
+    Args:
+        model: In fp32; every node has a name.
+        ranges: Of its tensors, by name, as far as they were measured.
+        patterns: Shell patterns of node names, e.g. `*/last_layer/*`.
+
+    Raises:
+        SpecificationError: A pattern matches no node.
+    """
+    reasons: dict[str, str] = {}
+    constants = _constant_magnitudes(model.graph)
+    for node in model.graph.node:
+        reason = _range_reason(node, ranges) or _constant_reason(node, constants)
+        if reason is not None:
+            reasons[node.name] = reason
+    for name, reason in _softmax_rule(model):
+        reasons.setdefault(name, reason)
+    for name, reason in named_nodes(model, patterns).items():
+        reasons.setdefault(name, reason)
+    return reasons
+
+
+def named_nodes(model: onnx.ModelProto, patterns: Sequence[str]) -> dict[str, str]:
+    """Return the nodes that patterns name, each with the pattern as its reason.
+
+    Raises:
+        SpecificationError: A pattern matches no node.
+    """
+    return {
+        name: REASON_PATTERN.format(pattern=pattern)
+        for pattern in patterns
+        for name in _matching(model.graph, pattern)
+    }
+
+
+def _range_reason(node: onnx.NodeProto, ranges: Mapping[str, Range]) -> str | None:
+    """A node is kept for its inputs too: that is where fp16 would have cut them off."""
+    for tensor in (*node.output, *node.input):
+        measured = ranges.get(tensor)
+        if measured is not None and not _fits_half(measured.magnitude):
+            return REASON_RANGE.format(
+                lowest=measured.lowest, highest=measured.highest, tensor=tensor
+            )
+    return None
+
+
+def _constant_reason(node: onnx.NodeProto, constants: Mapping[str, float]) -> str | None:
+    for index, tensor in enumerate(node.input):
+        magnitude = constants.get(tensor, 0.0)
+        # What is added may vanish: it is small beside what it is added to, or that is kept.
+        added = node.op_type in ("Add", "Sub") or index == BIAS_INPUT
+        vanishes = 0 < magnitude < SMALLEST_NORMAL_HALF and not added
+        if vanishes or magnitude > LARGEST_HALF:
+            return REASON_CONSTANT.format(tensor=tensor, magnitude=magnitude)
+    return None
+
+
+def _fits_half(magnitude: float) -> bool:
+    smallest = SMALLEST_NORMAL_HALF * RESOLVED_BELOW_PEAK
+    return magnitude == 0 or smallest <= magnitude <= LARGEST_HALF / HEADROOM
+
+
+def _constant_magnitudes(graph: onnx.GraphProto) -> dict[str, float]:
+    """Return the largest finite absolute value of every float constant; infinite stays so in fp16.
+
+    A Resize's scales are no fp16 in any case, and are ordinary numbers.
+    """
+    magnitudes = {}
+    for initializer in graph.initializer:
+        if initializer.data_type == onnx.TensorProto.FLOAT:
+            values = np.abs(numpy_helper.to_array(initializer))
+            finite = values[np.isfinite(values)]
+            magnitudes[initializer.name] = float(finite.max()) if finite.size else 0.0
+    return magnitudes
+
+
+def _softmax_rule(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:
+    """Yield every softmax over positions, and the nodes that read its probabilities."""
+    values = inferred_values(model)
+    for node in model.graph.node:
+        if node.op_type not in ("Softmax", "LogSoftmax"):
+            continue
+        shape = dimensions(values[node.input[0]]) if node.input[0] in values else None
+        axis = next((entry.i for entry in node.attribute if entry.name == "axis"), -1)
+        length = shape[axis] if shape else None
+        if length is None or length > POSITIONS:
+            yield node.name, REASON_SOFTMAX
+            for reader in _readers(model.graph, node.output):
+                yield reader, REASON_PRODUCT
+
+
+def _readers(graph: onnx.GraphProto, tensors: Collection[str]) -> Iterator[str]:
+    """Yield the nodes that read tensors, also after a change of shape only."""
+    reached = set(tensors)
+    for node in graph.node:
+        if reached.intersection(node.input):
+            yield node.name
+            if node.op_type in PASSING_OPERATORS:
+                reached.update(node.output)
+
+
+def _matching(graph: onnx.GraphProto, pattern: str) -> list[str]:
+    names = [node.name for node in graph.node]
+    matching = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+    if not matching:
+        raise SpecificationError(
+            f"--keep-fp32 {pattern!r}: expected the name of a node, or a pattern of it, "
+            f"as in {names[0]!r}; it matches none of {len(names)}"
+        )
+    return matching

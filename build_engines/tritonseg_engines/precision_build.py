@@ -1,0 +1,243 @@
+"""One precision of a prepared network: converted, checked for structure, and put to the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import onnx
+
+from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.gate.choice import PictureChoice
+from tritonseg_engines.gate.comparison import Comparison, Reference, compare, run_reference
+from tritonseg_engines.gate.html import WorstPictures
+from tritonseg_engines.gate.networks import Infer, infer_in_onnx_runtime, infer_in_openvino
+from tritonseg_engines.gate.report import GateReport
+from tritonseg_engines.gate.thresholds import THRESHOLDS, failures
+from tritonseg_engines.graph.onnx_file import default_opset
+from tritonseg_engines.precision import (
+    Converted,
+    Int8Conversion,
+    LayerCost,
+    batches_of,
+    convert_to_half,
+    lint,
+    tensorrt_releases,
+)
+from tritonseg_engines.precision.rounding import with_written_rounding
+from tritonseg_engines.precision.sensitivity import fewest_kept, layer_costs
+from tritonseg_engines.prepare import Prepared
+
+SEARCH_PICTURES = 8
+"""On which the cost of single layers is measured; the choice is then judged on all."""
+BLAME_PICTURES = 4
+BLAME_MEASUREMENTS = 24
+"""After a refusal: enough to name the worst layers, not to search among them."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class PrecisionBuild:
+    """Converts and judges.
+
+    Args:
+        prepared: The fp32 network.
+        precision: "fp32", "fp16" or "int8".
+        runtime: "openvino" or "tensorrt".
+        options: Of the build.
+        choice: The pictures.
+        progress: Told of what takes time.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        precision: str,
+        runtime: str,
+        options: BuildOptions,
+        choice: PictureChoice,
+        progress: Progress,
+    ) -> None:
+        self._prepared, self._precision, self._runtime = prepared, precision, runtime
+        self._options, self._choice, self._progress = options, choice, progress
+        # An export that rounds to fp16 itself says no more about fp32 than that.
+        rounds = precision == "fp32" and prepared.computes_in_half
+        self._thresholds = THRESHOLDS["fp16" if rounds else precision]
+        self._costs: list[LayerCost] = []
+
+    def run(self) -> tuple[Converted, GateReport]:
+        """Return the converted network and the gate's verdict on it.
+
+        Raises:
+            CalibrationError: Pictures are missing or cannot be used.
+            OnnxModelError: The converted graph is not one that the runtime would take.
+            SpecificationError: A pattern of nodes to keep matches none.
+        """
+        int8 = self._int8_conversion() if self._precision == "int8" else None
+        pictures = self._choice.for_gate(self._precision)
+        reference = run_reference(
+            infer_in_onnx_runtime(self._prepared.network),
+            self._prepared.segmenter,
+            pictures,
+            lambda done, total: self._progress("running the fp32 reference", done, total),
+        )
+        converted = self._convert_int8(int8, reference) if int8 else self._convert_float()
+        self._check_structure(converted)
+        worst = WorstPictures(self._prepared.spec.palette)
+        comparison = self._compare(
+            converted.model, reference, "comparing with the reference", worst
+        )
+        failed = failures(comparison, self._thresholds)
+        if failed and int8 is not None and not self._costs:
+            self._costs = self._measure_costs(
+                int8, reference.spread(BLAME_PICTURES), BLAME_MEASUREMENTS
+            )
+        return converted, self._report(converted, comparison, failed, worst)
+
+    def _convert_float(self) -> Converted:
+        network = self._prepared.network
+        if self._precision == "fp32":
+            return Converted(model=network, kept_float={})
+        batches = batches_of(self._choice.for_ranges(), self._prepared.segmenter)
+        return convert_to_half(network, batches, self._options.keep_fp32)
+
+    def _int8_conversion(self) -> Int8Conversion:
+        pictures = self._choice.for_int8()
+        half_rest = self._runtime == "tensorrt"
+        return Int8Conversion(
+            self._prepared.network,
+            batches_of(pictures, self._prepared.segmenter),
+            len(pictures),
+            calibrator=self._options.calibrator,
+            keep_fp32=self._options.keep_fp32,
+            half_rest=half_rest,
+            progress=self._progress,
+        )
+
+    def _convert_int8(self, int8: Int8Conversion, reference: Reference) -> Converted:
+        everything = int8.convert(int8.layers)
+        if self._options.max_miou_drop is None or self._within_budget(
+            self._compare(everything.model, reference, "comparing with all layers in int8")
+        ):
+            return everything
+        self._costs = self._measure_costs(int8, reference.spread(SEARCH_PICTURES), None)
+        kept = fewest_kept(
+            int8.layers,
+            self._costs,
+            lambda layers: self._compare(
+                int8.convert(layers).model, reference, "searching layers to keep"
+            ),
+            self._within_budget,
+        )
+        chosen = set(int8.layers if kept is None else kept)
+        self._costs = [replace(cost, kept=chosen.issuperset(cost.layers)) for cost in self._costs]
+        if kept is None:
+            # Too many would have to stay; the gate shall say what all of them cost together.
+            return everything
+        return int8.convert([layer for layer in int8.layers if layer not in chosen])
+
+    def _within_budget(self, comparison: Comparison) -> bool:
+        budget = self._options.max_miou_drop
+        within = budget is None or comparison.miou_loss_points <= budget
+        return within and not failures(comparison, self._thresholds)
+
+    def _measure_costs(
+        self, int8: Int8Conversion, reference: Reference, maximum: int | None
+    ) -> list[LayerCost]:
+        def measure(layers: Sequence[str]) -> Comparison:
+            return self._compare(int8.convert(layers).model, reference)
+
+        bound = {} if maximum is None else {"maximum": maximum}
+        return layer_costs(
+            int8.layers,
+            measure,
+            progress=lambda done, total: self._progress("quantizing layers alone", done, total),
+            **bound,
+        )
+
+    def _compare(
+        self,
+        model: onnx.ModelProto,
+        reference: Reference,
+        what: str | None = None,
+        worst: WorstPictures | None = None,
+    ) -> Comparison:
+        spec = self._prepared.spec
+        with self._served(model) as infer:
+            return compare(
+                reference,
+                infer,
+                spec.classes,
+                ignore_index=spec.ignore_index,
+                observe=worst.observe if worst else None,
+                progress=(lambda done, total: self._progress(what, done, total)) if what else None,
+            )
+
+    @contextmanager
+    def _served(self, model: onnx.ModelProto) -> Iterator[Infer]:
+        """Run the network as it will be: by the server's engine, or rounding as a GPU would."""
+        if self._runtime == "openvino":
+            with infer_in_openvino(model, self._precision) as infer:
+                yield infer
+        else:
+            yield infer_in_onnx_runtime(with_written_rounding(model))
+
+    def _check_structure(self, converted: Converted) -> None:
+        """Refuse what this package should not have made, and what TensorRT would not read."""
+        if self._precision != "fp32":
+            self._check_conversion(converted)
+        if self._runtime == "tensorrt" and not self._releases(converted.model):
+            raise OnnxModelError(
+                f"no TensorRT from 8.6 to 11 reads all operators of this graph at opset "
+                f"{default_opset(converted.model)}: "
+                + "; ".join(dict.fromkeys(f.message for f in lint(converted.model)[:4]))
+            )
+
+    def _check_conversion(self, converted: Converted) -> None:
+        findings = lint(converted.model, kept_float=converted.kept_float, releases=())
+        if findings:
+            first = findings[0]
+            more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+            raise OnnxModelError(
+                f"the {self._precision} graph is not one that engines are built from: "
+                f"{first.where}: {first.message} ({first.rule}){more}"
+            )
+
+    @staticmethod
+    def _releases(model: onnx.ModelProto) -> list[str]:
+        return tensorrt_releases({node.op_type for node in model.graph.node}, default_opset(model))
+
+    def _report(
+        self,
+        converted: Converted,
+        comparison: Comparison,
+        failed: tuple[str, ...],
+        worst: WorstPictures,
+    ) -> GateReport:
+        model = converted.model
+        facts = {
+            "built network ran in": "OpenVINO, as in the server"
+            if self._runtime == "openvino"
+            else "ONNX Runtime, rounding to fp16 wherever the file stores fp16",
+            "export, SHA-256": self._prepared.onnx_sha256,
+            "nodes": str(len(model.graph.node)),
+            "size of the ONNX": f"{model.ByteSize() / 1e6:.2f} MB",
+        }
+        if self._runtime == "tensorrt":
+            facts["read by TensorRT"] = ", ".join(self._releases(model))
+        if self._precision == "int8":
+            facts["layers in int8"] = str(len(converted.quantized))
+            facts["calibrator"] = self._options.calibrator
+        return GateReport(
+            title=f"{self._prepared.spec.name}, {self._precision}, {self._runtime}",
+            comparison=comparison,
+            thresholds=self._thresholds,
+            failures=failed,
+            accepted=bool(failed) and self._options.accept,
+            facts=facts,
+            kept_float=dict(converted.kept_float),
+            costs=[(c.name, c.changed_pixels, c.miou_loss_points, c.kept) for c in self._costs],
+            panels=worst.panels,
+        )
