@@ -84,9 +84,7 @@ class LatencyProbe:
         )
 
     def _counters(self, name: str) -> _Counters:
-        statistics: Any = self._client.get_inference_statistics(
-            name, client_timeout=CALL_TIMEOUT_S
-        )
+        statistics: Any = self._client.get_inference_statistics(name, client_timeout=CALL_TIMEOUT_S)
         inference = statistics.model_stats[0].inference_stats
         return {
             field: (getattr(inference, field).count, getattr(inference, field).ns)

@@ -18,7 +18,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="exporting the networks needs torch")
 
 from lively_weights import enliven  # noqa: E402
-
 from tritonseg import SegmentationClient  # noqa: E402
 from tritonseg_engines import zoo  # noqa: E402
 from tritonseg_engines.build import build_model  # noqa: E402

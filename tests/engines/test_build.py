@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_models import ARGMAX, RESIZE, SIZE_HW, SOFTMAX, TinyModel, run_onnx, tiny_spec
 
+from tiny_models import ARGMAX, RESIZE, SIZE_HW, SOFTMAX, TinyModel, run_onnx, tiny_spec
 from tritonseg_engines.build import build_model
 from tritonseg_engines.errors import OnnxModelError, RepositoryError, SpecificationError
 from tritonseg_engines.graph.half_weights import expand_half_weights, store_weights_as_half
@@ -140,7 +140,11 @@ def test_an_export_whose_cut_would_change_masks_is_refused(
 
 
 REFUSED = {
-    "input name": (TinyModel(), {"input_name": "pixels"}, "one input named 'pixels', got \\['image'\\]"),
+    "input name": (
+        TinyModel(),
+        {"input_name": "pixels"},
+        "one input named 'pixels', got \\['image'\\]",
+    ),
     "input type": (TinyModel(dtype="uint8"), {}, "expected float32, got uint8"),
     "input size": (TinyModel(), {"height": 32}, r"\[3, 32, 96\] as the specification says"),
     "layout": (TinyModel(), {"layout": "NHWC"}, "expected channels, height, width"),
@@ -165,7 +169,11 @@ def test_a_file_that_is_not_what_the_specification_says_is_refused(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "ONNX"), (b"\x89PNG\r\n\x1a\n not a model", "expected an ONNX model"), (None, "no such")],
+    [
+        (b"", "ONNX"),
+        (b"\x89PNG\r\n\x1a\n not a model", "expected an ONNX model"),
+        (None, "no such"),
+    ],
     ids=["empty", "a picture", "absent"],
 )
 def test_what_is_not_onnx_is_refused(content: bytes | None, message: str, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_models import tiny_spec
 
+from tiny_models import tiny_spec
 from tritonseg_engines import zoo
 from tritonseg_engines.demo.model import DEMO_SPEC
 from tritonseg_engines.errors import SpecificationError
@@ -109,7 +109,8 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Road", "1st", "-a", "a/b", "..", "../a", "a\\b", "a\n", "a\0", "a" * 64, "ä", "%2e"]
+    "name",
+    ["", "Road", "1st", "-a", "a/b", "..", "../a", "a\\b", "a\n", "a\0", "a" * 64, "ä", "%2e"],
 )
 def test_names_that_could_leave_their_folder_are_refused(name: str) -> None:
     with pytest.raises(SpecificationError, match="model name"):

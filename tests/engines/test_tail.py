@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tiny_models import (
     ARGMAX,
     CAST,
@@ -15,7 +16,6 @@ from tiny_models import (
     TinyModel,
     run_onnx,
 )
-
 from tritonseg_engines.graph.tail import cut_tail, recognise_tail
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.upsampling import class_map_from_scores

@@ -74,9 +74,7 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
             with _step(progress, f"segmented {image.name}"):
                 segmentation = client.segment(image)
             with _step(progress, f"timed {TIMED_REQUESTS} more requests"):
-                latencies, client_ms = _time_requests(
-                    client, server.grpc_url, segmentation
-                )
+                latencies, client_ms = _time_requests(client, server.grpc_url, segmentation)
     class_map, overlay = output / "class_map.png", output / "overlay.png"
     segmentation.save(class_map)
     segmentation.overlay().save(overlay)
