@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.engine_file import engine_file_name, write_engine
 from tritonseg_engines.errors import SpecificationError
 from tritonseg_engines.gate.choice import PictureChoice
 from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
@@ -19,15 +20,12 @@ from tritonseg_engines.precision_build import PrecisionBuild, Progress
 from tritonseg_engines.prepare import Prepared, prepare_network
 from tritonseg_engines.repository import Deployment, Engine, Provenance, write_model
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError, inspect_machine
 
 PRECISIONS = ("fp32", "fp16", "int8")
 RUNTIMES = ("openvino", "tensorrt")
-ENGINE_FILE = "model.onnx"
 LAYERS_NAMED = 3
-NO_TENSORRT = (
-    "stopped after the ONNX and its gate: a TensorRT engine is built on the GPU that runs it, and "
-    "this machine has no GPU or no TensorRT"
-)
+NO_TENSORRT = "stopped after the ONNX and its gate: a plan is built on the GPU that runs it"
 ONNX_ONLY = "stopped after the ONNX and its gate, as asked"
 
 
@@ -92,7 +90,7 @@ def build_model(
     """
     _check_choice("precision", precision, PRECISIONS)
     _check_choice("runtime", runtime, RUNTIMES)
-    options = options or BuildOptions()
+    options, progress = options or BuildOptions(), progress or (lambda *_: None)
     prepared = prepare_network(spec, onnx_path, keep_tail=keep_tail)
     converted, gate = PrecisionBuild(
         prepared,
@@ -100,7 +98,7 @@ def build_model(
         runtime,
         options,
         PictureChoice(options, onnx_path, prepared.input_hw),
-        progress or (lambda *_: None),
+        progress,
     ).run()
     beside = repository.parent / f"{spec.name}.{precision}"
     if gate.verdict == "refused":
@@ -111,13 +109,13 @@ def build_model(
         runtime=runtime,
         tritonseg_version=importlib.metadata.version("tritonseg"),
     )
-    # The one place where runtimes part; a TensorRT plan is built from the same converted ONNX.
-    if options.onnx_only or runtime == "tensorrt":
+    gpu, note = _gpu_for(runtime, options)
+    if note is not None:
         model, report = _write_onnx(beside, converted, gate)
-        note = ONNX_ONLY if options.onnx_only else NO_TENSORRT
     else:
-        model, report = _write_repository(repository, prepared, converted, gate, provenance)
-        note = None
+        model, report = _write_repository(
+            repository, prepared, converted, gate, provenance, gpu=gpu, progress=progress
+        )
     return BuildReport(
         model=model,
         tail=prepared.tail,
@@ -127,6 +125,18 @@ def build_model(
         report=report,
         note=note,
     )
+
+
+def _gpu_for(runtime: str, options: BuildOptions) -> tuple[Gpu | None, str | None]:
+    """Return what a plan is built on, and why the build stops at the ONNX, if it does."""
+    if options.onnx_only:
+        return None, ONNX_ONLY
+    if runtime != "tensorrt":
+        return None, None
+    try:
+        return inspect_machine().first_gpu(), None
+    except TensorRTUnavailableError as error:
+        return None, f"{NO_TENSORRT}: {error}"
 
 
 def _write_onnx(beside: Path, converted: Converted, gate: GateReport) -> tuple[Path, Path]:
@@ -142,11 +152,14 @@ def _write_repository(
     converted: Converted,
     gate: GateReport,
     provenance: Provenance,
+    *,
+    gpu: Gpu | None,
+    progress: Progress,
 ) -> tuple[Path, Path]:
     deployment = Deployment(
         spec=prepared.spec,
         engine=Engine(
-            file=ENGINE_FILE,
+            file=engine_file_name(gpu),
             input_hw=prepared.input_hw,
             output_dims=prepared.output_dims,
             upsampling=prepared.upsampling,
@@ -161,9 +174,10 @@ def _write_repository(
         "gate": gate.to_json(),
     }
     with tempfile.TemporaryDirectory() as workspace:
-        engine = Path(workspace) / ENGINE_FILE
-        save_onnx(converted.model, engine)
-        model = write_model(repository, deployment, engine, manifest)
+        engine, facts = write_engine(
+            converted.model, deployment, Path(workspace), gpu=gpu, progress=progress
+        )
+        model = write_model(repository, deployment, engine, {**manifest, **facts})
     write_report(gate, model / JSON_NAME, model / HTML_NAME)
     return model, model / HTML_NAME
 

@@ -137,10 +137,22 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         check_model_name(self.name)
+        self._check_scaling()
         self._check_classes()
         self._check_kind()
         self._check_palette()
         self._check_resize()
+
+    def _check_scaling(self) -> None:
+        identity = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        if self.input.dtype == "uint8" and identity != (
+            self.preprocessing.mean,
+            self.preprocessing.scale,
+        ):
+            raise SpecificationError(
+                "mean, scale: expected 0 and 1 for a uint8 input, which holds the picture's own "
+                f"bytes, got {self.preprocessing.mean} and {self.preprocessing.scale}"
+            )
 
     def _check_classes(self) -> None:
         if not 1 <= len(self.classes) <= MAX_CLASSES:

@@ -37,6 +37,7 @@ from ._errors import (
     TransportError,
     UnsupportedImageError,
 )
+from ._image import load_image
 from ._metadata import ModelInfo
 from ._result import Segmentation
 from ._version import __version__
@@ -67,6 +68,7 @@ __all__ = [
     "TransportError",
     "UnsupportedImageError",
     "__version__",
+    "load_image",
 ]
 
 # Tracebacks and pickles name things as callers import them: tritonseg.ConnectError.

@@ -76,6 +76,24 @@ def read_image(source: ImageSource, limits: ImageLimits) -> RgbImage:
     )
 
 
+def load_image(source: ImageSource, *, limits: ImageLimits | None = None) -> npt.NDArray[np.uint8]:
+    """Read a picture exactly as `SegmentationClient.segment` would.
+
+    For callers that decode once and send to several models, or check before they send.
+
+    Args:
+        source: A path, the bytes of a file, a PIL image, or an (H, W, 3) uint8 array, RGB, 0–255.
+        limits: Sizes and formats to accept; `ImageLimits()` if None.
+
+    Returns:
+        (H, W, 3) uint8 RGB, 0–255, read-only, in the displayed frame.
+
+    Raises:
+        InvalidImageError: The picture cannot be segmented.
+    """
+    return read_image(source, limits or ImageLimits()).array_hwc
+
+
 def _image_from_rgb(rgb: Image.Image, stored_size: tuple[int, int]) -> RgbImage:
     return RgbImage(pixels=rgb.tobytes(), size=(rgb.height, rgb.width), stored_size=stored_size)
 

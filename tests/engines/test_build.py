@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from tritonseg_engines.graph.half_weights import expand_half_weights, store_weig
 from tritonseg_engines.repository import writer
 from tritonseg_engines.repository.writer import read_config
 from tritonseg_steps import contract
-from tritonseg_steps.preprocessing import Preprocessing
 
 PARTS = ("tiny", "tiny_argmax", "tiny_engine", "tiny_normalize")
 
@@ -97,8 +95,6 @@ def test_every_engine_takes_float32_nchw(
     model: TinyModel, save: Callable[..., Path], tmp_path: Path
 ) -> None:
     spec = tiny_spec(layout=model.layout, dtype=model.dtype)
-    if model.dtype == "uint8":
-        spec = replace(spec, preprocessing=Preprocessing(mean=(0.0,) * 3, scale=(1.0,) * 3))
     build_model(spec, save(model), tmp_path / "repository")
     engine = engine_of(tmp_path / "repository")
     assert [value.name for value in engine.graph.input] == [contract.NORMALIZED]

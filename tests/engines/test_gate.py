@@ -206,7 +206,7 @@ def test_a_good_network_passes_and_says_what_it_was_judged_on(export: Path) -> N
 
 @pytest.mark.parametrize(
     ("runtime", "onnx_only", "note"),
-    [("openvino", True, "as asked"), ("tensorrt", False, "no GPU or no TensorRT")],
+    [("openvino", True, "as asked"), ("tensorrt", False, "on the GPU that runs it: no GPU")],
 )
 def test_stopping_at_the_onnx(export: Path, runtime: str, onnx_only: bool, note: str) -> None:
     report = build(export, runtime=runtime, onnx_only=onnx_only)

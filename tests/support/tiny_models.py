@@ -103,10 +103,13 @@ def tiny_spec(
 ) -> ModelSpec:
     """The specification of a `TinyModel`; keywords change its input or output."""
     fields = {"name": input_name, "height": SIZE_HW[0], "width": SIZE_HW[1], **input_fields}
+    preprocessing = Preprocessing(mean=(127.5,) * 3, scale=(127.5,) * 3)
+    if fields.get("dtype") == "uint8":
+        preprocessing = Preprocessing(mean=(0.0,) * 3, scale=(1.0,) * 3)
     return ModelSpec(
         name=name,
         input=InputSpec(**fields),
-        preprocessing=Preprocessing(mean=(127.5,) * 3, scale=(127.5,) * 3),
+        preprocessing=preprocessing,
         output=OutputSpec(name="output", kind=kind),
         classes=tuple(f"class {index}" for index in range(classes)),
         palette=voc_palette(classes),

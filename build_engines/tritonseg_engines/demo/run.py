@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tritonseg import Segmentation, SegmentationClient
+from tritonseg import Segmentation, SegmentationClient, load_image
 from tritonseg_engines.build import build_model
 from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
 from tritonseg_engines.latency import LatencyProbe, StepLatency
@@ -64,7 +64,8 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
     if image is None:
         with _step(progress, f"drew a street, {SCENE_SIZE_HW[1]} x {SCENE_SIZE_HW[0]} pixels"):
             image = _draw_street(output / "street.png")
-    with _step(progress, f"built the ensemble from {DEMO_ONNX.name}"):
+    image_hwc = load_image(image)
+    with _step(progress, f"built the ensemble from {DEMO_ONNX.name} and proved its masks"):
         spec = demo_spec()
         build_model(spec, DEMO_ONNX, repository)
     started = time.perf_counter()
@@ -72,7 +73,7 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
         progress("started Triton and loaded four models", time.perf_counter() - started)
         with SegmentationClient(server.grpc_url, model=spec.name) as client:
             with _step(progress, f"segmented {image.name}"):
-                segmentation = client.segment(image)
+                segmentation = client.segment(image_hwc)
             with _step(progress, f"timed {TIMED_REQUESTS} more requests"):
                 latencies, client_ms = _time_requests(client, server.grpc_url, segmentation)
     class_map, overlay = output / "class_map.png", output / "overlay.png"

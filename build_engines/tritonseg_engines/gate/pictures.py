@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tritonseg_engines.errors import CalibrationError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+STREETS_REMEMBERED = 32
+"""Drawing one takes a second, and several passes ask for it; 2 MB each."""
 NOISE_CELL = 16
 """Pixels between two independent values of the noise: networks answer to white noise with one
 class everywhere."""
@@ -110,6 +113,7 @@ def drawn_streets(size_hw: tuple[int, int], count: int, *, first_seed: int) -> P
     """Return street scenes with labels that the project draws; fit for the demo model only."""
     from tritonseg_engines.scenes import draw_scene
 
+    @functools.lru_cache(maxsize=STREETS_REMEMBERED)
     def read(index: int) -> Picture:
         seed = first_seed + index
         scene = draw_scene(seed, height=size_hw[0], width=size_hw[1])

@@ -100,17 +100,14 @@ class Int8Conversion:
                 f"calibrator: expected one of {', '.join(CALIBRATORS)}, got {calibrator!r}"
             )
         self._network, self._half_rest = network, half_rest
+        named = named_nodes(network, keep_fp32)  # before the long part, in case one is misspelt
         ranges = activation_ranges(
             network,
             float_tensors(network),
             batches,
             _within(progress, "measuring ranges", count),
         )
-        self._kept = (
-            sensitive_nodes(network, ranges, keep_fp32)
-            if half_rest
-            else named_nodes(network, keep_fp32)
-        )
+        self._kept = {**sensitive_nodes(network, ranges), **named} if half_rest else named
         self.layers = [name for name in quantizable_layers(network) if name not in self._kept]
         if not self.layers:
             raise OnnxModelError(
