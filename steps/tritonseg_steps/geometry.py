@@ -44,16 +44,22 @@ class Native:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
-    """Resize to a fixed size; the aspect ratio is not kept."""
+class _FixedSize:
+    """What the policies share that always lead to one size, in pixels."""
 
-    policy: ClassVar[str] = "stretch"
     height: int
     width: int
 
     def __post_init__(self) -> None:
         positive_int("resize.height", self.height)
         positive_int("resize.width", self.width)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch(_FixedSize):
+    """Resize to a fixed size; the aspect ratio is not kept."""
+
+    policy: ClassVar[str] = "stretch"
 
     def geometry(self, image_hw: Size) -> Geometry:
         """Fill the network's input."""
@@ -62,7 +68,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FitPad:
+class FitPad(_FixedSize):
     """Resize to fit inside a fixed size, aspect ratio kept, then pad at the right and bottom.
 
     Sizes are truncated to whole pixels.
@@ -70,12 +76,6 @@ class FitPad:
     """
 
     policy: ClassVar[str] = "fit_pad"
-    height: int
-    width: int
-
-    def __post_init__(self) -> None:
-        positive_int("resize.height", self.height)
-        positive_int("resize.width", self.width)
 
     def geometry(self, image_hw: Size) -> Geometry:
         """Scale both sides by the factor at which the tighter one fits."""

@@ -6,7 +6,8 @@ They train the small model of the demo and stand in for a data set in tests and 
 from __future__ import annotations
 
 from tritonseg_engines.scenes._cityscapes import write_cityscapes
-from tritonseg_engines.scenes._labels import CLASSES, IGNORE, LABEL_IDS
+from tritonseg_engines.scenes._labels import IGNORE
 from tritonseg_engines.scenes._scene import Scene, draw_scene
+from tritonseg_engines.zoo.label_sets import CITYSCAPES_CLASSES as CLASSES
 
-__all__ = ["CLASSES", "IGNORE", "LABEL_IDS", "Scene", "draw_scene", "write_cityscapes"]
+__all__ = ["CLASSES", "IGNORE", "Scene", "draw_scene", "write_cityscapes"]

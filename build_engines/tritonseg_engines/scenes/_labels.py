@@ -1,7 +1,4 @@
-"""The 19 Cityscapes evaluation classes, by train id and by label id.
-
-Source: mcordts/cityscapesScripts, `cityscapesscripts/helpers/labels.py` (ids and names).
-"""
+"""The 19 Cityscapes evaluation classes by train id, under the names that drawing uses."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from tritonseg_engines.zoo.label_sets import CITYSCAPES_IGNORE_INDEX, CITYSCAPES_LABEL_IDS
 
 ROAD: Final = 0
 SIDEWALK: Final = 1
@@ -29,33 +28,7 @@ BUS: Final = 15
 TRAIN: Final = 16
 MOTORCYCLE: Final = 17
 BICYCLE: Final = 18
-IGNORE: Final = 255
-
-CLASSES: Final = (
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "traffic light",
-    "traffic sign",
-    "vegetation",
-    "terrain",
-    "sky",
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
-)
-"""Names by train id."""
-
-LABEL_IDS: Final = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""Label ids by train id, as the `*_labelIds.png` files of the data set hold them."""
+IGNORE: Final = CITYSCAPES_IGNORE_INDEX
 
 
 def label_ids_from_train_ids(train_ids_hw: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -68,5 +41,5 @@ def label_ids_from_train_ids(train_ids_hw: npt.NDArray[np.uint8]) -> npt.NDArray
         `(H, W)` uint8 label ids; 255 becomes 0, "unlabeled".
     """
     table = np.zeros(256, dtype=np.uint8)
-    table[: len(LABEL_IDS)] = LABEL_IDS
+    table[: len(CITYSCAPES_LABEL_IDS)] = CITYSCAPES_LABEL_IDS
     return table[train_ids_hw]
