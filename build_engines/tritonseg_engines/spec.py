@@ -43,8 +43,8 @@ class InputSpec:
 
     Attributes:
         name: Tensor name in the ONNX file.
-        height: Pixels, or None where the network takes any.
-        width: Pixels, or None where the network takes any.
+        height: Pixels, or None to take what the file says, a number or any.
+        width: Pixels, likewise.
         dtype: "float32", "float16" or "uint8"; what the file declares.
         layout: "NCHW" or "NHWC".
     """

@@ -98,7 +98,7 @@ def _check_input(value: onnx.ValueInfoProto, spec: ModelSpec) -> None:
     mismatch = [
         (want, got)
         for want, got in zip(expected, shape[1:], strict=True)
-        if got is not None and want != got
+        if want is not None and got is not None and want != got
     ]
     if mismatch:
         raise OnnxModelError(
