@@ -59,6 +59,11 @@ class ModelConfig:
                 "`tritonseg build`?"
             ) from None
 
+    def output_dims(self, tensor: str) -> tuple[int, ...]:
+        """Return the dimensions of an output as the config declares them, -1 where open."""
+        (output,) = (entry for entry in self._config["output"] if entry["name"] == tensor)
+        return tuple(int(dim) for dim in output["dims"])
+
 
 class Step(abc.ABC):
     """A Python-backend model; Triton calls `initialize` once, then `execute`."""

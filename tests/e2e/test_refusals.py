@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import tritonclient.grpc as triton
 from click.testing import CliRunner
 from tritonclient.utils import InferenceServerException
 
-from tritonseg import ModelNotFoundError, SegmentationClient
+from tiny_models import RESIZE, SIZE_HW, TinyModel, tiny_spec
+from tritonseg import ModelNotFoundError, RequestRejectedError, SegmentationClient
+from tritonseg_engines.build import build_model
 from tritonseg_engines.cli.app import COMMANDS, cli
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.serving import ServerConfig, TritonServer
@@ -57,6 +60,19 @@ def test_a_server_without_the_model_says_so(demo_server: TritonServer) -> None:
     ):
         client.segment(np.zeros((8, 8, 3), np.uint8))
     assert time.perf_counter() - started < SOON_S
+
+
+def test_a_picture_of_a_size_the_network_cannot_take_is_named(tmp_path: Path) -> None:
+    """A network of a fixed size and no resize policy."""
+    onnx.save(TinyModel(tail=[RESIZE]).model(), tmp_path / "tiny.onnx")
+    build_model(tiny_spec(), tmp_path / "tiny.onnx", tmp_path / "repository")
+    with (
+        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        SegmentationClient(server.grpc_url, model="tiny") as client,
+    ):
+        assert client.segment(np.zeros((*SIZE_HW, 3), np.uint8)).class_map.shape == SIZE_HW
+        with pytest.raises(RequestRejectedError, match=r"64x96 .* only, got 70x100"):
+            client.segment(np.zeros((70, 100, 3), np.uint8))
 
 
 @pytest.mark.parametrize("shape", [(1, 0, 8, 3), (1, 8, 0, 3)])
