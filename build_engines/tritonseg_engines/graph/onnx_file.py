@@ -125,14 +125,15 @@ def rename_tensor(graph: onnx.GraphProto, old: str, new: str) -> None:
     if new in names:
         raise OnnxModelError(f"tensor {old!r} cannot be renamed: {new!r} exists already")
     for node in graph.node:
-        _replace(node.input, old, new)
-        _replace(node.output, old, new)
+        replace_name(node.input, old, new)
+        replace_name(node.output, old, new)
     values: list[onnx.ValueInfoProto] = [*graph.input, *graph.output, *graph.value_info]
     for value in values:
         value.name = new if value.name == old else value.name
 
 
-def _replace(names: MutableSequence[str], old: str, new: str) -> None:
+def replace_name(names: MutableSequence[str], old: str, new: str) -> None:
+    """Replace a tensor's name in a node's inputs or outputs, in place."""
     for index, name in enumerate(names):
         if name == old:
             names[index] = new

@@ -15,6 +15,7 @@ import onnx
 from onnx import helper
 
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.boundary import NCHW_TO_NHWC
 from tritonseg_engines.graph.onnx_file import (
     default_opset,
     inferred_values,
@@ -24,7 +25,6 @@ from tritonseg_engines.graph.onnx_file import (
 
 CLASS_AXIS_NCHW = 1
 CLASS_AXIS_NHWC = 3
-NCHW_TO_NHWC = [0, 2, 3, 1]
 SCALAR_SAFE_OPS = ("Cast", "Identity", "Squeeze", "Unsqueeze")
 """What may follow an ArgMax without changing which class a pixel has."""
 HALF_PIXEL_MODES = ("half_pixel", "pytorch_half_pixel")
@@ -134,7 +134,7 @@ class _Walk:
         node = self._at("Transpose")
         if node is None or CLASS_AXIS_NHWC not in self._class_axes:
             return
-        if list(_attribute(node, "perm", [])) == NCHW_TO_NHWC:
+        if tuple(_attribute(node, "perm", ())) == NCHW_TO_NHWC:
             self._class_axes = (CLASS_AXIS_NCHW,)
             self._pass(node)
 

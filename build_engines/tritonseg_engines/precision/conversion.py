@@ -26,9 +26,6 @@ from tritonseg_engines.precision.quantize import (
 )
 from tritonseg_engines.precision.sensitive import named_nodes, sensitive_nodes
 
-RANGE_PICTURES = 4
-"""Pictures from which fp16 learns the magnitude of values; `sensitive.HEADROOM` covers others."""
-
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how much of how much is."""
 

@@ -20,6 +20,7 @@ from tritonseg_engines.graph.onnx_file import (
     default_opset,
     producers,
     remove_dead_nodes,
+    replace_name,
 )
 from tritonseg_engines.precision.nodes import sort_by_execution
 
@@ -92,7 +93,7 @@ def _join_casts(graph: onnx.GraphProto) -> None:
             _replace_reads(graph, target, source)
         elif source in producer:
             back.output[0] = ""
-            _replace_outputs(producer[source], source, target)
+            replace_name(producer[source].output, source, target)
             _replace_reads(graph, source, target)
     remove_dead_nodes(graph)
 
@@ -107,17 +108,9 @@ def _drop_repeated_nodes(graph: onnx.GraphProto) -> None:
         produced |= names
 
 
-def _replace_outputs(node: onnx.NodeProto, old: str, new: str) -> None:
-    for index, name in enumerate(node.output):
-        if name == old:
-            node.output[index] = new
-
-
 def _replace_reads(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
-        for index, name in enumerate(node.input):
-            if name == old:
-                node.input[index] = new
+        replace_name(node.input, old, new)
 
 
 def _casts(graph: onnx.GraphProto, element_type: int) -> Iterator[onnx.NodeProto]:
