@@ -44,7 +44,7 @@ def test_arrows_point_one_way() -> None:
     """The client imports neither of the others, the steps import nothing of the two."""
     forbidden = {
         "client/tritonseg/*.py": r"^\s*(?:from|import) tritonseg_(?:steps|engines)",
-        "steps/tritonseg_steps/*.py": r"^\s*(?:from|import) tritonseg(?:_engines)?\b(?!_steps)",
+        "steps/tritonseg_steps/**/*.py": r"^\s*(?:from|import) tritonseg(?:_engines)?\b(?!_steps)",
     }
     for pattern, imports in forbidden.items():
         for path in PROJECT.glob(pattern):

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final
 
 import grpc
 
 from ._config import (
     ImageLimits,
     RetryPolicy,
+    TransportName,
     check_address,
     check_duration,
     check_model_name,
     check_request_id,
+    check_transport,
 )
 from ._deadline import Deadline
 from ._errors import (
@@ -27,18 +27,17 @@ from ._errors import (
     ModelNotReadyError,
     SegmentationError,
 )
-from ._image import ImageSource, read_image
-from ._metadata import ModelInfo, parse_model_info
-from ._protocol import build_infer_request, check_tensors, parse_infer_response
+from ._image import ImageSource, read_image, read_sendable
+from ._metadata import ModelInfo
+from ._remote_model import RemoteModel
 from ._result import Segmentation
-from ._retry import RetryBudget, RetrySequence
 from ._transport import GrpcTransport
+
+_MAPS_PER_ANSWER: Final = 2
+"""Class map and confidence, a byte a pixel each."""
 
 _PROBE_TIMEOUT_S: Final = 5.0
 _PROBE_INTERVAL_S: Final = 0.2
-
-_logger = logging.getLogger("tritonseg")
-_T = TypeVar("_T")
 
 
 class SegmentationClient:
@@ -53,6 +52,8 @@ class SegmentationClient:
         timeout_s: Seconds within which a call must end, retries and all.
         retry: How requests that the server could not take are sent again.
         limits: What pictures to accept.
+        transport: 'raw' decodes here and sends pixels. 'encoded' sends JPEG, PNG and WebP files
+            as they are, for thin links; what a server does not decode still goes as pixels.
         credentials: From `grpc.ssl_channel_credentials`, for a server behind TLS; without them
             the connection is in the clear.
 
@@ -74,27 +75,31 @@ class SegmentationClient:
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
         limits: ImageLimits | None = None,
+        transport: TransportName = "raw",
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self._address = check_address(url)
         self._model_name = check_model_name(model)
         self._timeout_s = check_duration("timeout_s", timeout_s)
-        self._retry = RetryPolicy() if retry is None else retry
         self._limits = ImageLimits() if limits is None else limits
-        self._budget = RetryBudget()
-        self._model: ModelInfo | None = None
-        self._model_lock = threading.Lock()
+        self._read = read_sendable if check_transport(transport) == "encoded" else read_image
         self._transport = GrpcTransport(
             self._address,
             model_name=self._model_name,
-            max_response_pixels=self._limits.max_pixels,
+            max_response_bytes=_MAPS_PER_ANSWER * self._limits.max_pixels,
             credentials=credentials,
+        )
+        self._remote_model = RemoteModel(
+            self._model_name,
+            transport=self._transport,
+            retry=RetryPolicy() if retry is None else retry,
         )
 
     def segment(
         self,
         image: ImageSource,
         *,
+        confidence: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> Segmentation:
@@ -105,6 +110,7 @@ class SegmentationClient:
                 or an (H, W, 3) uint8 array, RGB, 0–255. Pictures are taken as they are
                 displayed: turned by their EXIF orientation, transparent pixels on
                 `ImageLimits.background`. CMYK colours are converted without a profile.
+            confidence: Whether to ask how sure the model is of each pixel; doubles the answer.
             timeout_s: Seconds for this call, in place of the client's own.
             request_id: Identifier for logs on both sides; up to 128 of A–Z a–z 0–9 . _ : -.
                 One is made up if None.
@@ -113,7 +119,8 @@ class SegmentationClient:
             The class map at the picture's own resolution, and what goes with it.
 
         Raises:
-            ConfigurationError: `timeout_s` or `request_id` is unusable.
+            ConfigurationError: `timeout_s` or `request_id` is unusable, or the model gives no
+                confidence.
             InvalidImageError: The picture cannot be segmented.
             TransportError: The request or its answer did not get through in time.
             ServerError: The server answered with an error.
@@ -123,23 +130,10 @@ class SegmentationClient:
         deadline = self._start(timeout_s)
         request_id = uuid.uuid4().hex if request_id is None else check_request_id(request_id)
         with self._attribute_errors(request_id):
-            rgb = read_image(image, self._limits)
-            model = self._describe_model(deadline)
-            request = build_infer_request(
-                model_name=self._model_name, request_id=request_id, image=rgb
+            picture = self._read(image, self._limits)
+            return self._remote_model.segment(
+                picture, confidence=confidence, request_id=request_id, deadline=deadline
             )
-            response = self._send(lambda left_s: self._transport.infer(request, left_s), deadline)
-            class_map = parse_infer_response(
-                response, request=request, class_count=len(model.classes)
-            )
-        return Segmentation(
-            class_map=class_map,
-            image_hwc=rgb.array_hwc,
-            stored_size=rgb.stored_size,
-            model=model,
-            model_version=response.model_version,
-            request_id=request_id,
-        )
 
     @property
     def model(self) -> ModelInfo:
@@ -153,7 +147,7 @@ class SegmentationClient:
         """
         deadline = self._start(None)
         with self._attribute_errors(None):
-            return self._describe_model(deadline)
+            return self._remote_model.describe(deadline)
 
     def is_ready(self, *, timeout_s: float = _PROBE_TIMEOUT_S) -> bool:
         """Return whether the server says that it can segment pictures now.
@@ -225,39 +219,6 @@ class SegmentationClient:
             error.model_name = self._model_name
             error.request_id = request_id
             raise
-
-    def _describe_model(self, deadline: Deadline) -> ModelInfo:
-        if self._model is not None:
-            return self._model
-        # Another thread may be asking, with a later deadline than this call's.
-        while not self._model_lock.acquire(timeout=deadline.require_s()):
-            continue
-        try:
-            if self._model is None:
-                metadata = self._send(self._transport.fetch_metadata, deadline)
-                check_tensors(metadata)
-                parameters = self._send(self._transport.fetch_parameters, deadline)
-                self._model = parse_model_info(
-                    self._model_name, versions=metadata.versions, parameters=parameters
-                )
-            return self._model
-        finally:
-            self._model_lock.release()
-
-    def _send(self, call: Callable[[float], _T], deadline: Deadline) -> _T:
-        """Make a call with the time that is left, and again as the retry policy allows."""
-        sequence = RetrySequence(self._retry, self._budget)
-        while True:
-            left_s = deadline.require_s()
-            try:
-                return call(left_s)
-            except SegmentationError as error:
-                error.attempts = sequence.attempts
-                delay_s = sequence.next_delay_s(error, deadline.remaining_s())
-                if delay_s is None:
-                    raise
-                _logger.info("%s; next attempt in %.2f s", error, delay_s)
-            self._transport.pause(delay_s)
 
     def _probe(self, deadline: Deadline) -> SegmentationError | None:
         """Return None if the model is ready, else why not; raise what waiting cannot cure."""

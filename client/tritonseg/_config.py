@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from ._errors import ConfigurationError
 
 IMAGE_FORMATS: Final = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """File formats that are decoded at all, by Pillow's names."""
+
+TransportName: TypeAlias = Literal["raw", "encoded"]
 
 MAX_MESSAGE_BYTES: Final = 2**31 - 1
 """Triton's own limit for a gRPC message.
@@ -108,6 +110,16 @@ def check_model_name(model_name: str) -> str:
             f"model must match {_MODEL_NAME.pattern} (as in 'street-demo'), got {model_name!r}"
         )
     return model_name
+
+
+def check_transport(transport: TransportName) -> TransportName:
+    """Return `transport`, or raise `ConfigurationError` unless it is 'raw' or 'encoded'."""
+    if transport not in ("raw", "encoded"):
+        raise ConfigurationError(
+            "transport must be 'raw' (send pixels) or 'encoded' (send image files as they are), "
+            f"got {transport!r}"
+        )
+    return transport
 
 
 def check_address(address: str) -> str:

@@ -76,6 +76,17 @@ def decode_image(encoded: bytes, limits: ImageLimits) -> tuple[Image.Image, tupl
         ImageTooLargeError: Its header says that it exceeds `limits`.
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
+    return _render(open_image(encoded, limits), limits)
+
+
+def open_image(encoded: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
+    """Read the header of an image file, and no pixel.
+
+    Raises:
+        ImageDecodeError: The bytes do not begin a picture in one of `limits.formats`.
+        ImageTooLargeError: It exceeds `limits`.
+        UnsupportedImageError: It has several frames, or a mode that is not converted.
+    """
     name = _identify_format(encoded)
     if name not in limits.formats:
         raise ImageDecodeError(
@@ -88,7 +99,8 @@ def decode_image(encoded: bytes, limits: ImageLimits) -> tuple[Image.Image, tupl
         raise _error_from_pillow(exc) from exc
     if name == "PNG" and "transparency" in image.info:
         _check_transparent_color(encoded)
-    return render_rgb(image, limits)
+    _check_header(image, limits)
+    return image
 
 
 def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tuple[int, int]]:
@@ -103,6 +115,15 @@ def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tu
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
     _check_header(image, limits)
+    return _render(image, limits)
+
+
+def is_sideways(orientation: object) -> bool:
+    """Return whether a picture of this EXIF orientation is displayed with its axes swapped."""
+    return orientation in _SIDEWAYS_ORIENTATIONS
+
+
+def _render(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tuple[int, int]]:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         image.load()
@@ -111,8 +132,7 @@ def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tu
     except Exception as exc:  # on corrupt files decoders raise all kinds
         raise _error_from_pillow(exc) from exc
     # Pillow turns a TIFF while loading it, so the stored size is not always image.size.
-    sideways = orientation in _SIDEWAYS_ORIENTATIONS
-    return rgb, rgb.size if sideways else (rgb.height, rgb.width)
+    return rgb, rgb.size if is_sideways(orientation) else (rgb.height, rgb.width)
 
 
 def check_pixel_count(height: int, width: int, limits: ImageLimits) -> None:

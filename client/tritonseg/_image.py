@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,37 +16,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from ._config import ImageLimits
-from ._decode import check_pixel_count, decode_image, render_rgb
-from ._errors import (
-    ImageDecodeError,
-    ImageTooLargeError,
-    InvalidImageError,
-    UnsupportedImageError,
-)
+from ._decode import check_pixel_count, render_rgb
+from ._errors import ImageDecodeError, ImageTooLargeError, UnsupportedImageError
+from ._header import read_sendable_size
+from ._picture import EncodedImage, Picture, RgbImage, decode_file, image_from_rgb, name_file
 
 ImageSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | npt.NDArray[Any]"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RgbImage:
-    """A picture as it is displayed and sent: a snapshot that nobody can change any more.
-
-    Attributes:
-        pixels: H × W × 3 bytes, RGB, 0–255, row by row.
-        size: (H, W) as displayed, in pixels.
-        stored_size: (H, W) as stored; differs from `size` where EXIF turns the picture.
-    """
-
-    pixels: bytes
-    size: tuple[int, int]
-    stored_size: tuple[int, int]
-
-    @property
-    def array_hwc(self) -> npt.NDArray[np.uint8]:
-        """The pixels as a read-only (H, W, 3) uint8 view, RGB, 0–255."""
-        return np.frombuffer(self.pixels, np.uint8).reshape(*self.size, 3)
 
 
 def read_image(source: ImageSource, limits: ImageLimits) -> RgbImage:
@@ -65,14 +41,31 @@ def read_image(source: ImageSource, limits: ImageLimits) -> RgbImage:
     if isinstance(source, np.ndarray):
         return _image_from_array(source, limits)
     if isinstance(source, Image.Image):
-        return _image_from_rgb(*render_rgb(source, limits))
-    if isinstance(source, (str, os.PathLike)):
-        return _image_from_file(Path(source), limits)
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return _image_from_rgb(*decode_image(_check_bytes(source, limits.max_bytes), limits))
-    raise UnsupportedImageError(
-        "expected a path, the bytes of an image file, a PIL image or an (H, W, 3) uint8 array, "
-        f"got {type(source).__name__}"
+        return image_from_rgb(*render_rgb(source, limits))
+    return decode_file(*_read_encoded(source, limits.max_bytes), limits)
+
+
+def read_sendable(source: ImageSource, limits: ImageLimits) -> Picture:
+    """Read a picture as `read_image` does, but leave a file as it is where that can be sent.
+
+    Args:
+        source: A path, the bytes of a file, a PIL image, or an (H, W, 3) uint8 array, RGB, 0–255.
+        limits: Sizes and formats to accept.
+
+    Raises:
+        ImageDecodeError: The file cannot be read, or is not a picture as far as was looked.
+        ImageTooLargeError: It exceeds `limits`.
+        UnsupportedImageError: It is of a kind for which a mask would mean guessing.
+    """
+    if isinstance(source, (np.ndarray, Image.Image)):
+        return read_image(source, limits)
+    encoded, path = _read_encoded(source, limits.max_bytes)
+    with name_file(path):
+        size = read_sendable_size(encoded, limits)
+    if size is None:
+        return decode_file(encoded, path, limits)
+    return EncodedImage(
+        encoded=encoded, path=path, limits=limits, size=size.displayed, stored_size=size.stored
     )
 
 
@@ -94,16 +87,16 @@ def load_image(source: ImageSource, *, limits: ImageLimits | None = None) -> npt
     return read_image(source, limits or ImageLimits()).array_hwc
 
 
-def _image_from_rgb(rgb: Image.Image, stored_size: tuple[int, int]) -> RgbImage:
-    return RgbImage(pixels=rgb.tobytes(), size=(rgb.height, rgb.width), stored_size=stored_size)
-
-
-def _image_from_file(path: Path, limits: ImageLimits) -> RgbImage:
-    encoded = _read_file(path, limits.max_bytes)
-    try:
-        return _image_from_rgb(*decode_image(encoded, limits))
-    except InvalidImageError as error:
-        raise type(error)(f"image file '{path}': {error}") from error
+def _read_encoded(source: ImageSource, max_bytes: int) -> tuple[bytes, Path | None]:
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        return _read_file(path, max_bytes), path
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _check_bytes(source, max_bytes), None
+    raise UnsupportedImageError(
+        "expected a path, the bytes of an image file, a PIL image or an (H, W, 3) uint8 array, "
+        f"got {type(source).__name__}"
+    )
 
 
 def _image_from_array(array: npt.NDArray[Any], limits: ImageLimits) -> RgbImage:

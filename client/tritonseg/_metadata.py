@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, TypeGuard
 
 from ._errors import ProtocolError
 
-CONTRACT_VERSION: Final = "1"
+CONTRACT_VERSION: Final = "2"
 CONTRACT_PARAMETER: Final = "tritonseg_contract"
 MODEL_PARAMETER: Final = "tritonseg_model"
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
@@ -45,6 +45,8 @@ class ModelInfo:
         runtime: What runs the engine, e.g. "tensorrt".
         onnx_sha256: SHA-256 of the ONNX file that the engine was built from, in hex.
         tritonseg_version: The release of this package that built it.
+        takes_files: Whether the server decodes image files, which `transport="encoded"` sends.
+        gives_confidence: Whether `segment(confidence=True)` has an answer.
     """
 
     name: str
@@ -58,17 +60,26 @@ class ModelInfo:
     runtime: str
     onnx_sha256: str
     tritonseg_version: str
+    takes_files: bool
+    gives_confidence: bool
 
 
 def parse_model_info(
-    name: str, *, versions: Sequence[str], parameters: Mapping[str, str]
+    name: str,
+    *,
+    versions: Sequence[str],
+    parameters: Mapping[str, str],
+    takes_files: bool,
+    gives_confidence: bool,
 ) -> ModelInfo:
-    """Build `ModelInfo` from a model's versions and the `parameters` of its config.
+    """Build `ModelInfo` from a model's metadata and the `parameters` of its config.
 
     Args:
         name: What the server calls the model.
         versions: The versions it serves, e.g. ["1", "2"].
         parameters: Each parameter's string value, by key.
+        takes_files: Whether its tensors include one for image files.
+        gives_confidence: Whether its tensors include the confidence.
 
     Raises:
         ProtocolError: A document is missing, malformed or of another contract.
@@ -89,6 +100,8 @@ def parse_model_info(
         runtime=provenance.text("runtime"),
         onnx_sha256=provenance.sha256("onnx_sha256"),
         tritonseg_version=provenance.text("tritonseg_version"),
+        takes_files=takes_files,
+        gives_confidence=gives_confidence,
     )
 
 

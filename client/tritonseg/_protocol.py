@@ -1,15 +1,19 @@
-"""The two tensors between client and server, as messages: pure, without any I/O.
+"""The tensors between client and server, as messages: pure, without any I/O.
 
-    IMAGE      UINT8 [1, H, W, 3]   RGB, 0–255
-    CLASS_MAP  UINT8 [1, H, W]      class index of every pixel of IMAGE
+    IMAGE          UINT8 [1, H, W, 3]   RGB, 0–255; either this
+    ENCODED_IMAGE  BYTES [1, 1]         or this: an image file, which the server decodes
+    CLASS_MAP      UINT8 [1, H, W]      class index of every pixel, as displayed
+    CONFIDENCE     UINT8 [1, H, W]      255 × probability of that class, where it was asked for
 
-Both are named by the model's metadata, which is checked before the first request.
+All are named by the model's metadata, which is checked before the first request.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,26 +21,77 @@ import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
 from ._errors import ProtocolError
-from ._image import RgbImage
+from ._picture import Picture, RgbImage
 
 IMAGE: Final = "IMAGE"
+ENCODED_IMAGE: Final = "ENCODED_IMAGE"
 CLASS_MAP: Final = "CLASS_MAP"
+CONFIDENCE: Final = "CONFIDENCE"
+CONFIDENCE_REQUEST: Final = "confidence"
+
+_IMAGES: Final = ("UINT8", (None, None, None, 3))
+_MAPS: Final = ("UINT8", (None, None, None))
+_FILES: Final = ("BYTES", (None, 1))
 
 
-def check_tensors(metadata: service_pb2.ModelMetadataResponse) -> None:
-    """Raise `ProtocolError` unless the model takes IMAGE and gives CLASS_MAP, batched."""
-    _check_tensor(metadata.name, "input", metadata.inputs, IMAGE, (None, None, None, 3))
-    _check_tensor(metadata.name, "output", metadata.outputs, CLASS_MAP, (None, None, None))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionalTensors:
+    """Which tensors a model has beyond those that every one must have."""
+
+    encoded_image: bool
+    confidence: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server computed for one picture.
+
+    Attributes:
+        class_map: (H, W) uint8, read-only.
+        confidence: (H, W) uint8, read-only; None if it was not asked for.
+    """
+
+    class_map: npt.NDArray[np.uint8]
+    confidence: npt.NDArray[np.uint8] | None
+
+
+def check_tensors(metadata: service_pb2.ModelMetadataResponse) -> OptionalTensors:
+    """Return which optional tensors a model has.
+
+    Raises:
+        ProtocolError: It does not take IMAGE or does not give CLASS_MAP, batched; or one of its
+            tensors has a name of the contract, but is something else.
+    """
+    inputs, outputs = metadata.inputs, metadata.outputs
+    model = metadata.name
+    _check_tensor(model, "input", inputs, IMAGE, _IMAGES)
+    _check_tensor(model, "output", outputs, CLASS_MAP, _MAPS)
+    optional = OptionalTensors(
+        encoded_image=any(tensor.name == ENCODED_IMAGE for tensor in inputs),
+        confidence=any(tensor.name == CONFIDENCE for tensor in outputs),
+    )
+    if optional.encoded_image:
+        _check_tensor(model, "input", inputs, ENCODED_IMAGE, _FILES)
+    if optional.confidence:
+        _check_tensor(model, "output", outputs, CONFIDENCE, _MAPS)
+    return optional
 
 
 def build_infer_request(
-    *, model_name: str, request_id: str, image: RgbImage
+    *, model_name: str, request_id: str, picture: Picture, confidence: bool = False
 ) -> service_pb2.ModelInferRequest:
-    """Build the request for the class map of one picture."""
+    """Build the request for the class map of one picture, and for the confidence if wanted."""
     request = service_pb2.ModelInferRequest(model_name=model_name, id=request_id)
-    request.inputs.add(name=IMAGE, datatype="UINT8", shape=[1, *image.size, 3])
-    request.raw_input_contents.append(image.pixels)
+    if isinstance(picture, RgbImage):
+        request.inputs.add(name=IMAGE, datatype="UINT8", shape=[1, *picture.size, 3])
+        request.raw_input_contents.append(picture.pixels)
+    else:
+        request.inputs.add(name=ENCODED_IMAGE, datatype="BYTES", shape=[1, 1])
+        request.raw_input_contents.append(_serialize_bytes(picture.encoded))
     request.outputs.add(name=CLASS_MAP)
+    if confidence:
+        request.parameters[CONFIDENCE_REQUEST].bool_param = True
+        request.outputs.add(name=CONFIDENCE)
     return request
 
 
@@ -44,15 +99,19 @@ def parse_infer_response(
     response: service_pb2.ModelInferResponse,
     *,
     request: service_pb2.ModelInferRequest,
+    size: tuple[int, int],
     class_count: int,
-) -> npt.NDArray[np.uint8]:
-    """Return the class map out of the answer to `request`.
+) -> Answer:
+    """Return what was asked for by `request` out of its answer.
 
-    Returns:
-        (H, W) uint8, read-only, every value below `class_count`.
+    Args:
+        response: The answer.
+        request: What it should be the answer to.
+        size: (H, W) of the picture as displayed, which is the size of the map.
+        class_count: How many classes the model has.
 
     Raises:
-        ProtocolError: The answer is another request's, lacks the map, or holds one of another
+        ProtocolError: The answer is another request's, lacks an output, or holds one of another
             size or type, or with classes that the model does not have.
     """
     if (response.id, response.model_name) != (request.id, request.model_name):
@@ -60,42 +119,53 @@ def parse_infer_response(
             f"expected the answer of model '{request.model_name}' to request '{request.id}', "
             f"got that of '{response.model_name}' to '{response.id}'"
         )
-    height, width = (int(length) for length in request.inputs[0].shape[1:3])
-    content = _read_content(response, (1, height, width))
-    class_map = np.frombuffer(content, np.uint8).reshape(height, width)
+    class_map = _read_map(response, CLASS_MAP, size)
     highest = int(class_map.max())
     if highest >= class_count:
         raise ProtocolError(
             f"{CLASS_MAP} holds class {highest}, but the model described itself with "
             f"{class_count} classes; if it was replaced since, make a new client"
         )
-    return class_map
+    wants_confidence = any(output.name == CONFIDENCE for output in request.outputs)
+    confidence = _read_map(response, CONFIDENCE, size) if wants_confidence else None
+    return Answer(class_map=class_map, confidence=confidence)
 
 
-def _read_content(
-    response: service_pb2.ModelInferResponse, expected_shape: tuple[int, int, int]
-) -> bytes:
+def _serialize_bytes(content: bytes) -> bytes:
+    """Return a BYTES tensor of one element.
+
+    Source: Triton's "Binary Tensor Data Extension": each element after its length, 4 bytes
+    little-endian.
+    """
+    return struct.pack("<I", len(content)) + content
+
+
+def _read_map(
+    response: service_pb2.ModelInferResponse, name: str, size: tuple[int, int]
+) -> npt.NDArray[np.uint8]:
+    """Return one UINT8 [1, H, W] output as (H, W), read-only."""
     names = [output.name for output in response.outputs]
-    if names.count(CLASS_MAP) != 1 or len(response.raw_output_contents) != len(names):
+    if names.count(name) != 1 or len(response.raw_output_contents) != len(names):
         raise ProtocolError(
-            f"expected one output {CLASS_MAP} with raw contents, got outputs {names} with "
+            f"expected one output {name} with raw contents, got outputs {names} with "
             f"{len(response.raw_output_contents)} raw contents"
         )
-    position = names.index(CLASS_MAP)
+    position = names.index(name)
     output = response.outputs[position]
+    expected_shape = (1, *size)
     if output.datatype != "UINT8" or tuple(output.shape) != expected_shape:
         raise ProtocolError(
-            f"{CLASS_MAP} must be UINT8 {list(expected_shape)}, "
+            f"{name} must be UINT8 {list(expected_shape)}, "
             f"got {output.datatype} {list(output.shape)}"
         )
     # Every access makes a new bytes object of the whole map, so there is only this one.
     content: bytes = response.raw_output_contents[position]
     if len(content) != math.prod(expected_shape):
         raise ProtocolError(
-            f"{CLASS_MAP} {list(expected_shape)} must hold {math.prod(expected_shape)} bytes, "
+            f"{name} {list(expected_shape)} must hold {math.prod(expected_shape)} bytes, "
             f"got {len(content)}"
         )
-    return content
+    return np.frombuffer(content, np.uint8).reshape(size)
 
 
 def _check_tensor(
@@ -103,14 +173,16 @@ def _check_tensor(
     kind: str,
     tensors: Sequence[service_pb2.ModelMetadataResponse.TensorMetadata],
     name: str,
-    axes: tuple[int | None, ...],
+    expected: tuple[str, tuple[int | None, ...]],
 ) -> None:
+    expected_type, axes = expected
     found = {tensor.name: (tensor.datatype, list(tensor.shape)) for tensor in tensors}
     datatype, shape = found.get(name, ("", []))
     fixed = [(length, axis) for length, axis in zip(shape, axes, strict=False) if axis]
-    if datatype != "UINT8" or len(shape) != len(axes) or any(got != axis for got, axis in fixed):
+    is_expected = datatype == expected_type and len(shape) == len(axes)
+    if not is_expected or any(got != axis for got, axis in fixed):
         wanted = ", ".join("any" if axis is None else str(axis) for axis in axes)
         raise ProtocolError(
-            f"model '{model_name}' must have the {kind} {name} UINT8 [{wanted}], got {found}; "
-            "is this the ensemble, and not one of its steps?"
+            f"model '{model_name}' must have the {kind} {name} {expected_type} [{wanted}], "
+            f"got {found}; is this the ensemble, and not one of its steps?"
         )

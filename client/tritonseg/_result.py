@@ -17,6 +17,7 @@ from PIL import Image
 
 from ._errors import ConfigurationError
 from ._metadata import Color, ModelInfo
+from ._picture import Picture
 
 _CLASSES_IN_REPR: Final = 3
 
@@ -28,21 +29,37 @@ class Segmentation:
 
     Attributes:
         class_map: (H, W) uint8, read-only; each value is a position in `classes`.
-        image_hwc: (H, W, 3) uint8 RGB, 0–255, read-only; the picture as it was sent, in the frame
-            in which it is displayed and `class_map` is given.
-        stored_size: (H, W) of the picture as stored; differs from `image_size` where EXIF
-            turns it.
+        confidence: (H, W) uint8, read-only: how sure the model is of each pixel's class, 255 for
+            certain. It is 255 × the softmax, at that class, of the scores interpolated to the
+            picture's size; networks are often surer than they are right. None unless asked for.
+        picture: What was sent, pixels or file; `image_hwc` has the pixels of either.
         model: The model, as its server describes it.
         model_version: The version of the model that answered.
         request_id: Identifier of the request in the server's log.
     """
 
     class_map: npt.NDArray[np.uint8]
-    image_hwc: npt.NDArray[np.uint8]
-    stored_size: tuple[int, int]
+    confidence: npt.NDArray[np.uint8] | None
+    picture: Picture
     model: ModelInfo
     model_version: str
     request_id: str
+
+    @property
+    def image_hwc(self) -> npt.NDArray[np.uint8]:
+        """The picture in the frame of `class_map`: (H, W, 3) uint8 RGB, 0–255, read-only.
+
+        Where the server decoded the file, it is decoded here on first use, and then remembered.
+
+        Raises:
+            InvalidImageError: The server could decode the file, but Pillow here cannot.
+        """
+        return self.picture.array_hwc
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(H, W) of the picture as stored; not `image_size` where EXIF turns it sideways."""
+        return self.picture.stored_size
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -63,12 +80,14 @@ class Segmentation:
     @property
     def coverage(self) -> Mapping[str, float]:
         """Share of the picture's pixels, 0–1, for every class of the model, by name."""
-        shares = (self._pixel_counts / self.class_map.size).tolist()
-        return MappingProxyType(dict(zip(self.classes, shares, strict=True)))
+        return MappingProxyType(self._shares)
 
     @cached_property
-    def _pixel_counts(self) -> npt.NDArray[np.intp]:
-        return np.bincount(self.class_map.reshape(-1), minlength=len(self.classes))
+    def _shares(self) -> dict[str, float]:
+        # Pillow counts bytes as they are; np.bincount makes 8-byte integers of them first.
+        counts = Image.fromarray(self.class_map).histogram()[: len(self.classes)]
+        pixel_count = self.class_map.size
+        return {name: count / pixel_count for name, count in zip(self.classes, counts, strict=True)}
 
     def mask(self, class_name: str) -> npt.NDArray[np.bool_]:
         """Return where one class is.
@@ -96,6 +115,7 @@ class Segmentation:
 
         Raises:
             ConfigurationError: `alpha` is not in [0, 1].
+            InvalidImageError: As by `image_hwc`.
         """
         if not 0.0 <= alpha <= 1.0:
             raise ConfigurationError(f"alpha must be in [0, 1], got {alpha!r}")

@@ -31,7 +31,7 @@ class GrpcTransport:
     Args:
         address: 'host:port'.
         model_name: The model that all calls are about.
-        max_response_pixels: Largest class map to receive.
+        max_response_bytes: Largest answer to receive, beside a few fields.
         credentials: TLS; without them the connection is in the clear.
     """
 
@@ -40,10 +40,10 @@ class GrpcTransport:
         address: str,
         *,
         model_name: str,
-        max_response_pixels: int,
+        max_response_bytes: int,
         credentials: grpc.ChannelCredentials | None,
     ) -> None:
-        options = _channel_options(max_response_pixels + _MAX_CONFIG_BYTES)
+        options = _channel_options(max_response_bytes + _MAX_CONFIG_BYTES)
         self._channel = (
             grpc.insecure_channel(address, options)
             if credentials is None

@@ -8,50 +8,89 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tritonseg_steps import upsampling
 from tritonseg_steps.contract import (
     CLASS_MAP,
+    CLASS_PIXELS,
+    CLASS_PIXELS_REQUEST,
+    CONFIDENCE,
+    CONFIDENCE_REQUEST,
     IMAGE_SIZE,
     PREPROCESSING_PARAMETER,
     SCORES,
     UPSAMPLING_PARAMETER,
 )
+from tritonseg_steps.cuda.argmax import CudaUpsampler
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Preprocessing
-from tritonseg_steps.step import Arrays, ModelConfig, Step
-from tritonseg_steps.upsampling import (
-    Upsampling,
-    class_map_at_image_size,
-    class_map_from_scores,
-)
+from tritonseg_steps.step import Arrays, InputError, ModelConfig, Step, StepRequest
+from tritonseg_steps.upsampling import Upsampling
 
 
 class ArgmaxStep(Step):
-    """SCORES (N, C, h, w) float32 and IMAGE_SIZE (N, 2) int32 to CLASS_MAP (N, H, W) uint8."""
+    """SCORES (N, C, h, w) float32 and IMAGE_SIZE (N, 2) int32 to CLASS_MAP (N, H, W) uint8.
 
-    inputs = (SCORES, IMAGE_SIZE)
+    CONFIDENCE (N, H, W) uint8 and CLASS_PIXELS (N, C) int64 where the request asks for them.
+    """
+
+    on_device = frozenset({SCORES})
 
     def prepare(self, config: ModelConfig) -> None:
         """Read how to upsample and compile the kernels, so that no request waits for it."""
         self._upsampling = Upsampling.from_json(config.parameter(UPSAMPLING_PARAMETER))
         preprocessing = Preprocessing.from_json(config.parameter(PREPROCESSING_PARAMETER))
         self._resize = preprocessing.resize
-        class_map_from_scores(np.zeros((2, 2, 2), np.float32), Geometry((4, 4), (4, 4), (4, 4)))
+        (self._class_count,) = config.output_dims(CLASS_PIXELS)
+        self._has_scores = config.has_output(CONFIDENCE)
+        # The module and the class have the same functions.
+        self._upsampler = upsampling if self.device is None else CudaUpsampler(self.device)
+        scores_chw, geometry = np.zeros((2, 2, 2), np.float32), Geometry((4, 4), (4, 4), (4, 4))
+        here = scores_chw if self.device is None else self.device.upload(scores_chw)
+        self._upsampler.class_map_from_scores(here, geometry)
+        self._upsampler.confidence_from_scores(here, geometry)
 
-    def run(self, batches: Sequence[Arrays]) -> list[Arrays]:
+    def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
         """Answer every request by itself; pictures of one request share their size."""
-        return [
-            {
-                CLASS_MAP: np.stack(
-                    [
-                        self._class_map(scores, self._resize.geometry((int(size[0]), int(size[1]))))
-                        for scores, size in zip(arrays[SCORES], arrays[IMAGE_SIZE], strict=True)
-                    ]
-                )
-            }
-            for arrays in batches
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: StepRequest) -> Arrays:
+        confidence = request.asks_for(CONFIDENCE_REQUEST)
+        if confidence and not self._has_scores:
+            raise InputError(
+                f"{CONFIDENCE}: this model's network gives classes, not scores; ask without, or "
+                "build the model from an export that ends in scores"
+            )
+        pictures = [
+            (scores, self._resize.geometry((int(size[0]), int(size[1]))))
+            for scores, size in zip(
+                request.tensors[SCORES], request.tensors[IMAGE_SIZE], strict=True
+            )
         ]
+        class_maps = [self._class_map(*picture) for picture in pictures]
+        answer: Arrays = {CLASS_MAP: _stack(class_maps)}
+        if confidence:
+            answer[CONFIDENCE] = _stack(
+                [
+                    self._upsampler.confidence_from_scores(
+                        *picture, align_corners=self._upsampling.align_corners
+                    )
+                    for picture in pictures
+                ]
+            )
+        if request.asks_for(CLASS_PIXELS_REQUEST):
+            answer[CLASS_PIXELS] = _stack(
+                [np.bincount(one.ravel(), minlength=self._class_count) for one in class_maps]
+            )
+        return answer
 
     def _class_map(self, scores: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
         if self._upsampling.kind == "class_map":
-            return class_map_at_image_size(scores, geometry)
-        return class_map_from_scores(scores, geometry, align_corners=self._upsampling.align_corners)
+            return self._upsampler.class_map_at_image_size(scores, geometry)
+        return self._upsampler.class_map_from_scores(
+            scores, geometry, align_corners=self._upsampling.align_corners
+        )
+
+
+def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Add the batch axis, without a copy for a single picture."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

@@ -6,25 +6,39 @@ and a test holds its few constants against these.
 
 Tensors (every one has a leading batch axis):
 
-    IMAGE        UINT8 [N, H, W, 3]   RGB, any size
-    NORMALIZED   FP32  [N, 3, h, w]   what the network takes
-    IMAGE_SIZE   INT32 [N, 2]         (H, W) of IMAGE, which NORMALIZED no longer shows
-    SCORES       FP32  [N, C, h/s, w/s]  at the resolution at which the network computes them
-    CLASS_MAP    UINT8 [N, H, W]      class index per pixel of IMAGE
+    IMAGE          UINT8 [N, H, W, 3]     RGB, any size; either this
+    ENCODED_IMAGE  BYTES [N, 1]           or this: a whole JPEG, PNG or WebP file
+    NORMALIZED     FP32  [N, 3, h, w]     what the network takes
+    IMAGE_SIZE     INT32 [N, 2]           (H, W) of the picture as displayed
+    SCORES         FP32  [N, C, h/s, w/s] at the resolution at which the network computes them
+    CLASS_MAP      UINT8 [N, H, W]        class index per pixel of the picture
+    CONFIDENCE     UINT8 [N, H, W]        255 * softmax of the interpolated scores at that class;
+                                          a probability where the network's scores are logits
+    CLASS_PIXELS   INT64 [N, C]           pixels of CLASS_MAP per class
+
+CONFIDENCE and CLASS_PIXELS are computed and sent only where the request parameter of the same
+meaning is true, and CONFIDENCE only by models that give scores.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-CONTRACT_VERSION: Final = "1"
+CONTRACT_VERSION: Final = "2"
 """Raised when tensors or parameters change meaning; a step refuses any other version."""
 
 IMAGE: Final = "IMAGE"
+ENCODED_IMAGE: Final = "ENCODED_IMAGE"
 NORMALIZED: Final = "NORMALIZED"
 IMAGE_SIZE: Final = "IMAGE_SIZE"
 SCORES: Final = "SCORES"
 CLASS_MAP: Final = "CLASS_MAP"
+CONFIDENCE: Final = "CONFIDENCE"
+CLASS_PIXELS: Final = "CLASS_PIXELS"
+
+# Parameters of a request; booleans.
+CONFIDENCE_REQUEST: Final = "confidence"
+CLASS_PIXELS_REQUEST: Final = "class_pixels"
 
 NORMALIZE_SUFFIX: Final = "_normalize"
 ENGINE_SUFFIX: Final = "_engine"

@@ -1,10 +1,12 @@
-"""The two loops that touch every pixel, compiled: scaling before the network, argmax after it.
+"""The loops that touch every pixel, compiled: scaling before the network, argmax after it.
 
 NumPy would make several passes over tens of megabytes for either; one pass is what memory
 bandwidth allows. Numba compiles on first use and keeps the result in its cache.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numba import njit, prange
@@ -162,6 +164,7 @@ def _candidates(
         c, d = scores_chw[index, bottom, left], scores_chw[index, bottom, right]
         corners[index, 0], corners[index, 1], corners[index, 2], corners[index, 3] = a, b, c, d
         bound = max(bound, min(min(a, b), min(c, d)))
+    candidates[0] = 0  # what a cell without any number gets
     found = 0
     for index in range(count):
         a, b, c, d = corners[index]
@@ -191,3 +194,65 @@ def _winner(
             best = score
             winner = index
     return winner
+
+
+NEGLIGIBLE: Final = np.float32(-16)
+"""Score behind the best from which a class is not counted: exp(-16) of 255 classes is 3e-5."""
+
+
+@njit(cache=True, parallel=True, nogil=True, boundscheck=False)
+def upsample_confidence(
+    scores_chw: NDArray[np.float32],
+    row_starts: NDArray[np.int64],
+    row_weights: NDArray[np.float32],
+    column_starts: NDArray[np.int64],
+    column_weights: NDArray[np.float32],
+    confidence_hw: NDArray[np.uint8],
+) -> None:
+    """Write 255 times the softmax of the interpolated scores at the highest, rounded.
+
+    Args:
+        scores_chw: `(C, h, w)` float32.
+        row_starts: As for `upsample_argmax`.
+        row_weights: As for `upsample_argmax`.
+        column_starts: As for `upsample_argmax`.
+        column_weights: As for `upsample_argmax`.
+        confidence_hw: `(H, W)` uint8, written.
+    """
+    count, _, width = scores_chw.shape
+    last_row, last_column = len(row_starts) - 2, len(column_starts) - 2
+    for top in prange(len(row_starts) - 1):
+        bottom = min(top + 1, last_row)
+        row_wc = np.empty((width, count), np.float32)
+        scores = np.empty(count, np.float32)
+        for row in range(row_starts[top], row_starts[top + 1]):
+            down = row_weights[row]
+            for index in range(count):
+                for column in range(width):
+                    row_wc[column, index] = (
+                        scores_chw[index, top, column] * (np.float32(1) - down)
+                        + scores_chw[index, bottom, column] * down
+                    )
+            for left in range(last_column + 1):
+                right = min(left + 1, last_column)
+                for column in range(column_starts[left], column_starts[left + 1]):
+                    across = column_weights[column]
+                    for index in range(count):
+                        scores[index] = (
+                            row_wc[left, index] * (np.float32(1) - across)
+                            + row_wc[right, index] * across
+                        )
+                    confidence_hw[row, column] = _confidence(scores)
+
+
+@njit(cache=True, inline="always")
+def _confidence(scores: NDArray[np.float32]) -> np.uint8:
+    """Return 255 times the softmax at the highest of some scores, rounded; 0 if one is NaN."""
+    best = scores.max()
+    total = np.float32(0)
+    for score in scores:
+        if not score - best <= NEGLIGIBLE:
+            total += np.exp(score - best)
+    if not total >= 1:
+        return np.uint8(0)
+    return np.uint8(np.float32(255) / total + np.float32(0.5))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
@@ -32,13 +34,17 @@ class OpenvinoEngine:
         )
         self._request = compiled.create_infer_request()
 
-    def infer(self, batch_nchw: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run one batch; sizes that the ONNX leaves open may differ from call to call.
 
+        Args:
+            batch: The network's only input, in its own type and layout.
+
         Returns:
-            The scores, in memory that the next call overwrites.
+            Its only output, in memory that the next call overwrites.
         """
-        self._request.set_input_tensor(ov.Tensor(batch_nchw, shared_memory=True))
+        shareable = np.require(batch, requirements=["C", "W"])  # copies what is not, only then
+        self._request.set_input_tensor(ov.Tensor(shareable, shared_memory=True))
         self._request.infer()
-        scores: NDArray[np.float32] = self._request.get_output_tensor().data
-        return scores
+        output: NDArray[Any] = self._request.get_output_tensor().data
+        return output

@@ -10,20 +10,68 @@ from __future__ import annotations
 import abc
 import json
 import traceback
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
 from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION
+from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, NDArray[Any] | DeviceArray]
+"""Tensors by name, each with a leading batch axis; in host memory or in a GPU's."""
 
 
 class InputError(ValueError):
     """A request that this step cannot answer; its text is meant for the caller."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRequest:
+    """What a step is to answer.
+
+    Attributes:
+        tensors: By name, each with a leading batch axis; optional ones may be missing.
+        parameters: Of the request, as the caller of the ensemble set them.
+    """
+
+    tensors: Arrays
+    parameters: Mapping[str, Any]
+
+    @classmethod
+    def received(
+        cls, request: Any, device: CupyDevice | None = None, on_device: Collection[str] = ()
+    ) -> StepRequest:
+        """Read Triton's own `InferenceRequest`; arrays look into its memory.
+
+        Args:
+            request: Of the Python backend.
+            device: The step's GPU.
+            on_device: Names of the inputs that the step takes in that GPU's memory.
+        """
+        tensors = {
+            tensor.name(): device.take(tensor)
+            if device is not None and tensor.name() in on_device
+            else tensor.as_numpy()
+            for tensor in request.inputs()
+        }
+        return cls(tensors=tensors, parameters=json.loads(request.parameters() or "{}"))
+
+    def asks_for(self, parameter: str) -> bool:
+        """Return whether the caller set a boolean parameter.
+
+        Raises:
+            InputError: It is something else than true or false.
+        """
+        value = self.parameters.get(parameter, False)
+        if not isinstance(value, bool):
+            raise InputError(
+                f"request parameter {parameter!r}: expected true or false, got {value!r}"
+            )
+        return value
 
 
 class ModelConfig:
@@ -37,6 +85,8 @@ class ModelConfig:
         self._config = json.loads(arguments["model_config"])
         self.name: str = self._config["name"]
         self.directory = f"{arguments['model_repository']}/{arguments['model_version']}"
+        on_gpu = arguments["model_instance_kind"] == "GPU"
+        self.gpu = int(arguments["model_instance_device_id"]) if on_gpu else None
         version = self.parameter(CONTRACT_PARAMETER)
         if version != CONTRACT_VERSION:
             raise RuntimeError(
@@ -59,6 +109,10 @@ class ModelConfig:
                 "`tritonseg build`?"
             ) from None
 
+    def has_output(self, tensor: str) -> bool:
+        """Return whether the config declares this output."""
+        return any(entry["name"] == tensor for entry in self._config["output"])
+
     def output_dims(self, tensor: str) -> tuple[int, ...]:
         """Return the dimensions of an output as the config declares them, -1 where open."""
         (output,) = (entry for entry in self._config["output"] if entry["name"] == tensor)
@@ -69,12 +123,16 @@ class Step(abc.ABC):
     """A Python-backend model; Triton calls `initialize` once, then `execute`."""
 
     name = "step"
-    inputs: tuple[str, ...] = ()
+    device: CupyDevice | None = None
+    on_device: ClassVar[frozenset[str]] = frozenset()
+    """Inputs that a step on a GPU takes in its memory; FORCE_CPU_ONLY_INPUT_TENSORS is "no"."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Read the config and prepare; an exception here keeps the server from becoming ready."""
         config = ModelConfig(args)
         self.name = config.name
+        if config.gpu is not None:
+            self.device = CupyDevice(config.gpu)
         self.prepare(config)
 
     @abc.abstractmethod
@@ -82,8 +140,8 @@ class Step(abc.ABC):
         """Set up everything that does not depend on a request."""
 
     @abc.abstractmethod
-    def run(self, batches: Sequence[Arrays]) -> list[Arrays]:
-        """Answer requests, each a mapping of input name to array with a leading batch axis.
+    def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
+        """Answer every request, in their order; an output left out is not delivered.
 
         Raises:
             InputError: A request cannot be answered; the text reaches the caller.
@@ -100,19 +158,12 @@ class Step(abc.ABC):
         return [self.execute([request])[0] for request in requests]
 
     def _respond(self, requests: Sequence[Any]) -> list[Any]:
-        batches = [self._arrays(request) for request in requests]
         return [
-            pb_utils.InferenceResponse(
-                [pb_utils.Tensor(name, np.ascontiguousarray(array)) for name, array in out.items()]
+            pb_utils.InferenceResponse([_tensor(name, array) for name, array in outputs.items()])
+            for outputs in self.run(
+                [StepRequest.received(one, self.device, self.on_device) for one in requests]
             )
-            for out in self.run(batches)
         ]
-
-    def _arrays(self, request: Any) -> Arrays:
-        return {
-            name: pb_utils.get_input_tensor_by_name(request, name).as_numpy()
-            for name in self.inputs
-        }
 
     def _failure(self, error: Exception) -> Any:
         if isinstance(error, InputError):
@@ -122,3 +173,9 @@ class Step(abc.ABC):
             text = f"{self.name}: internal error; the server's log has the details"
             code = pb_utils.TritonError.INTERNAL
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
+
+
+def _tensor(name: str, array: NDArray[Any] | DeviceArray) -> Any:
+    if isinstance(array, np.ndarray):
+        return pb_utils.Tensor(name, np.ascontiguousarray(array))
+    return pb_utils.Tensor.from_dlpack(name, array)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonseg_steps.geometry import Geometry
-from tritonseg_steps.kernels import lowest_argmax, upsample_argmax
+from tritonseg_steps.kernels import lowest_argmax, upsample_argmax, upsample_confidence
 from tritonseg_steps.validation import exact_keys, one_of
 
 KINDS = ("scores", "class_map")
@@ -74,21 +74,32 @@ def class_map_from_scores(
     Source:
         Half-pixel and align-corners coordinates: ONNX operator Resize, version 13.
     """
-    rows, columns = (
-        _source_cells(
-            scores_chw.shape[1 + axis],
-            geometry.image_hw[axis],
-            geometry.content_hw[axis],
-            geometry.network_hw[axis],
-            align_corners=align_corners,
-        )
-        for axis in (0, 1)
-    )
+    rows, columns = score_cells(scores_chw.shape[1:], geometry, align_corners=align_corners)
     classes_hw = np.empty(scores_chw.shape[1:], np.uint8)
     lowest_argmax(scores_chw, classes_hw)
     class_map_hw = np.empty(geometry.image_hw, np.uint8)
     upsample_argmax(scores_chw, classes_hw, *rows, *columns, class_map_hw)
     return class_map_hw
+
+
+def confidence_from_scores(
+    scores_chw: NDArray[np.float32], geometry: Geometry, *, align_corners: bool = False
+) -> NDArray[np.uint8]:
+    """Return how sure the network is of the class that `class_map_from_scores` gives a pixel.
+
+    Args:
+        scores_chw: `(C, h, w)` float32 over the whole network input; logits.
+        geometry: Where the picture lies in the network input.
+        align_corners: As in `Upsampling`.
+
+    Returns:
+        `(H, W)` uint8 at `geometry.image_hw`: 255 times the softmax of the interpolated scores at
+        the highest, rounded.
+    """
+    rows, columns = score_cells(scores_chw.shape[1:], geometry, align_corners=align_corners)
+    confidence_hw = np.empty(geometry.image_hw, np.uint8)
+    upsample_confidence(scores_chw, *rows, *columns, confidence_hw)
+    return confidence_hw
 
 
 def class_map_at_image_size(
@@ -104,7 +115,7 @@ def class_map_at_image_size(
         `(H, W)` uint8 at `geometry.image_hw`.
     """
     rows, columns = (
-        _nearest_cells(
+        nearest_cells(
             classes_hw.shape[axis],
             geometry.image_hw[axis],
             geometry.content_hw[axis],
@@ -118,6 +129,32 @@ def class_map_at_image_size(
 
 Cells = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Where the output pixels of every cell start, and how far in its cell every pixel lies."""
+
+
+def score_cells(
+    scores_hw: tuple[int, ...], geometry: Geometry, *, align_corners: bool
+) -> tuple[Cells, Cells]:
+    """Lay the picture's rows and columns into the cells of the scores.
+
+    Args:
+        scores_hw: `(h, w)` of the scores.
+        geometry: Where the picture lies in the network input.
+        align_corners: As in `Upsampling`.
+
+    Returns:
+        The `Cells` of the rows and those of the columns.
+    """
+    rows, columns = (
+        _source_cells(
+            scores_hw[axis],
+            geometry.image_hw[axis],
+            geometry.content_hw[axis],
+            geometry.network_hw[axis],
+            align_corners=align_corners,
+        )
+        for axis in (0, 1)
+    )
+    return rows, columns
 
 
 def _source_cells(
@@ -137,7 +174,18 @@ def _source_cells(
     return starts.astype(np.int64), (position - cell).astype(np.float32)
 
 
-def _nearest_cells(cells: int, image: int, content: int, network: int) -> NDArray[np.int64]:
+def nearest_cells(cells: int, image: int, content: int, network: int) -> NDArray[np.int64]:
+    """Return the cell that every pixel of the picture takes its class from, along one axis.
+
+    Args:
+        cells: Length of the class map.
+        image: Of the picture.
+        content: Of the picture in the network input.
+        network: Of the network input.
+
+    Returns:
+        `(image,)` int64.
+    """
     position = (np.arange(image) + 0.5) * (content / image * cells / network)
     last = _content_cells(cells, content, network) - 1
     cell: NDArray[np.int64] = np.floor(position).astype(np.int64).clip(0, last)

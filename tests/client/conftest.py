@@ -18,8 +18,10 @@ import grpc
 import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import deserialize_bytes_tensor
 
 import tritonseg
+from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
 
 CLASSES = ("road", "car", "sky", "person", "tree")
 PALETTE = ((128, 64, 128), (0, 0, 142), (70, 130, 180), (220, 20, 60), (107, 142, 35))
@@ -27,7 +29,7 @@ PALETTE = ((128, 64, 128), (0, 0, 142), (70, 130, 180), (220, 20, 60), (107, 142
 
 def make_parameters() -> dict[str, str]:
     documents = {
-        "tritonseg_contract": "1",
+        "tritonseg_contract": "2",
         "tritonseg_model": {
             "name": "street-demo",
             "classes": list(CLASSES),
@@ -47,7 +49,10 @@ def make_parameters() -> dict[str, str]:
 
 
 class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Answers for one model; the class of a pixel is its red value modulo the class count."""
+    """Answers for one model; the class of a pixel is its red value modulo the class count.
+
+    The confidence is its green value. Files are decoded by what decodes them in a real server.
+    """
 
     def __init__(self) -> None:
         self.model_name = "street-demo"
@@ -56,6 +61,7 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.ready = True
         self.calls: Counter[str] = Counter()
         self.requests: list[service_pb2.ModelInferRequest] = []
+        self.decode = decode_rgb
         self.edit_metadata = lambda response: None
         self.edit_inference = lambda response: None
         self._failures: dict[str, deque[tuple[grpc.StatusCode, str]]] = {}
@@ -104,7 +110,10 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self._require_model(request.name, context)
         response = service_pb2.ModelMetadataResponse(name=request.name, versions=self.versions)
         response.inputs.add(name="IMAGE", datatype="UINT8", shape=[-1, -1, -1, 3])
+        response.inputs.add(name="ENCODED_IMAGE", datatype="BYTES", shape=[-1, 1])
         response.outputs.add(name="CLASS_MAP", datatype="UINT8", shape=[-1, -1, -1])
+        response.outputs.add(name="CONFIDENCE", datatype="UINT8", shape=[-1, -1, -1])
+        response.outputs.add(name="CLASS_PIXELS", datatype="INT64", shape=[-1, len(CLASSES)])
         self.edit_metadata(response)
         return response
 
@@ -121,16 +130,32 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.requests.append(request)
         self._begin("ModelInfer", context)
         self._require_model(request.model_name, context)
-        image = np.frombuffer(request.raw_input_contents[0], np.uint8)
-        image = image.reshape(list(request.inputs[0].shape))
-        class_map = image[..., 0] % len(CLASSES)
+        images = self._read_images(request, context)
+        maps = {"CLASS_MAP": images[..., 0] % len(CLASSES)}
+        if "confidence" in request.parameters and request.parameters["confidence"].bool_param:
+            maps["CONFIDENCE"] = images[..., 1]
         response = service_pb2.ModelInferResponse(
             model_name=request.model_name, model_version="10", id=request.id
         )
-        response.outputs.add(name="CLASS_MAP", datatype="UINT8", shape=class_map.shape)
-        response.raw_output_contents.append(class_map.tobytes())
+        for output in request.outputs:
+            if output.name in maps:
+                pixels = maps[output.name]
+                response.outputs.add(name=output.name, datatype="UINT8", shape=pixels.shape)
+                response.raw_output_contents.append(pixels.tobytes())
         self.edit_inference(response)
         return response
+
+    def _read_images(self, request, context):
+        (tensor,), (content,) = request.inputs, request.raw_input_contents
+        if tensor.name == "IMAGE":
+            return np.frombuffer(content, np.uint8).reshape(list(tensor.shape))
+        assert (tensor.name, tensor.datatype) == ("ENCODED_IMAGE", "BYTES")
+        assert list(tensor.shape) == [1, 1]
+        (encoded,) = deserialize_bytes_tensor(content)
+        try:
+            return self.decode(encoded)[None]
+        except EncodedImageError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"ENCODED_IMAGE: {error}")
 
     def _begin(self, method, context):
         with self._lock:

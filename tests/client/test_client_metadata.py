@@ -10,13 +10,19 @@ from hypothesis import strategies as st
 
 from tritonseg import ModelInfo, ProtocolError
 from tritonseg._metadata import parse_model_info
-from tritonseg_steps import contract
+from tritonseg_steps import contract, encoded_image
 
 MODEL, PROVENANCE = "tritonseg_model", "tritonseg_provenance"
 
 
 def parse(parameters, versions=("1",)):
-    return parse_model_info("street-demo", versions=versions, parameters=parameters)
+    return parse_model_info(
+        "street-demo",
+        versions=versions,
+        parameters=parameters,
+        takes_files=True,
+        gives_confidence=False,
+    )
 
 
 def change(parameters, key, **fields):
@@ -37,6 +43,8 @@ def test_well_formed(parameters, classes, palette):
         runtime="openvino",
         onnx_sha256="0123456789abcdef" * 4,
         tritonseg_version="0.1.0",
+        takes_files=True,
+        gives_confidence=False,
     )
 
 
@@ -48,10 +56,19 @@ def test_spelling_is_the_servers_contract():
     assert _metadata.MODEL_PARAMETER == contract.MODEL_PARAMETER
     assert _metadata.PROVENANCE_PARAMETER == contract.PROVENANCE_PARAMETER
     assert _metadata.MAX_CLASSES == contract.MAX_CLASSES
-    assert (_protocol.IMAGE, _protocol.CLASS_MAP) == (contract.IMAGE, contract.CLASS_MAP)
+    for name in ("IMAGE", "ENCODED_IMAGE", "CLASS_MAP", "CONFIDENCE", "CONFIDENCE_REQUEST"):
+        assert getattr(_protocol, name) == getattr(contract, name)
 
 
-@pytest.mark.parametrize("version", ['"2"', "1", "null", '"1.0"', '["1"]'])
+def test_files_are_sent_by_the_rules_by_which_the_server_decodes():
+    from tritonseg import _header
+
+    assert _header.MAX_BYTES == encoded_image.MAX_BYTES
+    assert _header.MAX_PIXELS == encoded_image.MAX_PIXELS
+    assert set(encoded_image.OPAQUE_MODES) == _header.OPAQUE_MODES
+
+
+@pytest.mark.parametrize("version", ['"1"', '"3"', "2", "null", '"1.0"', '["1"]'])
 def test_other_contract_says_what_to_upgrade(parameters, version):
     with pytest.raises(ProtocolError, match="pip install --upgrade tritonseg"):
         parse({**parameters, "tritonseg_contract": version})
@@ -172,6 +189,6 @@ json_values = st.recursive(
 
 @given(value=json_values)
 def test_any_json_is_refused_by_protocol_error(value):
-    parameters = {"tritonseg_contract": '"1"', MODEL: json.dumps(value), PROVENANCE: "{}"}
+    parameters = {"tritonseg_contract": '"2"', MODEL: json.dumps(value), PROVENANCE: "{}"}
     with pytest.raises(ProtocolError):
         parse(parameters)

@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
 from tritonseg import ProtocolError
-from tritonseg._image import RgbImage
-from tritonseg._protocol import build_infer_request, check_tensors, parse_infer_response
+from tritonseg._picture import RgbImage
+from tritonseg._protocol import (
+    OptionalTensors,
+    build_infer_request,
+    check_tensors,
+    parse_infer_response,
+)
 
 CLASS_COUNT = 5
 IMAGE = RgbImage(pixels=bytes(4 * 6 * 3), size=(4, 6), stored_size=(4, 6))
-REQUEST = build_infer_request(model_name="street-demo", request_id="r1", image=IMAGE)
+REQUEST = build_infer_request(model_name="street-demo", request_id="r1", picture=IMAGE)
 CLASS_MAP = np.arange(24, dtype=np.uint8).reshape(4, 6) % CLASS_COUNT
 
 
@@ -28,7 +33,9 @@ def make_response(**changes) -> service_pb2.ModelInferResponse:
 
 
 def parse(response):
-    return parse_infer_response(response, request=REQUEST, class_count=CLASS_COUNT)
+    answer = parse_infer_response(response, request=REQUEST, size=(4, 6), class_count=CLASS_COUNT)
+    assert answer.confidence is None
+    return answer.class_map
 
 
 def make_metadata(inputs, outputs) -> service_pb2.ModelMetadataResponse:
@@ -122,6 +129,33 @@ class TestResponse:
 class TestTensors:
     def test_contract(self):
         check_tensors(make_metadata([IMAGE_TENSOR], [CLASS_MAP_TENSOR]))
+
+    @pytest.mark.parametrize("encoded_image", [False, True])
+    @pytest.mark.parametrize("confidence", [False, True])
+    def test_optional_ones(self, encoded_image, confidence):
+        metadata = make_metadata(
+            [IMAGE_TENSOR] + [("ENCODED_IMAGE", "BYTES", [-1, 1])] * encoded_image,
+            [CLASS_MAP_TENSOR, ("CLASS_PIXELS", "INT64", [-1, 5])]
+            + [("CONFIDENCE", "UINT8", [-1, -1, -1])] * confidence,
+        )
+        assert check_tensors(metadata) == OptionalTensors(
+            encoded_image=encoded_image, confidence=confidence
+        )
+
+    @pytest.mark.parametrize(
+        ("inputs", "outputs", "name"),
+        [
+            ([("ENCODED_IMAGE", "UINT8", [-1, -1])], [], "ENCODED_IMAGE BYTES"),
+            ([("ENCODED_IMAGE", "BYTES", [-1, 2])], [], "ENCODED_IMAGE BYTES"),
+            ([("ENCODED_IMAGE", "BYTES", [1])], [], "ENCODED_IMAGE BYTES"),
+            ([], [("CONFIDENCE", "FP32", [-1, -1, -1])], "CONFIDENCE UINT8"),
+            ([], [("CONFIDENCE", "UINT8", [-1, 5, -1, -1])], "CONFIDENCE UINT8"),
+        ],
+    )
+    def test_optional_ones_that_are_something_else(self, inputs, outputs, name):
+        metadata = make_metadata([IMAGE_TENSOR, *inputs], [CLASS_MAP_TENSOR, *outputs])
+        with pytest.raises(ProtocolError, match=name):
+            check_tensors(metadata)
 
     def test_fixed_size(self):
         check_tensors(

@@ -10,14 +10,21 @@ import pytest
 from PIL import Image
 
 from tritonseg import ConfigurationError, ModelInfo, Segmentation
+from tritonseg._picture import RgbImage
 
 
 def make_segmentation(class_map, palette, image_hwc=None):
     class_map = np.asarray(class_map, np.uint8)
+    if image_hwc is None:
+        image_hwc = np.zeros((*class_map.shape, 3), np.uint8)
+    height, width = class_map.shape
+    picture = RgbImage(
+        pixels=image_hwc.tobytes(), size=(height, width), stored_size=(width, height)
+    )
     return Segmentation(
         class_map=class_map,
-        image_hwc=np.zeros((*class_map.shape, 3), np.uint8) if image_hwc is None else image_hwc,
-        stored_size=class_map.shape[::-1],
+        confidence=None,
+        picture=picture,
         model=ModelInfo(
             name="street-demo",
             version="1",
@@ -30,6 +37,8 @@ def make_segmentation(class_map, palette, image_hwc=None):
             runtime="openvino",
             onnx_sha256="0" * 64,
             tritonseg_version="0.1.0",
+            takes_files=True,
+            gives_confidence=True,
         ),
         model_version="1",
         request_id="frame-17",
@@ -49,6 +58,15 @@ def test_coverage_is_a_share_for_every_class(segmentation):
     assert dict(segmentation.coverage) == {"class 0": 40 / 48, "class 1": 8 / 48, "class 2": 0.0}
     with pytest.raises(TypeError):
         segmentation.coverage["class 0"] = 1.0
+
+
+@pytest.mark.parametrize("class_count", [1, 19, 256])
+def test_coverage_is_what_numpy_counts(class_count):
+    rng = np.random.default_rng(class_count)
+    class_map = rng.integers(0, class_count, (53, 37), np.uint8).T  # not row by row in memory
+    coverage = make_segmentation(class_map, [(0, 0, 0)] * class_count).coverage
+    counts = np.bincount(class_map.ravel(), minlength=class_count)
+    assert list(coverage.values()) == (counts / class_map.size).tolist()
 
 
 def test_mask(segmentation):

@@ -19,6 +19,7 @@ from tritonseg_engines.build import build_model
 from tritonseg_engines.cli.app import COMMANDS, cli
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_steps.contract import CONTRACT_VERSION
 
 SOON_S = 5.0
 
@@ -28,7 +29,7 @@ def test_steps_of_another_contract_refuse_to_load(demo_repository: Path, tmp_pat
     shutil.copytree(demo_repository, repository)
     for config in repository.glob("*/config.pbtxt"):
         text = config.read_text()
-        other = text.replace(r'string_value: "\"1\""', r'string_value: "\"0\""')
+        other = text.replace(rf'"\"{CONTRACT_VERSION}\""', r'"\"0\""')
         assert other != text
         config.write_text(other)
     with (

@@ -15,6 +15,7 @@ from tritonseg_steps.upsampling import (
     Upsampling,
     class_map_at_image_size,
     class_map_from_scores,
+    confidence_from_scores,
 )
 
 
@@ -98,6 +99,39 @@ def test_equals_resize_then_argmax_on_smooth_scores_at_full_size(align_corners: 
     actual = class_map_from_scores(scores, native((512, 1024)), align_corners=align_corners)
     resized = resized_by_onnx_runtime(scores, (512, 1024), align_corners=align_corners)
     assert_same_class_map(actual, resized)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    classes=st.integers(1, 256),
+    cells=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    pixels=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    align_corners=st.booleans(),
+    spread=st.sampled_from([0.01, 1.0, 30.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_confidence_is_the_softmax_of_the_resized_scores(
+    classes: int,
+    cells: tuple[int, int],
+    pixels: tuple[int, int],
+    align_corners: bool,
+    spread: float,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    scores = (rng.standard_normal((classes, *cells)) * spread).astype(np.float32)
+    actual = confidence_from_scores(scores, native(pixels), align_corners=align_corners)
+    resized = resized_by_onnx_runtime(scores, pixels, align_corners=align_corners)
+    exponentials = np.exp(resized.astype(np.float64) - resized.max(axis=0))
+    expected = 255 / exponentials.sum(axis=0)
+    assert np.abs(actual - expected).max() <= 0.5 + 0.02
+
+
+def test_scores_that_are_not_numbers_give_no_confidence() -> None:
+    scores = np.zeros((3, 2, 2), np.float32)
+    scores[1, 0, 0] = np.nan
+    confidence = confidence_from_scores(scores, native((2, 2)))
+    assert confidence.tolist() == [[0, 85], [85, 85]]
 
 
 def test_ties_go_to_the_lower_class() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -31,13 +32,26 @@ from tritonseg import SegmentationClient
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=30.0, metavar="SECONDS"
 )
+@click.option(
+    "--transport",
+    type=click.Choice(["raw", "encoded"]),
+    default="raw",
+    show_default=True,
+    help="Send pixels, or the files as they are.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one document per picture.")
 def command(
-    images: tuple[Path, ...], model: str, url: str, output: Path, timeout_s: float, as_json: bool
+    images: tuple[Path, ...],
+    model: str,
+    url: str,
+    output: Path,
+    timeout_s: float,
+    transport: Literal["raw", "encoded"],
+    as_json: bool,
 ) -> None:
     """Segment pictures; write NAME.png (class indices) and NAME.overlay.jpg for each."""
     output.mkdir(parents=True, exist_ok=True)
-    with SegmentationClient(url, model=model, timeout_s=timeout_s) as client:
+    with SegmentationClient(url, model=model, timeout_s=timeout_s, transport=transport) as client:
         for image in images:
             result = client.segment(image)
             result.save(output / f"{image.stem}.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -36,6 +37,24 @@ def model_configs(deployment: Deployment, fleet: Iterable[str] = ()) -> dict[str
     return {config.name: config for config in (_ensemble(deployment), *steps.values())}
 
 
+def published_parameters(deployment: Deployment) -> dict[str, Any]:
+    """Return what a client reads off the model that it calls, by parameter."""
+    spec = deployment.spec
+    return {
+        contract.MODEL_PARAMETER: {
+            "name": spec.name,
+            "classes": list(spec.classes),
+            "palette": [list(color) for color in spec.palette],
+            "ignore_index": spec.ignore_index,
+            "license": spec.license,
+            "source": spec.source,
+        },
+        contract.PREPROCESSING_PARAMETER: spec.preprocessing.to_json(),
+        contract.UPSAMPLING_PARAMETER: deployment.engine.upsampling.to_json(),
+        contract.PROVENANCE_PARAMETER: asdict(deployment.provenance),
+    }
+
+
 def folder_names(model: str) -> tuple[str, str, str, str]:
     """Return the names of the four models that serve one: the ensemble, then its steps."""
     return (
@@ -47,47 +66,55 @@ def folder_names(model: str) -> tuple[str, str, str, str]:
 
 
 def _ensemble(deployment: Deployment) -> pb.ModelConfig:
-    spec = deployment.spec
-    name, normalize, engine, argmax = folder_names(spec.name)
+    name, normalize, engine, argmax = folder_names(deployment.spec.name)
     config = pb.ModelConfig(
         name=name,
         platform="ensemble",
         max_batch_size=deployment.serving.max_batch_size,
-        input=[input_tensor(contract.IMAGE, pb.TYPE_UINT8, (ANY, ANY, 3))],
-        output=[output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY))],
+        input=_picture_inputs(),
+        output=_answer_outputs(deployment),
     )
+    answer = [output.name for output in config.output]
     config.ensemble_scheduling.step.extend(
         [
             _ensemble_step(
-                normalize, (contract.IMAGE,), (contract.NORMALIZED, contract.IMAGE_SIZE)
+                normalize,
+                (contract.IMAGE, contract.ENCODED_IMAGE),
+                (contract.NORMALIZED, contract.IMAGE_SIZE),
             ),
             _ensemble_step(engine, (contract.NORMALIZED,), (contract.SCORES,)),
-            _ensemble_step(argmax, (contract.SCORES, contract.IMAGE_SIZE), (contract.CLASS_MAP,)),
+            _ensemble_step(argmax, (contract.SCORES, contract.IMAGE_SIZE), answer),
         ]
     )
-    set_parameters(
-        config,
-        {
-            contract.MODEL_PARAMETER: {
-                "name": spec.name,
-                "classes": list(spec.classes),
-                "palette": [list(color) for color in spec.palette],
-                "ignore_index": spec.ignore_index,
-                "license": spec.license,
-                "source": spec.source,
-            },
-            contract.PREPROCESSING_PARAMETER: spec.preprocessing.to_json(),
-            contract.UPSAMPLING_PARAMETER: deployment.engine.upsampling.to_json(),
-            contract.PROVENANCE_PARAMETER: asdict(deployment.provenance),
-        },
-    )
+    set_parameters(config, published_parameters(deployment))
     return config
+
+
+def _picture_inputs() -> list[pb.ModelInput]:
+    """Return the two ways to bring a picture; a request takes one of them."""
+    inputs = [
+        input_tensor(contract.IMAGE, pb.TYPE_UINT8, (ANY, ANY, 3)),
+        input_tensor(contract.ENCODED_IMAGE, pb.TYPE_STRING, (1,)),
+    ]
+    for tensor in inputs:
+        tensor.optional = True
+    return inputs
+
+
+def _answer_outputs(deployment: Deployment) -> list[pb.ModelOutput]:
+    outputs = [
+        output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY)),
+        output_tensor(contract.CLASS_PIXELS, pb.TYPE_INT64, (len(deployment.spec.classes),)),
+    ]
+    if not deployment.engine.gives_class_map:
+        outputs.append(output_tensor(contract.CONFIDENCE, pb.TYPE_UINT8, (ANY, ANY)))
+    return outputs
 
 
 def _normalize(deployment: Deployment) -> pb.ModelConfig:
     height, width = deployment.engine.input_hw
     config = _step(deployment, contract.NORMALIZE_SUFFIX)
-    config.input.append(input_tensor(contract.IMAGE, pb.TYPE_UINT8, (ANY, ANY, 3)))
+    config.input.extend(_picture_inputs())
     config.output.extend(
         [
             output_tensor(contract.NORMALIZED, pb.TYPE_FP32, (3, height, width)),
@@ -105,7 +132,7 @@ def _argmax(deployment: Deployment) -> pb.ModelConfig:
     config.input.extend(
         [input_tensor(*scores), input_tensor(contract.IMAGE_SIZE, pb.TYPE_INT32, (2,))]
     )
-    config.output.append(output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY)))
+    config.output.extend(_answer_outputs(deployment))
     set_parameters(
         config,
         {

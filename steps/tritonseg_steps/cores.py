@@ -1,0 +1,27 @@
+"""How many cores this process may use, which is not how many the machine has.
+
+A container's CPU limit is a quota of time and not a set of cores: `os.cpu_count` and the runtimes'
+own defaults see the whole host, start a thread for each of its cores, and are then throttled.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+CPU_MAX: Final = Path("/sys/fs/cgroup/cpu.max")
+"""'QUOTA PERIOD' in microseconds, or 'max PERIOD'. Source: Linux, admin-guide/cgroup-v2, cpu.max.
+Inside a container this is the container's own."""
+
+
+def available_cores(cpu_max: Path = CPU_MAX) -> int:
+    """Return the cores that the affinity mask and the cgroup's quota leave, at least 1."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = cpu_max.read_text(encoding="ascii").split()
+        if quota != "max":
+            cores = min(cores, int(quota) // int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        pass  # no cgroup v2, so no quota that could be read
+    return max(1, cores)

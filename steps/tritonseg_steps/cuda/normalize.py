@@ -1,0 +1,75 @@
+"""The normalize step on a GPU: pictures go up as bytes, the network's input stays there."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonseg_steps.cuda.device import Device, DeviceArray
+from tritonseg_steps.geometry import Geometry
+from tritonseg_steps.preprocessing import Preprocessing
+
+
+class CudaNormalizer:
+    """Applies one `Preprocessing` to pictures, bit for bit as `Normalizer` does.
+
+    Args:
+        preprocessing: What to apply.
+        device: Where to.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, device: Device) -> None:
+        self._device = device
+        self._resize = preprocessing.resize
+        order = np.array([2, 1, 0] if preprocessing.color_order == "BGR" else [0, 1, 2], np.int32)
+        self._order = device.upload(order)
+        self._table = device.upload(preprocessing.table()[order])
+        self._padding = device.upload(preprocessing.padding_values()[order])
+        device.synchronize()
+
+    def geometry(self, image_hw: tuple[int, int]) -> Geometry:
+        """Return where a picture of this size goes."""
+        return self._resize.geometry(image_hw)
+
+    def batch(self, images_nhwc: NDArray[np.uint8]) -> DeviceArray:
+        """Normalise pictures of one size.
+
+        Args:
+            images_nhwc: `(N, H, W, 3)` uint8 RGB in host memory.
+
+        Returns:
+            `(N, 3, h, w)` float32 in the GPU's memory, computed; `(h, w)` is the geometry's
+            `network_hw`.
+        """
+        geometry = self.geometry((images_nhwc.shape[1], images_nhwc.shape[2]))
+        count, network_hw = len(images_nhwc), geometry.network_hw
+        staged = self._resized(images_nhwc, geometry)
+        batch_nchw = self._device.empty((count, 3, *network_hw), np.float32)
+        self._device.launch(
+            "scale_to_chw",
+            (count, *network_hw),
+            self._device.upload(staged),
+            *map(np.int32, geometry.content_hw),
+            self._order,
+            self._table,
+            self._padding,
+            batch_nchw,
+            *map(np.int32, network_hw),
+        )
+        # Triton reads the result from another process, and `staged` goes back to the pool.
+        self._device.synchronize()
+        return batch_nchw
+
+    def _resized(self, images_nhwc: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
+        """Return the pictures at the content's size, `(N, h, w, 3)`, ready for the upload."""
+        height, width = geometry.content_hw
+        staged = self._device.staging((len(images_nhwc), height, width, 3))
+        for image_hwc, target_hwc in zip(images_nhwc, staged, strict=True):
+            if geometry.content_hw == geometry.image_hw:
+                target_hwc[...] = image_hwc
+            else:
+                cv2.resize(
+                    image_hwc, (width, height), dst=target_hwc, interpolation=cv2.INTER_LINEAR
+                )
+        return staged

@@ -1,0 +1,117 @@
+"""The bytes of an image file to RGB pixels, for callers that send files instead of pixels.
+
+Decoders are what attackers reach first, so little is decoded here: three formats, one frame, 8 bits
+a channel, nothing transparent, and a size that the header has to admit before any pixel is read.
+Whoever has something else decodes it at home, where guesses can be made, and sends the pixels.
+
+EXIF orientation is applied, so that the mask is in the frame in which the picture is displayed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    ExifTags,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
+
+MAX_BYTES: Final = 20_000_000
+MAX_PIXELS: Final = 32_000_000
+"""A picture of 81 megapixels, 231 KB as a file, took 774 MB to decode; see docs/client.md."""
+OPAQUE_MODES: Final = ("RGB", "L", "P", "1")
+
+SEND_PIXELS: Final = "send the pixels as IMAGE instead"
+
+# Called directly, not through Image.open: that one compares the size with a limit of the whole
+# process, and tries every other decoder there is.
+_DECODERS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+}
+
+
+class EncodedImageError(ValueError):
+    """The bytes are not a picture that is decoded here; its text is meant for the caller."""
+
+
+def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
+    """Decode an image file.
+
+    Args:
+        encoded: The whole file.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB, as displayed.
+
+    Raises:
+        EncodedImageError: It is over a limit, of another kind, or broken.
+    """
+    image = _open(encoded)
+    try:
+        _check_header(image)
+        image.load()
+        # Once more: a PNG may declare a transparent colour behind its pixels.
+        _check_header(image)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        displayed = image if orientation == 1 else ImageOps.exif_transpose(image)
+        rgb = displayed if displayed.mode == "RGB" else displayed.convert("RGB")
+    except EncodedImageError:
+        raise
+    except Exception as error:
+        # On broken files Pillow's decoders raise all kinds, some with addresses in the text.
+        raise EncodedImageError(
+            "the picture cannot be decoded; the file is cut off or corrupt"
+        ) from error
+    return np.asarray(rgb)
+
+
+def _open(encoded: bytes) -> ImageFile.ImageFile:
+    if len(encoded) > MAX_BYTES:
+        raise EncodedImageError(
+            f"expected at most {MAX_BYTES} bytes, got {len(encoded)}; {SEND_PIXELS}"
+        )
+    name = _format(encoded)
+    if name is None:
+        raise EncodedImageError(
+            f"expected a file in one of the formats {', '.join(_DECODERS)}, got something else "
+            f"({len(encoded)} bytes); {SEND_PIXELS}"
+        )
+    try:
+        return _DECODERS[name](io.BytesIO(encoded))
+    except Exception as error:
+        raise EncodedImageError(f"the header of the {name} file cannot be read") from error
+
+
+def _format(encoded: bytes) -> str | None:
+    if encoded.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    return "WebP" if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP" else None
+
+
+def _check_header(image: Image.Image) -> None:
+    width, height = image.size
+    if not 0 < width * height <= MAX_PIXELS:
+        raise EncodedImageError(
+            f"expected 1 to {MAX_PIXELS} pixels, got {height}x{width} (height x width); scale the "
+            "picture down"
+        )
+    if getattr(image, "is_animated", False):
+        raise EncodedImageError(f"expected a single picture, got several frames; {SEND_PIXELS}")
+    if image.mode not in OPAQUE_MODES or image.has_transparency_data:
+        raise EncodedImageError(
+            f"expected 8 bits a channel, grey or RGB and opaque, got mode {image.mode}"
+            f"{' with transparency' if image.has_transparency_data else ''}; {SEND_PIXELS}"
+        )

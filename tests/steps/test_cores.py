@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tritonseg_steps.cores import available_cores
+
+ALL = len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("max 100000\n", ALL),
+        ("50000 100000\n", 1),
+        ("100000 100000\n", 1),
+        (f"{ALL * 100000} 100000\n", ALL),
+        (f"{64 * ALL * 100000} 100000\n", ALL),
+        ("", ALL),
+        ("nonsense here\n", ALL),
+    ],
+)
+def test_a_quota_lowers_what_the_affinity_allows(
+    content: str, expected: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "cpu.max"
+    path.write_text(content)
+    assert available_cores(path) == expected
+
+
+def test_affinity_counts_where_there_is_no_quota(tmp_path: Path) -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert available_cores(tmp_path / "missing") == 1
+    finally:
+        os.sched_setaffinity(0, before)
