@@ -30,11 +30,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def replaced_directories(parent: Path, names: tuple[str, ...]) -> Iterator[Path]:
+def replaced_directories(
+    parent: Path, names: tuple[str, ...], *, removed: tuple[str, ...] = ()
+) -> Iterator[Path]:
     """Yield an empty folder; on success move its subfolders `names` into `parent`.
 
-    Those of the same names are replaced, all or none: if the body or a move fails, what was
-    there is there again and nothing new is.
+    Those of the same names are replaced, and those named in `removed` go if they are there, all
+    or none: if the body or a move fails, what was there is there again and nothing new is.
     """
     parent.mkdir(parents=True, exist_ok=True)
     staging = temporary_sibling(parent / names[0])
@@ -43,22 +45,25 @@ def replaced_directories(parent: Path, names: tuple[str, ...]) -> Iterator[Path]
     try:
         yield staging
         retired.mkdir()
-        _exchange(parent, names, staging, retired)
+        _exchange(parent, names, removed, staging, retired)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
 
 
-def _exchange(parent: Path, names: tuple[str, ...], staging: Path, retired: Path) -> None:
+def _exchange(
+    parent: Path, names: tuple[str, ...], removed: tuple[str, ...], staging: Path, retired: Path
+) -> None:
     undo: list[tuple[Path, Path]] = []
     try:
-        for name in names:
+        for name in (*names, *removed):
             target = parent / name
             if target.exists():
                 target.rename(retired / name)
                 undo.append((retired / name, target))
-            (staging / name).rename(target)
-            undo.append((target, staging / name))
+            if name in names:
+                (staging / name).rename(target)
+                undo.append((target, staging / name))
     except OSError:
         for source, destination in reversed(undo):
             source.rename(destination)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import onnx
 
 from tritonseg_engines.build_options import BuildOptions
 from tritonseg_engines.engine_file import engine_file_name, write_engine
 from tritonseg_engines.errors import SpecificationError
+from tritonseg_engines.fuse_check import fixed_sizes, fuse_and_check, without_resize
 from tritonseg_engines.gate.choice import PictureChoice
 from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
 from tritonseg_engines.gate.thresholds import GateError, describe_worst
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.graph.tail import Tail
-from tritonseg_engines.precision import Converted
 from tritonseg_engines.precision_build import PrecisionBuild, Progress
 from tritonseg_engines.prepare import Prepared, prepare_network
 from tritonseg_engines.repository import Deployment, Engine, Provenance, write_model
+from tritonseg_engines.repository.deployment import ENSEMBLE, FUSED, LAYOUTS
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError, inspect_machine
 
@@ -26,6 +30,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 RUNTIMES = ("openvino", "tensorrt")
 LAYERS_NAMED = 3
 NO_TENSORRT = "stopped after the ONNX and its gate: a plan is built on the GPU that runs it"
+FUSING = "comparing the fused graph with the ensemble"
 ONNX_ONLY = "stopped after the ONNX and its gate, as asked"
 
 
@@ -34,10 +39,13 @@ class BuildReport:
     """What was built.
 
     Attributes:
-        model: Folder of the ensemble, or the ONNX file where the build stopped at that.
+        model: Folder of the model's own name, or the ONNX file where the build stopped at that.
         tail: What was found behind the network, and cut unless asked otherwise.
         equal_pixels: Share of pixels at which the cut graph and the export agree, or None where
             nothing was cut.
+        layout: "ensemble" or "fused".
+        equal_pixels_after_fuse: Share of pixels at which the fused model and the ensemble agree,
+            or None where nothing was fused.
         provenance: As published in the ensemble.
         gate: The built network against the fp32 reference.
         report: The readable form of that.
@@ -51,6 +59,8 @@ class BuildReport:
     gate: GateReport
     report: Path
     note: str | None = None
+    layout: str = ENSEMBLE
+    equal_pixels_after_fuse: float | None = None
 
 
 def build_model(
@@ -60,6 +70,7 @@ def build_model(
     *,
     precision: str = "fp32",
     runtime: str = "openvino",
+    layout: str = ENSEMBLE,
     keep_tail: bool = False,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
@@ -67,7 +78,8 @@ def build_model(
     """Build a model and write it into a repository, whole or not at all.
 
     Where the build stops at the ONNX (`onnx_only`, or TensorRT on a machine without), it is
-    written beside the repository as `<name>.<precision>.onnx` with its report.
+    written beside the repository as `<name>.<precision>.onnx`, or `<name>.fused.<precision>.onnx`,
+    with its report.
 
     Args:
         spec: Describes the model in the file.
@@ -75,55 +87,127 @@ def build_model(
         repository: Folder that Triton is started on; made if it is not there.
         precision: One of `PRECISIONS`.
         runtime: One of `RUNTIMES`.
+        layout: "ensemble", or "fused" for one model with the steps in its graph, which takes
+            pictures of one size.
         keep_tail: Leave Resize, Softmax and ArgMax behind the network in the engine.
         options: How to convert and how to judge.
         progress: Called with what is being done, and how much of how much is.
 
     Raises:
-        OnnxModelError: The file is not what the specification says, or cutting its tail would
-            change masks, or no engine can be built from it.
+        OnnxModelError: The file is not what the specification says, or cutting its tail or
+            fusing the steps would change masks, or no engine can be built from it.
         CalibrationError: Pictures are missing or cannot be used.
         GateError: The built network's masks are too far from the reference's.
         RepositoryError: The repository cannot be written.
-        SpecificationError: There is no such precision or runtime, or a pattern of nodes to keep
-            matches none.
+        SpecificationError: There is no such precision, runtime or layout, the model does not fit
+            the layout, or a pattern of nodes to keep matches none.
     """
     _check_choice("precision", precision, PRECISIONS)
     _check_choice("runtime", runtime, RUNTIMES)
+    _check_choice("layout", layout, LAYOUTS)
     options, progress = options or BuildOptions(), progress or (lambda *_: None)
     prepared = prepare_network(spec, onnx_path, keep_tail=keep_tail)
-    converted, gate = PrecisionBuild(
-        prepared,
-        precision,
-        runtime,
-        options,
-        PictureChoice(options, onnx_path, prepared.input_hw),
-        progress,
-    ).run()
-    beside = repository.parent / f"{spec.name}.{precision}"
-    if gate.verdict == "refused":
-        raise GateError(_refusal(gate, beside))
+    if layout == FUSED:
+        fixed_sizes(prepared)  # refuses now what would fail after minutes of converting
     provenance = Provenance(
         onnx_sha256=prepared.onnx_sha256,
         precision=precision,
         runtime=runtime,
         tritonseg_version=importlib.metadata.version("tritonseg"),
     )
+    stem = spec.name if layout == ENSEMBLE else f"{spec.name}.{layout}"
+    beside = repository.parent / f"{stem}.{precision}"
+    choice = PictureChoice(options, onnx_path, prepared.input_hw)
+    built = _convert(prepared, provenance, options, choice, progress)
+    if built.gate.verdict == "refused":
+        raise GateError(_refusal(built.gate, beside))
+    if layout == FUSED:
+        built = _fuse(built, choice, progress)
     gpu, note = _gpu_for(runtime, options)
     if note is not None:
-        model, report = _write_onnx(beside, converted, gate)
+        model, report = _write_onnx(beside, built)
     else:
-        model, report = _write_repository(
-            repository, prepared, converted, gate, provenance, gpu=gpu, progress=progress
-        )
+        model, report = _write_repository(repository, built, gpu=gpu, progress=progress)
     return BuildReport(
         model=model,
         tail=prepared.tail,
         equal_pixels=prepared.equal_pixels,
+        layout=layout,
+        equal_pixels_after_fuse=built.equal_pixels_after_fuse,
         provenance=provenance,
-        gate=gate,
+        gate=built.gate,
         report=report,
         note=note,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Built:
+    """A graph that passed its gate, and what is to be written about it."""
+
+    prepared: Prepared
+    graph: onnx.ModelProto
+    gate: GateReport
+    provenance: Provenance
+    layout: str = ENSEMBLE
+    equal_pixels_after_fuse: float | None = None
+
+    def deployment(self, engine_file: str) -> Deployment:
+        prepared = self.prepared
+        return Deployment(
+            spec=prepared.spec if self.layout == ENSEMBLE else without_resize(prepared.spec),
+            engine=Engine(
+                file=engine_file,
+                input_hw=prepared.input_hw,
+                output_dims=prepared.output_dims,
+                upsampling=prepared.upsampling,
+            ),
+            provenance=self.provenance,
+            layout=self.layout,
+        )
+
+    def manifest(self) -> dict[str, Any]:
+        return {
+            "provenance": asdict(self.provenance),
+            "input": asdict(self.prepared.spec.input),
+            "tail": asdict(self.prepared.tail),
+            "equal_pixels_after_cut": self.prepared.equal_pixels,
+            "equal_pixels_after_fuse": self.equal_pixels_after_fuse,
+            "gate": self.gate.to_json(),
+        }
+
+
+def _convert(
+    prepared: Prepared,
+    provenance: Provenance,
+    options: BuildOptions,
+    choice: PictureChoice,
+    progress: Progress,
+) -> _Built:
+    converted, gate = PrecisionBuild(
+        prepared, provenance.precision, provenance.runtime, options, choice, progress
+    ).run()
+    return _Built(prepared=prepared, graph=converted.model, gate=gate, provenance=provenance)
+
+
+def _fuse(built: _Built, choice: PictureChoice, progress: Progress) -> _Built:
+    precision, runtime = built.provenance.precision, built.provenance.runtime
+    progress(FUSING, 0, 1)
+    fused, equal_pixels = fuse_and_check(
+        built.prepared,
+        built.graph,
+        choice.for_gate(precision),
+        precision=precision,
+        runtime=runtime,
+    )
+    progress(FUSING, 1, 1)
+    facts = {**built.gate.facts, "fused graph, pixels as in the ensemble": f"{equal_pixels:.4%}"}
+    return replace(
+        built,
+        graph=fused,
+        gate=replace(built.gate, facts=facts),
+        layout=FUSED,
+        equal_pixels_after_fuse=equal_pixels,
     )
 
 
@@ -139,46 +223,23 @@ def _gpu_for(runtime: str, options: BuildOptions) -> tuple[Gpu | None, str | Non
         return None, f"{NO_TENSORRT}: {error}"
 
 
-def _write_onnx(beside: Path, converted: Converted, gate: GateReport) -> tuple[Path, Path]:
+def _write_onnx(beside: Path, built: _Built) -> tuple[Path, Path]:
     onnx_path, html_path = _suffixed(beside, ".onnx"), _suffixed(beside, ".report.html")
-    save_onnx(converted.model, onnx_path)
-    write_report(gate, _suffixed(beside, ".report.json"), html_path)
+    save_onnx(built.graph, onnx_path)
+    write_report(built.gate, _suffixed(beside, ".report.json"), html_path)
     return onnx_path, html_path
 
 
 def _write_repository(
-    repository: Path,
-    prepared: Prepared,
-    converted: Converted,
-    gate: GateReport,
-    provenance: Provenance,
-    *,
-    gpu: Gpu | None,
-    progress: Progress,
+    repository: Path, built: _Built, *, gpu: Gpu | None, progress: Progress
 ) -> tuple[Path, Path]:
-    deployment = Deployment(
-        spec=prepared.spec,
-        engine=Engine(
-            file=engine_file_name(gpu),
-            input_hw=prepared.input_hw,
-            output_dims=prepared.output_dims,
-            upsampling=prepared.upsampling,
-        ),
-        provenance=provenance,
-    )
-    manifest = {
-        "provenance": asdict(provenance),
-        "input": asdict(prepared.spec.input),
-        "tail": asdict(prepared.tail),
-        "equal_pixels_after_cut": prepared.equal_pixels,
-        "gate": gate.to_json(),
-    }
+    deployment = built.deployment(engine_file_name(gpu))
     with tempfile.TemporaryDirectory() as workspace:
         engine, facts = write_engine(
-            converted.model, deployment, Path(workspace), gpu=gpu, progress=progress
+            built.graph, deployment, Path(workspace), gpu=gpu, progress=progress
         )
-        model = write_model(repository, deployment, engine, {**manifest, **facts})
-    write_report(gate, model / JSON_NAME, model / HTML_NAME)
+        model = write_model(repository, deployment, engine, {**built.manifest(), **facts})
+    write_report(built.gate, model / JSON_NAME, model / HTML_NAME)
     return model, model / HTML_NAME
 
 

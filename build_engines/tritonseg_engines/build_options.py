@@ -9,6 +9,8 @@ from tritonseg_engines.errors import CalibrationError
 
 MINIMUM_CALIBRATION_PICTURES = 32
 CALIBRATOR_NAMES = ("percentile", "minmax", "entropy")
+MODELOPT = "modelopt"
+QUANTIZERS = ("tritonseg", MODELOPT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +22,8 @@ class BuildOptions:
             of values.
         minimum_pictures: Least number of them for int8.
         calibrator: One of `CALIBRATOR_NAMES`.
+        quantizer: One of `QUANTIZERS`.
+        modelopt_python: Interpreter of an environment that has NVIDIA ModelOpt.
         pictures: Folder of pictures on which the built network is compared with the reference.
         labels: Folder of their labels, 8-bit PNGs of the same names.
         keep_fp32: Patterns of the names of nodes to leave in fp32.
@@ -32,6 +36,8 @@ class BuildOptions:
     calibration: Path | None = None
     minimum_pictures: int = MINIMUM_CALIBRATION_PICTURES
     calibrator: str = CALIBRATOR_NAMES[0]
+    quantizer: str = QUANTIZERS[0]
+    modelopt_python: Path | None = None
     pictures: Path | None = None
     labels: Path | None = None
     keep_fp32: tuple[str, ...] = ()
@@ -45,4 +51,15 @@ class BuildOptions:
         if self.max_miou_drop is not None and not self.max_miou_drop >= 0:
             raise CalibrationError(
                 f"max_miou_drop: expected points of mIoU, 0 or more, got {self.max_miou_drop}"
+            )
+        if self.quantizer not in QUANTIZERS:
+            raise CalibrationError(
+                f"quantizer: expected one of {', '.join(QUANTIZERS)}, got {self.quantizer!r}"
+            )
+        if (self.quantizer == MODELOPT) != (self.modelopt_python is not None):
+            raise CalibrationError("--quantizer modelopt and --modelopt-python PATH go together")
+        if self.quantizer == MODELOPT and self.max_miou_drop is not None:
+            raise CalibrationError(
+                "max_miou_drop: only the quantizer tritonseg searches for layers to keep; with "
+                "modelopt name them with --keep-fp32"
             )

@@ -8,8 +8,6 @@ from typing import Any
 
 import tritonclient.grpc as triton
 
-from tritonseg_engines.repository.configs import folder_names
-
 CALL_TIMEOUT_S = 5.0
 COUNTING_TIMEOUT_S = 1.0
 COUNTING_INTERVAL_S = 0.01
@@ -20,7 +18,7 @@ class StepLatency:
     """Mean milliseconds of one model over the requests counted.
 
     Attributes:
-        model: Name of the ensemble or of a step.
+        model: Name of the ensemble or of a step, or of a fused model.
         requests: How many were counted.
         queue_ms: Waiting for an instance.
         input_ms: Receiving the tensors.
@@ -53,18 +51,30 @@ class LatencyProbe:
 
     def __init__(self, url: str, model: str) -> None:
         self._client = triton.InferenceServerClient(url)
-        self._models = folder_names(model)
+        self._models = (model, *self._steps(model))
         self._before = {name: self._counters(name) for name in self._models}
 
     def latencies(self) -> list[StepLatency]:
-        """Return the ensemble's and then each step's mean since the probe was made."""
-        ensemble, *steps = (self._latency(name) for name in self._models)
-        # Triton answers first and counts the ensemble's request then.
+        """Return the ensemble's and then each step's mean since the probe was made.
+
+        A fused model has no steps, and only its own is returned.
+        """
+        # Triton answers first and counts then, the ensemble last.
         deadline = time.monotonic() + COUNTING_TIMEOUT_S
-        while ensemble.requests < steps[-1].requests and time.monotonic() < deadline:
+        latencies = self._counted()
+        while time.monotonic() < deadline:
             time.sleep(COUNTING_INTERVAL_S)
-            ensemble = self._latency(self._models[0])
-        return [ensemble, *steps]
+            before, latencies = latencies, self._counted()
+            if latencies == before and latencies[0].requests >= latencies[-1].requests:
+                break
+        return latencies
+
+    def _counted(self) -> list[StepLatency]:
+        return [self._latency(name) for name in self._models]
+
+    def _steps(self, model: str) -> list[str]:
+        config: Any = self._client.get_model_config(model, client_timeout=CALL_TIMEOUT_S).config
+        return [step.model_name for step in config.ensemble_scheduling.step]
 
     def _latency(self, name: str) -> StepLatency:
         after, before = self._counters(name), self._before[name]

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tritonseg_engines.build_options import (
     CALIBRATOR_NAMES,
     MINIMUM_CALIBRATION_PICTURES,
+    QUANTIZERS,
     BuildOptions,
 )
 from tritonseg_engines.spec import ModelSpec
@@ -56,12 +57,34 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     default="openvino",
     show_default=True,
 )
+@click.option(
+    "--layout",
+    type=click.Choice(["ensemble", "fused"]),
+    default="ensemble",
+    show_default=True,
+    help="ensemble: normalize, engine and argmax as models of their own; pictures of any size the "
+    "model's resize policy takes, encoded files and confidence. fused: one model with all of that "
+    "in its graph; a single hop, but raw pixels of exactly the network's size and the class map "
+    "only. The masks are the same.",
+)
 @click.option("--calibration", type=FOLDER, help="Pictures that int8 learns its scales from.")
 @click.option(
     "--calibrator",
     type=click.Choice(CALIBRATOR_NAMES),
     default=CALIBRATOR_NAMES[0],
     show_default=True,
+)
+@click.option(
+    "--quantizer",
+    type=click.Choice(QUANTIZERS),
+    default=QUANTIZERS[0],
+    show_default=True,
+    help="modelopt: NVIDIA's, in an environment of its own; see docs/precision.md.",
+)
+@click.option(
+    "--modelopt-python",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Interpreter of that environment.",
 )
 @click.option(
     "--minimum-pictures",
@@ -91,11 +114,14 @@ def command(
     repository: Path,
     precision: str,
     runtime: str,
+    layout: str,
     keep_tail: bool,
     as_json: bool,
     keep_fp32: tuple[str, ...],
     calibration: Path | None,
     calibrator: str,
+    quantizer: str,
+    modelopt_python: Path | None,
     minimum_pictures: int,
     pictures: Path | None,
     labels: Path | None,
@@ -114,6 +140,8 @@ def command(
         calibration=calibration,
         minimum_pictures=minimum_pictures,
         calibrator=calibrator,
+        quantizer=quantizer,
+        modelopt_python=modelopt_python,
         pictures=pictures,
         labels=labels,
         keep_fp32=keep_fp32,
@@ -128,6 +156,7 @@ def command(
             repository,
             precision=precision,
             runtime=runtime,
+            layout=layout,
             keep_tail=keep_tail,
             options=options,
             progress=progress,
@@ -182,7 +211,9 @@ def _document(report: BuildReport) -> dict[str, object]:
     return {
         "model": report.model,
         "tail": asdict(report.tail),
+        "layout": report.layout,
         "equal_pixels": report.equal_pixels,
+        "equal_pixels_after_fuse": report.equal_pixels_after_fuse,
         "provenance": asdict(report.provenance),
         "gate": report.gate.to_json(),
         "report": report.report,
@@ -197,6 +228,11 @@ def _show(report: BuildReport) -> None:
         click.echo(
             f"cut {' → '.join(report.tail.operators)} behind the network: "
             f"{report.equal_pixels:.4%} of the pixels equal"
+        )
+    if report.equal_pixels_after_fuse is not None:
+        click.echo(
+            f"fused the steps into the graph: {report.equal_pixels_after_fuse:.4%} of the pixels "
+            "as in the ensemble"
         )
     comparison = gate.comparison
     click.echo(

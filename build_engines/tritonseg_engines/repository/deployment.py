@@ -1,18 +1,23 @@
-"""What the four configs of a model are written from."""
+"""What the configs of a model are written from."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
+from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.published_networks import PUBLISHED_NETWORKS
 from tritonseg_engines.repository.serving import Serving, Workload, cpu_serving, gpu_serving
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_steps.contract import ENGINE_SUFFIX
 from tritonseg_steps.upsampling import Upsampling
 
 TENSORRT = "tensorrt"
 OPENVINO = "openvino"
 NOT_BUILT = "not built"
+ENSEMBLE = "ensemble"
+FUSED = "fused"
+LAYOUTS = (ENSEMBLE, FUSED)
 USUAL_HW = (1024, 2048)
 """Taken for the cost of a network that leaves its input's size open."""
 USUAL_SCORE_STRIDE = 4
@@ -50,8 +55,8 @@ class Engine:
     Attributes:
         file: Name of the file in the version folder.
         input_hw: Height and width that it takes, None where left open.
-        output_dims: Its output without the batch axis, None where left open.
-        upsampling: What the argmax step does with that output.
+        output_dims: SCORES without the batch axis, None where left open.
+        upsampling: How SCORES becomes a class map, by the argmax step or in the engine itself.
     """
 
     file: str
@@ -79,21 +84,35 @@ class Engine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deployment:
-    """Everything the four configs are written from.
+    """Everything the configs are written from.
 
     Attributes:
         spec: The model.
         engine: Its network as built.
         provenance: Where that comes from; its runtime decides the engine's backend.
+        layout: "ensemble", four models of which three are steps, or "fused", the engine alone.
         serving: Batching, queues and instances; by default those that suit the model's cost.
+
+    Raises:
+        RepositoryError: There is no such layout, or the engine's input is open and it is fused.
     """
 
     spec: ModelSpec
     engine: Engine
     provenance: Provenance
+    layout: str = ENSEMBLE
     serving: Serving = field(default=None)  # type: ignore[assignment]  # set in __post_init__
 
     def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise RepositoryError(
+                f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}"
+            )
+        if self.is_fused and self.engine.fixed_input_hw is None:
+            raise RepositoryError(
+                f"{self.spec.name}: expected a fixed size of the fused layout's pictures, got "
+                f"{self.engine.input_hw}"
+            )
         if self.serving is None:
             object.__setattr__(self, "serving", self._default_serving())
 
@@ -101,6 +120,16 @@ class Deployment:
     def on_gpu(self) -> bool:
         """Whether the engine runs on a GPU."""
         return self.provenance.runtime == TENSORRT
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the engine does the work of the steps, and is all there is."""
+        return self.layout == FUSED
+
+    @property
+    def engine_model(self) -> str:
+        """Name of the Triton model that runs the engine."""
+        return self.spec.name if self.is_fused else self.spec.name + ENGINE_SUFFIX
 
     def workload(self) -> Workload:
         """Return what one picture costs, by the usual size where the engine leaves it open."""

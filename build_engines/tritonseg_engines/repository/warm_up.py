@@ -43,14 +43,22 @@ def warm_up(deployment: Deployment, suffix: str) -> WarmUp:
     if suffix == contract.NORMALIZE_SUFFIX:
         return WarmUp(samples=(_sample(1, {contract.IMAGE: _zeros("TYPE_UINT8", *size_hw, 3)}),))
     if suffix == contract.ENGINE_SUFFIX:
-        return _engine_warm_up(deployment, size_hw)
+        inputs = {contract.NORMALIZED: _zeros("TYPE_FP32", 3, *size_hw)}
+        return _engine_warm_up(deployment, inputs)
     return _argmax_warm_up(deployment, size_hw, scores)
 
 
-def _engine_warm_up(deployment: Deployment, size_hw: tuple[int, int]) -> WarmUp:
+def fused_warm_up(deployment: Deployment) -> WarmUp:
+    """Return the warm-up of a fused model, empty where none is wanted."""
+    size_hw = deployment.engine.fixed_input_hw
+    if not deployment.serving.warm_up or size_hw is None:
+        return WarmUp()
+    return _engine_warm_up(deployment, {contract.IMAGE: _zeros("TYPE_UINT8", *size_hw, 3)})
+
+
+def _engine_warm_up(deployment: Deployment, inputs: Mapping[str, pb.ModelWarmup.Input]) -> WarmUp:
     # On the CPU the largest batch may take a minute, and needs no kernels of its own.
     largest = deployment.serving.max_batch_size if deployment.on_gpu else 1
-    inputs = {contract.NORMALIZED: _zeros("TYPE_FP32", 3, *size_hw)}
     return WarmUp(samples=tuple(_sample(batch, inputs) for batch in sorted({1, largest})))
 
 

@@ -1,4 +1,4 @@
-"""Lay out a model in a Triton repository: four folders that appear together or not at all."""
+"""Lay out a model in a Triton repository: its folders appear together or not at all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names, model_configs
 from tritonseg_engines.repository.deployment import Deployment
+from tritonseg_engines.repository.fused_config import fused_config
 from tritonseg_engines.repository.warm_up import WARM_UP_FOLDER, warm_up
 from tritonseg_engines.tensorrt.manifest import plan_file_name
 from tritonseg_steps import contract
@@ -30,7 +31,8 @@ PYTHON_STEPS = {
     contract.NORMALIZE_SUFFIX: "normalize_step.NormalizeStep",
     contract.ARGMAX_SUFFIX: "argmax_step.ArgmaxStep",
 }
-OPENVINO_ENGINE = {contract.ENGINE_SUFFIX: "openvino_step.OpenvinoStep"}
+OPENVINO_ENGINE = "openvino_step.OpenvinoStep"
+FUSED_OPENVINO_ENGINE = "openvino_step.FusedOpenvinoStep"
 
 
 def write_model(
@@ -41,19 +43,19 @@ def write_model(
     *,
     fleet: Mapping[str, Path] | None = None,
 ) -> Path:
-    """Write the ensemble and its three steps, replacing those of the same name.
+    """Write the ensemble and its three steps, or the fused model, in place of either.
 
     Args:
         repository: Folder that Triton is started on; made if it is not there.
         deployment: What the configs say.
         engine: The built network, copied to the engine's version folder; None leaves that empty,
             for an engine that is built later.
-        manifest: Written beside the ensemble's config as JSON, with the model's name and the
-            SHA-256 of every engine file.
+        manifest: Written beside the config of the model's own name as JSON, with that name, the
+            layout and the SHA-256 of every engine file.
         fleet: TensorRT plans by the compute capability, e.g. "8.6", that they were built for.
 
     Returns:
-        The ensemble's folder.
+        The folder of the model's own name.
 
     Raises:
         RepositoryError: The folder cannot be written; what was there is unchanged.
@@ -63,24 +65,25 @@ def write_model(
         raise RepositoryError(
             f"{deployment.spec.name}: expected one engine for the CPU, got plans for {list(plans)}"
         )
-    names = folder_names(deployment.spec.name)
+    name, configs = deployment.spec.name, _configs(deployment, plans)
+    obsolete = tuple(set(folder_names(name)) - set(configs))
     try:
-        with replaced_directories(repository, names) as staging:
-            for name, config in model_configs(deployment, plans).items():
-                (staging / name / VERSION_FOLDER).mkdir(parents=True)
-                _write_config(staging / name / CONFIG_FILE, config)
+        with replaced_directories(repository, tuple(configs), removed=obsolete) as staging:
+            for folder, config in configs.items():
+                (staging / folder / VERSION_FOLDER).mkdir(parents=True)
+                _write_config(staging / folder / CONFIG_FILE, config)
             _write_steps(staging, deployment)
-            files = _copy_engines(staging / names[2], deployment, engine, plans)
-            document = {"model": names[0], **manifest, "files": files}
+            files = _copy_engines(staging / deployment.engine_model, deployment, engine, plans)
+            document = {"model": name, "layout": deployment.layout, **manifest, "files": files}
             text = json.dumps(document, indent=2) + "\n"
-            (staging / names[0] / MANIFEST_FILE).write_text(text, encoding="utf-8")
-            for name in names:
-                _keep_if_empty(staging / name / VERSION_FOLDER)
+            (staging / name / MANIFEST_FILE).write_text(text, encoding="utf-8")
+            for folder in configs:
+                _keep_if_empty(staging / folder / VERSION_FOLDER)
     except OSError as error:
         raise RepositoryError(
             f"{repository}: cannot be written: {error.strerror}; nothing was changed"
         ) from error
-    return repository / names[0]
+    return repository / name
 
 
 def read_config(path: Path) -> pb.ModelConfig:
@@ -99,14 +102,33 @@ def _write_config(path: Path, config: pb.ModelConfig) -> None:
     path.write_text(text_format.MessageToString(config), encoding="utf-8")
 
 
+def _configs(deployment: Deployment, fleet: Mapping[str, Path]) -> dict[str, pb.ModelConfig]:
+    """Return the configs by folder name."""
+    if deployment.is_fused:
+        return {deployment.spec.name: fused_config(deployment, fleet)}
+    return model_configs(deployment, fleet)
+
+
 def _write_steps(staging: Path, deployment: Deployment) -> None:
-    steps = PYTHON_STEPS if deployment.on_gpu else {**PYTHON_STEPS, **OPENVINO_ENGINE}
-    for suffix, step_class in steps.items():
-        folder = staging / (deployment.spec.name + suffix)
-        (folder / VERSION_FOLDER / "model.py").write_text(_model_py(step_class), encoding="utf-8")
+    for folder, step_class in _python_steps(deployment).items():
+        path = staging / folder / VERSION_FOLDER / "model.py"
+        path.write_text(_model_py(step_class), encoding="utf-8")
+    for suffix in () if deployment.is_fused else PYTHON_STEPS:
+        data = staging / (deployment.spec.name + suffix) / WARM_UP_FOLDER
         for name, content in warm_up(deployment, suffix).files.items():
-            (folder / WARM_UP_FOLDER).mkdir(exist_ok=True)
-            (folder / WARM_UP_FOLDER / name).write_bytes(content)
+            data.mkdir(exist_ok=True)
+            (data / name).write_bytes(content)
+
+
+def _python_steps(deployment: Deployment) -> dict[str, str]:
+    """Return module and class of every Python step by folder name."""
+    steps = {}
+    if not deployment.is_fused:
+        steps = {deployment.spec.name + suffix: step for suffix, step in PYTHON_STEPS.items()}
+    if not deployment.on_gpu:
+        engine = FUSED_OPENVINO_ENGINE if deployment.is_fused else OPENVINO_ENGINE
+        steps[deployment.engine_model] = engine
+    return steps
 
 
 def _copy_engines(

@@ -1,0 +1,150 @@
+"""Both layouts of the demo model in one real Triton: the same masks, in every precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tritonclient.grpc as triton
+from PIL import Image
+from tritonclient.utils import InferenceServerException
+
+from tritonseg import RequestRejectedError, SegmentationClient
+from tritonseg_engines.build import build_model
+from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
+from tritonseg_engines.latency import LatencyProbe
+from tritonseg_engines.scenes import draw_scene
+from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.spec import InputSpec
+from tritonseg_steps.geometry import FitPad
+
+SIZE_HW = (128, 256)
+"""A sixteenth of the demo's own, so that every precision is built in seconds."""
+PRECISIONS = ("fp32", "fp16", "int8")
+SEEDS = range(100, 104)
+
+
+def small_export(folder: Path) -> Path:
+    """The demo network at `SIZE_HW`; its sizes follow from the input's."""
+    model = onnx.load(DEMO_ONNX)
+    for dim, size in zip(model.graph.input[0].type.tensor_type.shape.dim[2:], SIZE_HW, strict=True):
+        dim.dim_value = size
+    onnx.save(model, folder / "small.onnx")
+    return folder / "small.onnx"
+
+
+def drawn(folder: Path, count: int, first_seed: int) -> Path:
+    folder.mkdir()
+    for seed in range(first_seed, first_seed + count):
+        Image.fromarray(street(seed)).save(folder / f"{seed}.png")
+    return folder
+
+
+def street(seed: int) -> np.ndarray:
+    return draw_scene(seed, height=SIZE_HW[0], width=SIZE_HW[1]).image_hwc
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    folder = tmp_path_factory.mktemp("fused")
+    export = small_export(folder)
+    options = BuildOptions(
+        calibration=drawn(folder / "calibration", 8, 1),
+        pictures=drawn(folder / "pictures", 2, 50),
+        minimum_pictures=8,
+        keep_fp32=("/conv1/Conv", "/conv2/Conv", "/last_layer/*"),  # costly in int8
+    )
+    for precision in PRECISIONS:
+        for layout in ("ensemble", "fused"):
+            resize = FitPad(height=SIZE_HW[0], width=SIZE_HW[1])
+            spec = replace(
+                demo_spec(),
+                name=f"{layout}-{precision}",
+                input=InputSpec(name="image", height=SIZE_HW[0], width=SIZE_HW[1]),
+                preprocessing=replace(demo_spec().preprocessing, resize=resize),
+            )
+            report = build_model(
+                spec,
+                export,
+                folder / "repository",
+                precision=precision,
+                layout=layout,
+                options=options,
+            )
+            assert layout == "ensemble" or report.equal_pixels_after_fuse >= 0.9999
+    config = ServerConfig(repository=folder / "repository", ready_timeout_s=180)
+    with TritonServer(config) as server:
+        yield server
+
+
+def test_both_layouts_give_the_same_masks(server: TritonServer) -> None:
+    masks = {}
+    for precision in PRECISIONS:
+        for layout in ("ensemble", "fused"):
+            with SegmentationClient(server.grpc_url, model=f"{layout}-{precision}") as client:
+                masks[layout] = [client.segment(street(seed)).class_map for seed in SEEDS]
+        equal = np.stack(masks["fused"]) == np.stack(masks["ensemble"])
+        assert len(np.unique(masks["ensemble"])) > 5
+        assert equal.mean() >= 0.9999, precision
+
+
+def test_the_model_describes_itself_as_the_ensemble_does(server: TritonServer) -> None:
+    """But for what it cannot: decode files and say how sure it is."""
+    models = []
+    for name in ("ensemble-fp16", "fused-fp16"):
+        with SegmentationClient(server.grpc_url, model=name) as client:
+            models.append(client.model)
+    ensemble, fused = models
+    assert (ensemble.takes_files, ensemble.gives_confidence) == (True, True)
+    assert fused == replace(ensemble, name="fused-fp16", takes_files=False, gives_confidence=False)
+
+
+def test_a_picture_of_another_size_is_refused_with_both_sizes(server: TritonServer) -> None:
+    with (
+        SegmentationClient(server.grpc_url, model="fused-fp32") as client,
+        pytest.raises(RequestRejectedError, match=r"\[-1,128,256,3\], got \[1,100,256,3\]"),
+    ):
+        client.segment(street(1)[:100])
+
+
+def test_a_batch_in_one_request_is_what_its_pictures_are_alone(server: TritonServer) -> None:
+    batch_nhwc = np.stack([street(seed) for seed in SEEDS])
+    image = triton.InferInput("IMAGE", list(batch_nhwc.shape), "UINT8")
+    image.set_data_from_numpy(batch_nhwc)
+    with triton.InferenceServerClient(server.grpc_url) as raw:
+        together = raw.infer("fused-fp32", [image]).as_numpy("CLASS_MAP")
+    with SegmentationClient(server.grpc_url, model="fused-fp32") as client:
+        alone = np.stack([client.segment(picture).class_map for picture in batch_nhwc])
+    assert together.shape == (len(SEEDS), *SIZE_HW)
+    assert (together == alone).mean() >= 0.9999
+
+
+@pytest.mark.parametrize("name", ["ENCODED_IMAGE", "CONFIDENCE"])
+def test_what_a_fused_model_has_not_is_named(name: str, server: TritonServer) -> None:
+    picture = street(1)[None]
+    image = triton.InferInput("IMAGE", list(picture.shape), "UINT8")
+    image.set_data_from_numpy(picture)
+    encoded = triton.InferInput("ENCODED_IMAGE", [1, 1], "BYTES")
+    encoded.set_data_from_numpy(np.array([[b"a file"]], object))
+    inputs = [encoded] if name == "ENCODED_IMAGE" else [image]
+    outputs = [triton.InferRequestedOutput("CONFIDENCE")] if name == "CONFIDENCE" else None
+    with (
+        triton.InferenceServerClient(server.grpc_url) as raw,
+        pytest.raises(InferenceServerException, match=name),
+    ):
+        raw.infer("fused-fp32", inputs, outputs=outputs)
+
+
+def test_latency_is_counted_for_the_one_model(server: TritonServer) -> None:
+    probe = LatencyProbe(server.grpc_url, "fused-fp32")
+    with SegmentationClient(server.grpc_url, model="fused-fp32") as client:
+        for seed in SEEDS:
+            client.segment(street(seed))
+    (fused,) = probe.latencies()
+    assert (fused.model, fused.requests) == ("fused-fp32", len(SEEDS))
+    assert 0 < fused.infer_ms <= fused.total_ms
