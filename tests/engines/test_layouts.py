@@ -1,4 +1,4 @@
-"""`--layout fused`: one folder instead of four, and back, whole or not at all."""
+"""`--layout fused` and `single`: one folder instead of four, and back, whole or not at all."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_on_a_gpu_the_plan_lies_under_the_models_own_name(tmp_path: Path) -> Non
     ("changes", "message"),
     [
         ({"input_hw": (None, 96)}, r"expected a fixed size .* got \(None, 96\)"),
-        ({"layout": "flat"}, "expected one of ensemble, fused, got 'flat'"),
+        ({"layout": "flat"}, "expected one of ensemble, single, fused, got 'flat'"),
     ],
 )
 def test_no_config_is_written_of_what_cannot_be(changes: dict[str, Any], message: str) -> None:
@@ -259,7 +259,7 @@ def test_what_does_not_fit_the_layout_is_refused_before_anything_is_built(tmp_pa
 
 
 def test_an_unknown_layout_is_refused(build: Callable[..., Any]) -> None:
-    with pytest.raises(SpecificationError, match="layout: expected one of ensemble, fused"):
+    with pytest.raises(SpecificationError, match="layout: expected one of ensemble, single, fused"):
         build("flat")
 
 
@@ -277,3 +277,24 @@ def test_the_command_says_what_it_fused(export: Path, tmp_path: Path) -> None:
     document = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).stdout)
     assert document["layout"] == "fused"
     assert document["equal_pixels_after_fuse"] >= 0.9999
+
+
+def test_the_single_layout_is_one_folder_with_the_ensembles_contract(
+    build: Callable[..., Any], tmp_path: Path
+) -> None:
+    ensemble = read_config(build("ensemble").model / "config.pbtxt")
+    single = read_config(build("single").model / "config.pbtxt")
+    assert [folder.name for folder in (tmp_path / "r").iterdir()] == ["tiny"]
+    assert list(single.input) == list(ensemble.input)
+    assert list(single.output) == list(ensemble.output)
+    for key, parameter in ensemble.parameters.items():
+        assert single.parameters[key] == parameter
+    assert single.HasField("dynamic_batching")
+    assert "SingleStep" in (tmp_path / "r" / "tiny" / "1" / "model.py").read_text()
+    build("ensemble")
+    assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == FOUR
+
+
+def test_the_single_layout_is_for_the_cpu(build: Callable[..., Any]) -> None:
+    with pytest.raises(SpecificationError, match="layout single: expected the runtime openvino"):
+        build("single", runtime="tensorrt")
