@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 IMAGE ?=
 
-.PHONY: help demo serve test lint zoo-check bench clean
+.PHONY: help demo serve test lint zoo-check bench bench-peers bench-scaling clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,9 +30,39 @@ lint: $(VENV)/test-installed  ## ruff and mypy --strict
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py -s
 
-bench: $(VENV)/test-installed  ## Latency of the ensemble against the engine alone and the naive way
-	$(BIN)/python tests/benchmarks/latency.py --model hrnet
-	$(BIN)/python tests/benchmarks/latency.py --model fastseg
+bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
+	$(BIN)/python tests/benchmarks/run.py latency
+	$(BIN)/python tests/benchmarks/run.py throughput
+
+bench-peers: $(VENV)/test-installed  ## The same picture through other ways to serve it
+	$(BIN)/python tests/benchmarks/run.py peers
+
+bench-scaling: $(VENV)/test-installed  ## Cost by size of picture, batch, callers and classes
+	$(BIN)/python tests/benchmarks/run.py scaling
+
+# An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
+# TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's
+# container, which brings TensorRT: TENSORRT= GPU_VENV_OPTIONS=--system-site-packages.
+GPU_VENV ?= .venv-gpu
+GPU_VENV_OPTIONS ?=
+TENSORRT ?= tensorrt-cu12
+GPU_CHECK ?=
+
+.PHONY: gpu-check
+gpu-check: $(GPU_VENV)/installed  ## Plans of all six models on this GPU: masks, times; GPU_CHECK='--models NAME ...'
+	@status=0; \
+	$(GPU_VENV)/bin/python -m pytest tests/gpu || status=1; \
+	$(GPU_VENV)/bin/python -m tritonseg_engines.gpu_check --page docs/benchmarks.md $(GPU_CHECK) \
+		|| status=1; \
+	exit $$status
+
+$(GPU_VENV)/installed: pyproject.toml $(CONSTRAINTS)
+	@echo "installing what the GPU check needs into $(GPU_VENV)"
+	@$(PYTHON) -m venv $(GPU_VENV_OPTIONS) $(GPU_VENV)
+	@$(GPU_VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(GPU_VENV)/bin/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[export,gpu]' \
+		--group test $(TENSORRT)
+	@touch $@
 
 clean:  ## Remove the environment and what the demo made
 	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache

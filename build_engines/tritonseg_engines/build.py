@@ -15,6 +15,7 @@ from tritonseg_engines.engine_file import engine_file_name, write_engine
 from tritonseg_engines.errors import SpecificationError
 from tritonseg_engines.fuse_check import fixed_sizes, fuse_and_check, without_resize
 from tritonseg_engines.gate.choice import PictureChoice
+from tritonseg_engines.gate.plan_gate import PlanGate, verify_plan
 from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
 from tritonseg_engines.gate.thresholds import GateError, describe_worst
 from tritonseg_engines.graph.onnx_file import save_onnx
@@ -22,7 +23,7 @@ from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.precision_build import PrecisionBuild, Progress
 from tritonseg_engines.prepare import Prepared, prepare_network
 from tritonseg_engines.repository import Deployment, Engine, Provenance, write_model
-from tritonseg_engines.repository.deployment import ENSEMBLE, FUSED, LAYOUTS
+from tritonseg_engines.repository.deployment import ENSEMBLE, FUSED, LAYOUTS, SINGLE
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError, inspect_machine
 
@@ -43,7 +44,7 @@ class BuildReport:
         tail: What was found behind the network, and cut unless asked otherwise.
         equal_pixels: Share of pixels at which the cut graph and the export agree, or None where
             nothing was cut.
-        layout: "ensemble" or "fused".
+        layout: One of `LAYOUTS`.
         equal_pixels_after_fuse: Share of pixels at which the fused model and the ensemble agree,
             or None where nothing was fused.
         provenance: As published in the ensemble.
@@ -87,8 +88,8 @@ def build_model(
         repository: Folder that Triton is started on; made if it is not there.
         precision: One of `PRECISIONS`.
         runtime: One of `RUNTIMES`.
-        layout: "ensemble", or "fused" for one model with the steps in its graph, which takes
-            pictures of one size.
+        layout: "ensemble"; "single" for one model that runs the steps in its own process, on the
+            CPU; or "fused" for one model with the steps in its graph, for pictures of one size.
         keep_tail: Leave Resize, Softmax and ArgMax behind the network in the engine.
         options: How to convert and how to judge.
         progress: Called with what is being done, and how much of how much is.
@@ -109,16 +110,21 @@ def build_model(
     prepared = prepare_network(spec, onnx_path, keep_tail=keep_tail)
     if layout == FUSED:
         fixed_sizes(prepared)  # refuses now what would fail after minutes of converting
+    if layout == SINGLE and runtime != "openvino":
+        raise SpecificationError(
+            f"layout single: expected the runtime openvino, got {runtime!r}; Triton's own backend "
+            "runs TensorRT, and the steps are models beside it: build it with --layout ensemble"
+        )
     provenance = Provenance(
         onnx_sha256=prepared.onnx_sha256,
         precision=precision,
         runtime=runtime,
         tritonseg_version=importlib.metadata.version("tritonseg"),
     )
-    stem = spec.name if layout == ENSEMBLE else f"{spec.name}.{layout}"
+    stem = f"{spec.name}.{layout}" if layout == FUSED else spec.name
     beside = repository.parent / f"{stem}.{precision}"
     choice = PictureChoice(options, onnx_path, prepared.input_hw)
-    built = _convert(prepared, provenance, options, choice, progress)
+    built = _convert(prepared, provenance, layout, options, choice, progress)
     if built.gate.verdict == "refused":
         raise GateError(_refusal(built.gate, beside))
     if layout == FUSED:
@@ -127,7 +133,9 @@ def build_model(
     if note is not None:
         model, report = _write_onnx(beside, built)
     else:
-        model, report = _write_repository(repository, built, gpu=gpu, progress=progress)
+        built, model, report = _write_repository(
+            repository, built, beside=beside, gpu=gpu, progress=progress
+        )
     return BuildReport(
         model=model,
         tail=prepared.tail,
@@ -148,14 +156,15 @@ class _Built:
     prepared: Prepared
     graph: onnx.ModelProto
     gate: GateReport
+    plan_gate: PlanGate
     provenance: Provenance
-    layout: str = ENSEMBLE
+    layout: str
     equal_pixels_after_fuse: float | None = None
 
     def deployment(self, engine_file: str) -> Deployment:
         prepared = self.prepared
         return Deployment(
-            spec=prepared.spec if self.layout == ENSEMBLE else without_resize(prepared.spec),
+            spec=without_resize(prepared.spec) if self.layout == FUSED else prepared.spec,
             engine=Engine(
                 file=engine_file,
                 input_hw=prepared.input_hw,
@@ -180,14 +189,23 @@ class _Built:
 def _convert(
     prepared: Prepared,
     provenance: Provenance,
+    layout: str,
     options: BuildOptions,
     choice: PictureChoice,
     progress: Progress,
 ) -> _Built:
-    converted, gate = PrecisionBuild(
+    build = PrecisionBuild(
         prepared, provenance.precision, provenance.runtime, options, choice, progress
-    ).run()
-    return _Built(prepared=prepared, graph=converted.model, gate=gate, provenance=provenance)
+    )
+    converted, gate = build.run()
+    return _Built(
+        prepared=prepared,
+        graph=converted.model,
+        gate=gate,
+        plan_gate=build.plan_gate,
+        provenance=provenance,
+        layout=layout,
+    )
 
 
 def _fuse(built: _Built, choice: PictureChoice, progress: Progress) -> _Built:
@@ -202,11 +220,13 @@ def _fuse(built: _Built, choice: PictureChoice, progress: Progress) -> _Built:
     )
     progress(FUSING, 1, 1)
     facts = {**built.gate.facts, "fused graph, pixels as in the ensemble": f"{equal_pixels:.4%}"}
+    gate = replace(built.gate, facts=facts)
+    image_hw = fixed_sizes(built.prepared).image_hw
     return replace(
         built,
         graph=fused,
-        gate=replace(built.gate, facts=facts),
-        layout=FUSED,
+        gate=gate,
+        plan_gate=built.plan_gate.with_folded_steps(image_hw, onnx_report=gate),
         equal_pixels_after_fuse=equal_pixels,
     )
 
@@ -231,16 +251,21 @@ def _write_onnx(beside: Path, built: _Built) -> tuple[Path, Path]:
 
 
 def _write_repository(
-    repository: Path, built: _Built, *, gpu: Gpu | None, progress: Progress
-) -> tuple[Path, Path]:
+    repository: Path, built: _Built, *, beside: Path, gpu: Gpu | None, progress: Progress
+) -> tuple[_Built, Path, Path]:
+    """Write the model, and return what was built with the verdict on what will be served."""
     deployment = built.deployment(engine_file_name(gpu))
     with tempfile.TemporaryDirectory() as workspace:
-        engine, facts = write_engine(
-            built.graph, deployment, Path(workspace), gpu=gpu, progress=progress
-        )
-        model = write_model(repository, deployment, engine, {**built.manifest(), **facts})
+        written = write_engine(built.graph, deployment, Path(workspace), gpu=gpu, progress=progress)
+        if written.plan is not None:
+            gate = verify_plan(written.plan, built.plan_gate, progress=progress)
+            if gate.verdict == "refused":
+                raise GateError(_refusal(gate, beside))
+            built = replace(built, gate=gate)
+        manifest = {**built.manifest(), **written.facts}
+        model = write_model(repository, deployment, written.file, manifest)
     write_report(built.gate, model / JSON_NAME, model / HTML_NAME)
-    return model, model / HTML_NAME
+    return built, model, model / HTML_NAME
 
 
 def _refusal(gate: GateReport, beside: Path) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
@@ -20,11 +21,29 @@ from tritonseg_engines.tensorrt import (
     plan_manifest,
 )
 
+if TYPE_CHECKING:
+    from tritonseg_engines.tensorrt.plan import PlanReport
+
 ONNX_FILE = "model.onnx"
 OPEN_SIZES = ImageSizeRange(minimum_hw=(32, 32), optimum_hw=(1024, 2048), maximum_hw=(1024, 2048))
 """What a plan takes where the export leaves height and width open."""
 
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WrittenEngine:
+    """An engine that was written.
+
+    Attributes:
+        file: What Triton runs.
+        facts: What the manifest says of it.
+        plan: About a TensorRT plan, which is still to be judged; None for OpenVINO.
+    """
+
+    file: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    plan: PlanReport | None = None
 
 
 def engine_file_name(gpu: Gpu | None) -> str:
@@ -39,7 +58,7 @@ def write_engine(
     *,
     gpu: Gpu | None,
     progress: Progress,
-) -> tuple[Path, dict[str, Any]]:
+) -> WrittenEngine:
     """Write the engine into a folder.
 
     Args:
@@ -49,9 +68,6 @@ def write_engine(
         gpu: What a TensorRT plan is built on; None for OpenVINO, which runs the ONNX.
         progress: Told how far TensorRT is.
 
-    Returns:
-        The file, and what the manifest says of it.
-
     Raises:
         OnnxModelError: The network is not valid, or TensorRT's parser refuses a node of it.
         TensorRTError: TensorRT built nothing.
@@ -59,7 +75,7 @@ def write_engine(
     onnx_path = folder / ONNX_FILE
     save_onnx(model, onnx_path)
     if gpu is None:
-        return onnx_path, {}
+        return WrittenEngine(file=onnx_path)
     from tritonseg_engines.tensorrt.plan import build_plan
 
     options = PlanOptions(
@@ -68,4 +84,5 @@ def write_engine(
     )
     plan = folder / plan_file_name()
     report = build_plan(onnx_path, plan, options, progress=progress, gpu=gpu)
-    return plan, {ENGINES_KEY: {plan.name: plan_manifest(report)}}
+    facts = {ENGINES_KEY: {plan.name: plan_manifest(report)}}
+    return WrittenEngine(file=plan, facts=facts, plan=report)

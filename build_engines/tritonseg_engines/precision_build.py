@@ -8,24 +8,30 @@ from dataclasses import replace
 
 import onnx
 
-from tritonseg_engines.build_options import BuildOptions
-from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.build_options import MODELOPT, BuildOptions
+from tritonseg_engines.errors import CalibrationError
 from tritonseg_engines.gate.choice import PictureChoice
 from tritonseg_engines.gate.comparison import Comparison, Reference, compare, run_reference
 from tritonseg_engines.gate.html import WorstPictures
 from tritonseg_engines.gate.networks import Infer, infer_in_onnx_runtime, infer_in_openvino
+from tritonseg_engines.gate.plan_gate import PlanGate
 from tritonseg_engines.gate.report import GateReport
+from tritonseg_engines.gate.structure import (
+    check_conversion,
+    check_releases,
+    describe_findings,
+    releases_of,
+)
 from tritonseg_engines.gate.thresholds import THRESHOLDS, failures
-from tritonseg_engines.graph.onnx_file import default_opset
 from tritonseg_engines.precision import (
     Converted,
+    Finding,
     Int8Conversion,
     LayerCost,
     batches_of,
     convert_to_half,
-    lint,
-    tensorrt_releases,
 )
+from tritonseg_engines.precision.modelopt import ModelOptOptions, convert_with_modelopt
 from tritonseg_engines.precision.rounding import with_written_rounding
 from tritonseg_engines.precision.sensitivity import fewest_kept, layer_costs
 from tritonseg_engines.prepare import Prepared
@@ -66,6 +72,15 @@ class PrecisionBuild:
         rounds = precision == "fp32" and prepared.computes_in_half
         self._thresholds = THRESHOLDS["fp16" if rounds else precision]
         self._costs: list[LayerCost] = []
+        self._placements: list[Finding] = []
+        self._plan_gate: PlanGate | None = None
+
+    @property
+    def plan_gate(self) -> PlanGate:
+        """What a plan of the converted network is judged by, once `run` has judged the network."""
+        if self._plan_gate is None:
+            raise RuntimeError("expected run() before plan_gate")
+        return self._plan_gate
 
     def run(self) -> tuple[Converted, GateReport]:
         """Return the converted network and the gate's verdict on it.
@@ -75,7 +90,8 @@ class PrecisionBuild:
             OnnxModelError: The converted graph is not one that the runtime would take.
             SpecificationError: A pattern of nodes to keep matches none.
         """
-        int8 = self._int8_conversion() if self._precision == "int8" else None
+        by_modelopt = self._options.quantizer == MODELOPT
+        int8 = self._int8_conversion() if self._precision == "int8" and not by_modelopt else None
         pictures = self._choice.for_gate(self._precision)
         reference = run_reference(
             infer_in_onnx_runtime(self._prepared.network),
@@ -83,25 +99,52 @@ class PrecisionBuild:
             pictures,
             lambda done, total: self._progress("running the fp32 reference", done, total),
         )
-        converted = self._convert_int8(int8, reference) if int8 else self._convert_float()
+        converted = self._convert_int8(int8, reference) if int8 else self._convert()
         self._check_structure(converted)
         worst = WorstPictures(self._prepared.spec.palette)
         comparison = self._compare(
             converted.model, reference, "comparing with the reference", worst
         )
         failed = failures(comparison, self._thresholds)
-        if failed and int8 is not None and not self._costs:
+        if failed and int8 is not None and not self._costs and not self._options.accept:
             self._costs = self._measure_costs(
                 int8, reference.spread(BLAME_PICTURES), BLAME_MEASUREMENTS
             )
-        return converted, self._report(converted, comparison, failed, worst)
+        report = self._report(converted, comparison, failed, worst)
+        self._plan_gate = PlanGate(
+            spec=self._prepared.spec,
+            reference=reference,
+            onnx_report=report,
+            accept=self._options.accept,
+        )
+        return converted, report
 
-    def _convert_float(self) -> Converted:
+    def _convert(self) -> Converted:
         network = self._prepared.network
         if self._precision == "fp32":
             return Converted(model=network, kept_float={})
+        if self._precision == "int8":
+            return self._convert_with_modelopt()
         batches = batches_of(self._choice.for_ranges(), self._prepared.segmenter)
         return convert_to_half(network, batches, self._options.keep_fp32)
+
+    def _convert_with_modelopt(self) -> Converted:
+        options = self._options
+        if options.modelopt_python is None:
+            raise CalibrationError("quantizer modelopt: expected its interpreter, got none")
+        self._progress("quantizing in ModelOpt", 0, 1)
+        converted = convert_with_modelopt(
+            self._prepared.network,
+            batches_of(self._choice.for_int8(), self._prepared.segmenter),
+            ModelOptOptions(
+                python=options.modelopt_python,
+                calibrator=options.calibrator,
+                keep_fp32=options.keep_fp32,
+                half_rest=self._runtime == "tensorrt",
+            ),
+        )
+        self._progress("quantizing in ModelOpt", 1, 1)
+        return converted
 
     def _int8_conversion(self) -> Int8Conversion:
         pictures = self._choice.for_int8()
@@ -187,27 +230,10 @@ class PrecisionBuild:
     def _check_structure(self, converted: Converted) -> None:
         """Refuse what this package should not have made, and what TensorRT would not read."""
         if self._precision != "fp32":
-            self._check_conversion(converted)
-        if self._runtime == "tensorrt" and not self._releases(converted.model):
-            raise OnnxModelError(
-                f"no TensorRT from 8.6 to 11 reads all operators of this graph at opset "
-                f"{default_opset(converted.model)}: "
-                + "; ".join(dict.fromkeys(f.message for f in lint(converted.model)[:4]))
-            )
-
-    def _check_conversion(self, converted: Converted) -> None:
-        findings = lint(converted.model, kept_float=converted.kept_float, releases=())
-        if findings:
-            first = findings[0]
-            more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
-            raise OnnxModelError(
-                f"the {self._precision} graph is not one that engines are built from: "
-                f"{first.where}: {first.message} ({first.rule}){more}"
-            )
-
-    @staticmethod
-    def _releases(model: onnx.ModelProto) -> list[str]:
-        return tensorrt_releases({node.op_type for node in model.graph.node}, default_opset(model))
+            own_places = self._options.quantizer != MODELOPT
+            self._placements = check_conversion(converted, self._precision, own_places=own_places)
+        if self._runtime == "tensorrt":
+            check_releases(converted.model)
 
     def _report(
         self,
@@ -226,10 +252,13 @@ class PrecisionBuild:
             "size of the ONNX": f"{model.ByteSize() / 1e6:.2f} MB",
         }
         if self._runtime == "tensorrt":
-            facts["read by TensorRT"] = ", ".join(self._releases(model))
+            facts["read by TensorRT"] = ", ".join(releases_of(model))
         if self._precision == "int8":
             facts["layers in int8"] = str(len(converted.quantized))
             facts["calibrator"] = self._options.calibrator
+            facts["quantizer"] = self._options.quantizer
+        if self._placements:
+            facts["places that may cost speed"] = describe_findings(self._placements)
         return GateReport(
             title=f"{self._prepared.spec.name}, {self._precision}, {self._runtime}",
             comparison=comparison,

@@ -4,7 +4,8 @@ Everything that two of the three must spell alike stands here and nowhere else o
 side. The client does not import this module: it reads tensor names and metadata off the server,
 and a test holds its few constants against these.
 
-Tensors (every one has a leading batch axis):
+Tensors (every one has a leading batch axis; a model of the layout "single" takes and gives what the
+ensemble does, one of the layout "fused" IMAGE and CLASS_MAP):
 
     IMAGE          UINT8 [N, H, W, 3]     RGB, any size; either this
     ENCODED_IMAGE  BYTES [N, 1]           or this: a whole JPEG, PNG or WebP file
@@ -52,6 +53,8 @@ MODEL_PARAMETER: Final = "tritonseg_model"
 "license", "source"}."""
 PREPROCESSING_PARAMETER: Final = "tritonseg_preprocessing"
 """On the ensemble, normalize and argmax: `Preprocessing` as a JSON object."""
+NETWORK_SIZE_PARAMETER: Final = "tritonseg_network_size"
+"""On normalize: [h, w] that the network takes, null where it leaves them open."""
 UPSAMPLING_PARAMETER: Final = "tritonseg_upsampling"
 """On the ensemble and argmax: `Upsampling` as a JSON object."""
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"

@@ -25,3 +25,17 @@ def available_cores(cpu_max: Path = CPU_MAX) -> int:
     except (OSError, ValueError, ZeroDivisionError):
         pass  # no cgroup v2, so no quota that could be read
     return max(1, cores)
+
+
+def thread_limit(instances: int, cpu_max: Path = CPU_MAX) -> int | None:
+    """Return how many threads one of several equal processes should run at most.
+
+    Args:
+        instances: How many share the cores.
+        cpu_max: The cgroup's quota.
+
+    Returns:
+        Its share of the cores, at least 1; None where that is all that a runtime sees anyway.
+    """
+    share = max(1, available_cores(cpu_max) // instances)
+    return share if share < len(os.sched_getaffinity(0)) else None

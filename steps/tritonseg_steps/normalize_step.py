@@ -11,6 +11,7 @@ from tritonseg_steps.contract import (
     ENCODED_IMAGE,
     IMAGE,
     IMAGE_SIZE,
+    NETWORK_SIZE_PARAMETER,
     NORMALIZED,
     PREPROCESSING_PARAMETER,
 )
@@ -18,9 +19,6 @@ from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.step import Arrays, InputError, ModelConfig, Step, StepRequest
-
-ANY = -1
-"""A dimension that the engine leaves open."""
 
 
 class NormalizeStep(Step):
@@ -38,7 +36,7 @@ class NormalizeStep(Step):
             if self.device is None
             else CudaNormalizer(preprocessing, self.device)
         )
-        _, *self._network_hw = config.output_dims(NORMALIZED)
+        self._network_hw = config.parameter(NETWORK_SIZE_PARAMETER)
         picture = np.zeros((1, 8, 8, 3), np.uint8)
         self._normalizer.batch(picture)
         picture.flags.writeable = False  # as a decoded one is, which Numba compiles for itself
@@ -61,9 +59,11 @@ class NormalizeStep(Step):
     def _check_size(self, image_hw: tuple[int, int]) -> None:
         """Refuse what the engine would, in words that a caller can act on."""
         leads_to = self._normalizer.geometry(image_hw).network_hw
-        fits = all(want in (ANY, got) for want, got in zip(self._network_hw, leads_to, strict=True))
+        fits = all(
+            want in (None, got) for want, got in zip(self._network_hw, leads_to, strict=True)
+        )
         if not fits:
-            height, width = self._network_hw
+            height, width = (side or "any" for side in self._network_hw)
             raise InputError(
                 f"this model takes pictures of {height}x{width} (height x width) only, "
                 f"got {image_hw[0]}x{image_hw[1]}; resize the picture, or build the model with a "

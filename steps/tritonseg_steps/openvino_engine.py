@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,18 +22,18 @@ class OpenvinoEngine:
     Args:
         path: The ONNX file.
         precision: Of the build, a key of `ARITHMETIC`.
+        threads: At most so many; None leaves it to OpenVINO, which takes one per physical core.
     """
 
-    def __init__(self, path: str, precision: str) -> None:
-        compiled = ov.Core().compile_model(
-            path,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": ARITHMETIC[precision],
-            },
-        )
-        self._request = compiled.create_infer_request()
+    def __init__(self, path: str, precision: str, *, threads: int | None = None) -> None:
+        properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": ARITHMETIC[precision],
+        }
+        if threads is not None:
+            properties["INFERENCE_NUM_THREADS"] = threads
+        self._compiled = ov.Core().compile_model(path, "CPU", properties)
+        self._requests: list[ov.InferRequest] = []
 
     def infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run one batch; sizes that the ONNX leaves open may differ from call to call.
@@ -43,8 +44,28 @@ class OpenvinoEngine:
         Returns:
             Its only output, in memory that the next call overwrites.
         """
-        shareable = np.require(batch, requirements=["C", "W"])  # copies what is not, only then
-        self._request.set_input_tensor(ov.Tensor(shareable, shared_memory=True))
-        self._request.infer()
-        output: NDArray[Any] = self._request.get_output_tensor().data
+        (output,) = self.infer_all([batch])
         return output
+
+    def infer_all(self, batches: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run batches one after the other.
+
+        Args:
+            batches: Each as for `infer`.
+
+        Returns:
+            Their outputs, in memory that the next call overwrites.
+        """
+        while len(self._requests) < len(batches):
+            self._requests.append(self._compiled.create_infer_request())
+        return [
+            _infer(request, batch) for request, batch in zip(self._requests, batches, strict=False)
+        ]
+
+
+def _infer(request: ov.InferRequest, batch: NDArray[Any]) -> NDArray[Any]:
+    shareable = np.require(batch, requirements=["C", "W"])  # copies what is not, only then
+    request.set_input_tensor(ov.Tensor(shareable, shared_memory=True))
+    request.infer()
+    output: NDArray[Any] = request.get_output_tensor().data
+    return output

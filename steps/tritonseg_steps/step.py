@@ -16,9 +16,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from numba import set_num_threads
 from numpy.typing import NDArray
 
 from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION
+from tritonseg_steps.cores import thread_limit
 from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
 
 Arrays = dict[str, NDArray[Any] | DeviceArray]
@@ -109,6 +111,11 @@ class ModelConfig:
                 "`tritonseg build`?"
             ) from None
 
+    @property
+    def thread_limit(self) -> int | None:
+        """How many threads one instance should run at most; None for as many as it sees."""
+        return thread_limit(sum(group["count"] for group in self._config["instance_group"]))
+
     def has_output(self, tensor: str) -> bool:
         """Return whether the config declares this output."""
         return any(entry["name"] == tensor for entry in self._config["output"])
@@ -133,6 +140,8 @@ class Step(abc.ABC):
         self.name = config.name
         if config.gpu is not None:
             self.device = CupyDevice(config.gpu)
+        if config.thread_limit is not None:
+            set_num_threads(config.thread_limit)
         self.prepare(config)
 
     @abc.abstractmethod

@@ -1,113 +1,79 @@
-"""What serving costs on top of the engine: latency at concurrency 1, alternating, medians.
-
-    python tests/benchmarks/latency.py [--rounds 30] [--model hrnet|fastseg]
-
-Compares, on one machine and in turns, the engine alone in this process (OpenVINO, same file, same
-threads), the ensemble through gRPC, and the naive ensemble of `naive.py` through gRPC.
-"""
+"""What serving costs on top of the engine: one caller, in turns, medians."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import openvino as ov
-import tritonclient.grpc as triton
-from cases import Case, fastseg_case, hrnet_case
-from naive import write_naive
+from cases import Case
+from contenders import ENGINE, ENSEMBLE, FUSED, NAIVE, engine_call, served
+from pace import Pace, latencies_ms
+from results import markdown_table
 
-from tritonseg import SegmentationClient
-from tritonseg_engines.build import build_model
 from tritonseg_engines.latency import LatencyProbe
-from tritonseg_engines.serving import ServerConfig, TritonServer
-from tritonseg_steps.preprocessing import Normalizer
 
-CASES = {"hrnet": hrnet_case, "fastseg": fastseg_case}
-WARM_UP_ROUNDS = 3
+MODELS = ("hrnetv2-w18-small-v1-cityscapes", "fastseg-small", "pspnet-pytorch")
+STEPS = ("normalize", "engine", "argmax")
 
 
-def main() -> None:
-    """Run one comparison and print it as a table and as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--model", choices=CASES, default="hrnet")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        case = CASES[arguments.model](folder)
-        repository = folder / "repository"
-        build_model(case.spec, case.cut, repository)
-        write_naive(repository, case)
-        with TritonServer(ServerConfig(repository=repository)) as server:
-            report = compare(case, server.grpc_url, rounds=arguments.rounds)
-    show(report)
+def measure(case: Case, folder: Path, pace: Pace) -> dict[str, Any]:
+    """Return median milliseconds, pixels equal to ONNX Runtime's, and the steps' means."""
+    with served(case, folder) as one:
+        expected = case.expected()
+        equal = {name: float((call() == expected).mean()) for name, call in one.segment.items()}
+        calls: dict[str, Callable[[], object]] = {ENGINE: engine_call(one), **one.segment}
+        probe = LatencyProbe(one.url, case.spec.name)
+        times_ms = latencies_ms(calls, pace)
+        _, *steps = probe.latencies()
+    return {
+        "rounds": pace.rounds,
+        "input_hw": case.image_hwc.shape[:2],
+        "boundary_share": case.boundary_share,
+        "median_ms": {name: statistics.median(values) for name, values in times_ms.items()},
+        "quartiles_ms": {name: _quartiles(values) for name, values in times_ms.items()},
+        "equal_pixels": equal,
+        "step_ms": dict(zip(STEPS, (step.total_ms for step in steps), strict=True)),
+    }
 
 
-def compare(case: Case, url: str, *, rounds: int) -> dict[str, float]:
-    """Time the three in turns; return median milliseconds by name."""
-    with SegmentationClient(url, model=case.spec.name) as client:
-        engine = _engine_only(case)
-        naive = _naive(url, case.image_hwc)
-        expected = client.segment(case.image_hwc).class_map
-        equal = float((naive() == expected).mean())
-        contenders: dict[str, Callable[[], object]] = {
-            "engine alone": engine,
-            "ensemble": lambda: client.segment(case.image_hwc),
-            "naive ensemble": naive,
-        }
-        _alternate(contenders, WARM_UP_ROUNDS)
-        probe = LatencyProbe(url, case.spec.name)
-        medians_ms = _alternate(contenders, rounds)
-        steps = {step.model: step.total_ms for step in probe.latencies()}
-    return {**medians_ms, **steps, "pixels equal to naive": equal}
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Return the results of all models, a column each."""
+    columns = list(results.values())
+    names = [name for name in (ENGINE, ENSEMBLE, FUSED, NAIVE) if name in columns[0]["median_ms"]]
+    rows = [
+        ["picture", *("{1}x{0}".format(*one["input_hw"]) for one in columns)],
+        ["cells on a class boundary", *(f"{one['boundary_share']:.1%}" for one in columns)],
+        *([name, *(_milliseconds(one, name) for one in columns)] for name in names),
+        *(
+            [f"**{name} / {ENGINE}**", *(f"**{_ratio(one, name, ENGINE):.3f}**" for one in columns)]
+            for name in names[1:]
+        ),
+        [f"{NAIVE} / {ENSEMBLE}", *(f"{_ratio(one, NAIVE, ENSEMBLE):.2f}" for one in columns)],
+        *(
+            [f"pixels equal, {name}", *(f"{one['equal_pixels'][name]:.4%}" for one in columns)]
+            for name in names[1:]
+        ),
+        *(
+            [f"of the ensemble: {step}", *(f"{one['step_ms'][step]:.1f} ms" for one in columns)]
+            for step in STEPS
+        ),
+        ["rounds", *(str(one["rounds"]) for one in columns)],
+    ]
+    return markdown_table(["", *results], rows)
 
 
-def show(report: dict[str, float]) -> None:
-    """Print medians and the ratios that the project answers for."""
-    for name, value in report.items():
-        print(f"{name:28} {value:10.4f}" if "equal" in name else f"{name:28} {value:8.1f} ms")
-    engine, ensemble = report["engine alone"], report["ensemble"]
-    print(f"{'ensemble / engine alone':28} {ensemble / engine:8.3f}")
-    print(f"{'naive / ensemble':28} {report['naive ensemble'] / ensemble:8.2f}")
-    print(json.dumps(report))
+def _quartiles(values: list[float]) -> tuple[float, float]:
+    first, _, third = statistics.quantiles(values, n=4)
+    return first, third
 
 
-def _alternate(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, call in contenders.items():
-            started = time.perf_counter()
-            call()
-            times[name].append(1000 * (time.perf_counter() - started))
-    return {name: statistics.median(values) for name, values in times.items()}
+def _milliseconds(one: dict[str, Any], name: str) -> str:
+    first, third = one["quartiles_ms"][name]
+    return f"{one['median_ms'][name]:.1f} ({first:.0f}–{third:.0f}) ms"
 
 
-def _engine_only(case: Case) -> Callable[[], object]:
-    properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    request = ov.Core().compile_model(case.cut, "CPU", properties).create_infer_request()
-    batch = Normalizer(case.spec.preprocessing).batch(case.image_hwc[None])
-    request.set_input_tensor(ov.Tensor(batch, shared_memory=True))
-    return request.infer
-
-
-def _naive(url: str, image_hwc: np.ndarray) -> Callable[[], np.ndarray]:
-    client = triton.InferenceServerClient(url)
-
-    def segment() -> np.ndarray:
-        image = triton.InferInput("IMAGE", [1, *image_hwc.shape], "UINT8")
-        image.set_data_from_numpy(image_hwc[None])
-        answer = client.infer("naive", [image], client_timeout=120)
-        class_map: np.ndarray = answer.as_numpy("CLASS_MAP")[0]
-        return class_map
-
-    return segment
-
-
-if __name__ == "__main__":
-    main()
+def _ratio(one: dict[str, Any], name: str, other: str) -> float:
+    quotient: float = one["median_ms"][name] / one["median_ms"][other]
+    return quotient

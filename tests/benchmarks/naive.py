@@ -103,11 +103,11 @@ _CLASS_MAP = ("CLASS_MAP", "TYPE_UINT8", "[ -1, -1 ]")
 
 
 def write_naive(repository: Path, case: Case) -> None:
-    """Write the naive ensemble, named "naive", with the case's full-size network."""
+    """Write the naive ensemble, named "naive", with the export as it is."""
     _write_step(repository, "naive_normalize", NORMALIZE, _IMAGE, _NORMALIZED)
     _write_step(repository, "naive_engine", ENGINE, _NORMALIZED, _SCORES)
     _write_step(repository, "naive_argmax", ARGMAX, _SCORES, _CLASS_MAP)
-    shutil.copyfile(case.full, repository / "naive_engine" / "1" / "model.onnx")
+    shutil.copyfile(case.export, repository / "naive_engine" / "1" / "model.onnx")
     (repository / "naive" / "1").mkdir(parents=True)
     (repository / "naive" / "config.pbtxt").write_text(ENSEMBLE)
 

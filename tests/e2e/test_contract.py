@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,58 @@ def files(*contents: bytes) -> triton.InferInput:
 
 
 @pytest.fixture(scope="module")
-def ask(demo_server: TritonServer) -> Iterator[Asker]:
-    return Asker(demo_server.grpc_url, "street-demo")
+def single_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    repository = tmp_path_factory.mktemp("single") / "repository"
+    build_model(demo_spec(), DEMO_ONNX, repository, layout="single")
+    assert [folder.name for folder in repository.iterdir()] == ["street-demo"]
+    with TritonServer(ServerConfig(repository=repository)) as server:
+        yield server
+
+
+@pytest.fixture(params=["ensemble", "single"])
+def ask(
+    request: pytest.FixtureRequest, demo_server: TritonServer, single_server: TritonServer
+) -> Asker:
+    server = demo_server if request.param == "ensemble" else single_server
+    return Asker(server.grpc_url, "street-demo")
+
+
+@pytest.mark.parametrize("size_hw", [(120, 200), (512, 1024), (33, 301)])
+def test_both_layouts_give_the_same(
+    size_hw: tuple[int, int], demo_server: TritonServer, single_server: TritonServer
+) -> None:
+    image_hwc = draw_scene(9, height=size_hw[0], width=size_hw[1]).image_hwc
+    parameters = {"confidence": True, "class_pixels": True}
+    ensemble, single = (
+        Asker(server.grpc_url, "street-demo")(pixels(image_hwc[None]), parameters=parameters)
+        for server in (demo_server, single_server)
+    )
+    assert ensemble.keys() == single.keys()
+    for name, expected in ensemble.items():
+        assert np.array_equal(single[name], expected), name
+
+
+def test_requests_that_meet_in_one_process_do_not_mix(single_server: TritonServer) -> None:
+    """Some wait for others, so that Triton hands several to the process at once; some are bad."""
+    images = [draw_scene(seed, height=60, width=100).image_hwc for seed in range(8)]
+    alone = Asker(single_server.grpc_url, "street-demo")
+    expected = [alone(pixels(image_hwc[None]))["CLASS_MAP"] for image_hwc in images]
+
+    def send(index: int) -> np.ndarray | str:
+        try:
+            content = images[index % 8][None]
+            tensor = files(b"<html>") if index % 5 == 4 else pixels(content)
+            return Asker(single_server.grpc_url, "street-demo")(tensor)["CLASS_MAP"]
+        except InferenceServerException as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(send, range(24)))
+    for index, answer in enumerate(answers):
+        if index % 5 == 4:
+            assert "ENCODED_IMAGE: expected a file" in str(answer)
+        else:
+            assert np.array_equal(answer, expected[index % 8]), index
 
 
 def test_a_file_gives_the_map_of_its_pixels(ask: Asker) -> None:

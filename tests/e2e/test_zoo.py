@@ -17,11 +17,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="exporting the networks needs torch")
 
-from lively_weights import enliven  # noqa: E402
 from tritonseg import SegmentationClient  # noqa: E402
 from tritonseg_engines import zoo  # noqa: E402
 from tritonseg_engines.build import build_model  # noqa: E402
 from tritonseg_engines.export import export_onnx  # noqa: E402
+from tritonseg_engines.gpu_check.lively_weights import enliven  # noqa: E402
 from tritonseg_engines.scenes import draw_scene  # noqa: E402
 from tritonseg_engines.serving import ServerConfig, TritonServer  # noqa: E402
 from tritonseg_engines.spec import ModelSpec  # noqa: E402

@@ -48,6 +48,10 @@ def test_the_search_sees_what_the_package_does() -> None:
         ("ILayer", "precision"),
         ("ITensor", "dtype"),
         ("IOptimizationProfile", "set_shape"),
+        ("Runtime", "deserialize_cuda_engine"),
+        ("ICudaEngine", "get_tensor_profile_shape"),
+        ("IExecutionContext", "execute_async_v3"),
+        ("TensorFormat", "LINEAR"),
     } <= found
 
 
@@ -57,6 +61,11 @@ def test_the_search_sees_what_the_package_does() -> None:
         "gone in 11": ("config.set_flag(trt.BuilderFlag.FP16)", "BuilderFlag.FP16"),
         "not yet in 8.6": ("config.progress_monitor = x", "IBuilderConfig.progress_monitor"),
         "only in 8.6": ("builder.max_batch_size = 1", "Builder.max_batch_size"),
+        "gone in 10": ("engine.get_binding_name(0)", "ICudaEngine.get_binding_name"),
+        "kept as an attribute": (
+            "self._context.execute_async_v2(x)",
+            "IExecutionContext.execute_async_v2",
+        ),
         "a class that 11 lacks": ("trt.IInt8Calibrator()", "tensorrt.IInt8Calibrator"),
         "misspelt in getattr": ('getattr(trt.BuilderFlag, "FP61", None)', "BuilderFlag.FP61"),
         "guarded by something else": (

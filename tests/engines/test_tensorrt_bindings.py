@@ -66,6 +66,43 @@ print(json.dumps({
 }))
 """
 
+RUN_PLAN = """
+import json, sys
+from pathlib import Path
+from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError
+from tritonseg_engines.tensorrt.loaded_plan import load_plan
+
+gpu = Gpu(name="NVIDIA L4", compute_capability="8.9", memory_bytes=1, driver_version=None,
+          cuda_version="12.8")
+answer = {}
+for name, keywords in (("probed", {}), ("given", {"gpu": gpu, "device": object()})):
+    try:
+        with load_plan(Path(sys.argv[1]), **keywords):
+            pass
+    except TensorRTUnavailableError as error:
+        answer[name] = str(error)
+print(json.dumps(answer))
+"""
+
+TYPES = """
+import json
+import numpy as np
+import tensorrt as trt
+from tritonseg_engines.tensorrt.plan_tensors import NUMPY_TYPES
+
+def theirs(kind):
+    try:
+        return np.dtype(trt.nptype(kind)).name
+    except TypeError:
+        return None
+
+names = trt.DataType.__members__
+print(json.dumps({
+    "ours": {name: dtype.name for name, dtype in NUMPY_TYPES.items()},
+    "theirs": {name: theirs(kind) for name, kind in names.items() if theirs(kind)},
+}))
+"""
+
 LOOK = """
 import json, sys
 import tensorrt
@@ -136,6 +173,18 @@ def test_a_build_goes_as_far_as_the_builder(run: Run, version: str, tmp_path: Pa
     assert answer["probed"].startswith("no GPU to build a TensorRT plan on")
     assert answer["given"].startswith(f"TensorRT {version} cannot start on NVIDIA L4 (CUDA 12.8)")
     assert not (tmp_path / "model.plan").exists()
+
+
+def test_a_plan_is_loaded_as_far_as_the_runtime(run: Run, version: str, tmp_path: Path) -> None:
+    (tmp_path / "model.plan").write_bytes(b"a plan")
+    answer = run(RUN_PLAN, str(tmp_path / "model.plan"))
+    assert answer["probed"].startswith("no GPU")
+    assert answer["given"].startswith(f"TensorRT {version} cannot start on NVIDIA L4 (CUDA 12.8)")
+
+
+def test_types_are_those_that_tensorrt_names(run: Run) -> None:
+    answer = run(TYPES)
+    assert answer["ours"] == answer["theirs"]
 
 
 def test_logger_and_monitor_are_what_tensorrt_expects(run: Run) -> None:

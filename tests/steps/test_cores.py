@@ -1,3 +1,5 @@
+"""What a container's quota and an affinity mask leave."""
+
 from __future__ import annotations
 
 import os
@@ -5,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tritonseg_steps.cores import available_cores
+from tritonseg_steps.cores import available_cores, thread_limit
 
 ALL = len(os.sched_getaffinity(0))
 
@@ -37,3 +39,20 @@ def test_affinity_counts_where_there_is_no_quota(tmp_path: Path) -> None:
         assert available_cores(tmp_path / "missing") == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("instances", "content", "expected"),
+    [
+        (1, "max 100000", None),
+        (ALL, "max 100000", 1 if ALL > 1 else None),
+        (100 * ALL, "max 100000", 1 if ALL > 1 else None),
+        (1, "100000 100000", 1 if ALL > 1 else None),
+    ],
+)
+def test_equal_processes_share_the_cores(
+    instances: int, content: str, expected: int | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "cpu.max"
+    path.write_text(content)
+    assert thread_limit(instances, path) == expected

@@ -3,7 +3,8 @@
 Classes, enums and their members come from the introspection of the real bindings (`api/*.json` of
 the reference folder): what a version lacks raises AttributeError here too, what is read-only there
 cannot be set here. What the methods *do* is the least that a build needs; no TensorRT runs without
-a GPU, so this is as near as a test gets to the code behind the builder's creation.
+a GPU, so this is as near as a test gets to the code behind the builder's creation. Its runtime is
+`tensorrt_runtime_double`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from tensorrt_runtime_double import Running, RuntimeDouble, Strict
 
 SEVERITIES = ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")
 
@@ -27,8 +31,9 @@ class Scenario:
         parser_errors: Results of the `ParserError` methods, one mapping each.
         builder_errors: What the builder logs instead of returning a plan.
         phases: (name, steps) that it reports to the progress monitor.
-        plan: What it returns.
+        plan: What it returns; None for the ONNX file itself, which the runtime can run.
         timing_cache_fits: Whether it accepts a timing cache that is not empty.
+        runs: What its runtime makes of a plan.
     """
 
     input_shape: tuple[int, ...] = (-1, 3, 64, 96)
@@ -36,8 +41,9 @@ class Scenario:
     parser_errors: tuple[Mapping[str, Any], ...] = ()
     builder_errors: tuple[str, ...] = ()
     phases: tuple[tuple[str, int], ...] = ()
-    plan: bytes = b"a plan"
+    plan: bytes | None = b"a plan"
     timing_cache_fits: bool = True
+    runs: Running = field(default_factory=Running)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
 
@@ -46,31 +52,10 @@ def tensorrt_double(api: Mapping[str, Any], scenario: Scenario) -> Any:
     return _Module(api, scenario).namespace
 
 
-class _Strict:
-    """An object with the members that the version's class has, and no others."""
-
-    def __init__(
-        self, members: Mapping[str, str], methods: Mapping[str, Any], **values: Any
-    ) -> None:
-        object.__setattr__(self, "_members", members)
-        for name, value in {**methods, **values}.items():
-            if name in members:
-                object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if self._members.get(name) != "rw":
-            raise AttributeError(f"can't set attribute {name!r}")
-        object.__setattr__(self, name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        if self.__dict__["_members"].get(name) is None:
-            raise AttributeError(name)
-        raise NotImplementedError(f"the stand-in does nothing for {name!r}")
-
-
 class _Module:
     def __init__(self, api: Mapping[str, Any], scenario: Scenario) -> None:
         self.api, self.scenario = api, scenario
+        self.parsed = b""
         self.namespace = SimpleNamespace(
             __version__=api["version"],
             **{name: _enum(name, members) for name, members in api["enums"].items()},
@@ -81,14 +66,17 @@ class _Module:
                 setattr(self.namespace, name, type(name, (), {}))
         self.namespace.Builder = self.builder
         self.namespace.OnnxParser = self.parser
+        self.namespace.Runtime = RuntimeDouble(
+            self.namespace, api, scenario.runs, scenario.calls, self.severity.ERROR
+        )
 
     def record(self, *call: Any) -> None:
         self.scenario.calls.append(call)
 
-    def strict(self, cls: str, methods: Mapping[str, Callable[..., Any]], **values: Any) -> _Strict:
-        return _Strict(self.api["classes"][cls], methods, **values)
+    def strict(self, cls: str, methods: Mapping[str, Callable[..., Any]], **values: Any) -> Strict:
+        return Strict(self.api["classes"][cls], methods, **values)
 
-    def builder(self, logger: Any) -> _Strict:
+    def builder(self, logger: Any) -> Strict:
         return self.strict(
             "Builder",
             {
@@ -99,7 +87,7 @@ class _Module:
             },
         )
 
-    def config(self) -> _Strict:
+    def config(self) -> Strict:
         return self.strict(
             "IBuilderConfig",
             {
@@ -114,7 +102,7 @@ class _Module:
             progress_monitor=None,
         )
 
-    def timing_cache(self, content: bytes) -> _Strict:
+    def timing_cache(self, content: bytes) -> Strict:
         return self.strict("ITimingCache", {"serialize": lambda: content})
 
     def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
@@ -122,7 +110,7 @@ class _Module:
         self.record("timing_cache", content, ignore_mismatch)
         return self.scenario.timing_cache_fits or not content
 
-    def network(self, flags: int = 0) -> _Strict:
+    def network(self, flags: int = 0) -> Strict:
         self.record("create_network", flags)
         shape = self.scenario.input_shape
         tensor = self.strict("ITensor", {}, name="NORMALIZED", shape=shape)
@@ -134,7 +122,7 @@ class _Module:
             num_layers=len(layers),
         )
 
-    def layer(self, name: str, kind: str, dtype: str) -> _Strict:
+    def layer(self, name: str, kind: str, dtype: str) -> Strict:
         output = self.strict("ITensor", {}, dtype=getattr(self.namespace.DataType, dtype))
         return self.strict(
             "ILayer",
@@ -150,12 +138,12 @@ class _Module:
             precision=None,
         )
 
-    def profile(self) -> _Strict:
+    def profile(self) -> Strict:
         return self.strict(
             "IOptimizationProfile", {"set_shape": lambda *shapes: self.record("shape", *shapes)}
         )
 
-    def parser(self, _network: Any, _logger: Any) -> _Strict:
+    def parser(self, _network: Any, _logger: Any) -> Strict:
         errors = [
             self.strict(
                 "ParserError", {key: lambda value=value: value for key, value in error.items()}
@@ -164,9 +152,16 @@ class _Module:
         ]
         return self.strict(
             "OnnxParser",
-            {"parse_from_file": lambda _path: not errors, "get_error": lambda index: errors[index]},
+            {"parse_from_file": self.parse(errors), "get_error": lambda index: errors[index]},
             num_errors=len(errors),
         )
+
+    def parse(self, errors: list[Any]) -> Callable[[str], bool]:
+        def parse(path: str) -> bool:
+            self.parsed = Path(path).read_bytes()
+            return not errors
+
+        return parse
 
     def build(self, logger: Any, config: Any) -> bytes | None:
         for text in self.scenario.builder_errors:
@@ -179,7 +174,9 @@ class _Module:
             self.phase(monitor, *phase) for phase in self.scenario.phases
         ):
             return None
-        return None if self.scenario.builder_errors else self.scenario.plan
+        if self.scenario.builder_errors:
+            return None
+        return self.parsed if self.scenario.plan is None else self.scenario.plan
 
     @staticmethod
     def phase(monitor: Any, name: str, steps: int) -> bool:

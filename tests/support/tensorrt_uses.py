@@ -25,6 +25,9 @@ CLASS_OF = {
     "tensor": "ITensor",
     "cache": "ITimingCache",
     "monitor": "IProgressMonitor",
+    "runtime": "Runtime",
+    "engine": "ICudaEngine",
+    "context": "IExecutionContext",
 }
 OWN = {("IProgressMonitor", "reporter")}
 """What our subclasses add."""
@@ -79,7 +82,7 @@ def _uses(node: ast.AST, guards: frozenset[str]) -> Iterator[Use]:
 
 def _use(base: str, name: str, *, guarded: bool) -> Iterator[Use]:
     """Yield the attribute if its base is the module, a class or an enum of it."""
-    base = base.replace("self._trt", "trt")
+    base = base.removeprefix("self._")
     if base == "trt":
         yield Use("", name, guarded)
     elif base.startswith("trt.") and base.count(".") == 1:

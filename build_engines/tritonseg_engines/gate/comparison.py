@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonseg_engines.errors import CalibrationError
-from tritonseg_engines.gate.networks import Infer, Segmenter
+from tritonseg_engines.gate.networks import Infer, Steps
 from tritonseg_engines.gate.pictures import Picture, Pictures
 from tritonseg_engines.metrics import ConfusionMatrix
 
@@ -91,7 +91,7 @@ class Reference:
     """
 
     pictures: Pictures
-    segmenter: Segmenter
+    segmenter: Steps
     class_maps: list[NDArray[np.uint8]] = field(repr=False)
 
     def spread(self, count: int) -> Reference:
@@ -105,7 +105,7 @@ class Reference:
 
 
 def run_reference(
-    infer: Infer, segmenter: Segmenter, pictures: Pictures, progress: Progress | None = None
+    infer: Infer, segmenter: Steps, pictures: Pictures, progress: Progress | None = None
 ) -> Reference:
     """Segment the pictures with the reference network.
 

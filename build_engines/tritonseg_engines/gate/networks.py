@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -20,8 +20,9 @@ from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.upsampling import Upsampling, class_map_at_image_size, class_map_from_scores
 
-Infer = Callable[[NDArray[np.float32]], NDArray[Any]]
-"""Maps NORMALIZED `(1, 3, h, w)` to SCORES."""
+Infer = Callable[[NDArray[Any]], NDArray[Any]]
+"""Maps NORMALIZED `(1, 3, h, w)` float32 to SCORES; where the steps are folded into the graph,
+pictures `(1, H, W, 3)` uint8 to class maps."""
 ERROR_LEVEL_ONLY = 3
 
 
@@ -70,8 +71,8 @@ def infer_in_onnx_runtime(model: onnx.ModelProto) -> Infer:
     session = onnx_session(model)
     name = session.get_inputs()[0].name
 
-    def infer(batch_nchw: NDArray[np.float32]) -> NDArray[Any]:
-        return run_session(session, {name: batch_nchw})[0]
+    def infer(batch: NDArray[Any]) -> NDArray[Any]:
+        return run_session(session, {name: batch})[0]
 
     return infer
 
@@ -94,6 +95,47 @@ def infer_in_openvino(model: onnx.ModelProto, precision: str) -> Iterator[Infer]
             reason = str(error).strip().splitlines()[-1]
             raise OnnxModelError(f"OpenVINO cannot load the network: {reason}") from error
         yield engine.infer
+
+
+class Steps(Protocol):
+    """What stands around a network: a picture in, a class map out."""
+
+    def batch(self, picture: Picture) -> NDArray[Any]:
+        """Return the network's input for a picture."""
+
+    def class_map(self, output: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+        """Return the `(H, W)` class map at the picture's size that its output means."""
+
+
+class FoldedSteps:
+    """Around a graph with the server's steps inside: nothing.
+
+    Args:
+        image_hw: Size of the pictures that the graph takes.
+    """
+
+    def __init__(self, image_hw: tuple[int, int]) -> None:
+        self._image_hw = image_hw
+
+    def batch(self, picture: Picture) -> NDArray[np.uint8]:
+        """Return the picture itself, `(1, H, W, 3)` uint8.
+
+        Raises:
+            CalibrationError: It has not the graph's size.
+        """
+        if picture.image_hwc.shape[:2] != self._image_hw:
+            height, width = self._image_hw
+            raise CalibrationError(
+                f"{picture.name}: the fused layout takes pictures of {height}x{width} pixels, got "
+                f"{picture.image_hwc.shape[0]}x{picture.image_hwc.shape[1]}; give such with "
+                "--pictures"
+            )
+        return np.ascontiguousarray(picture.image_hwc[None])
+
+    def class_map(self, output: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+        """Return the graph's only class map; it has the picture's size already."""
+        class_map_hw: NDArray[np.uint8] = output[0]
+        return class_map_hw
 
 
 class Segmenter:
@@ -131,7 +173,7 @@ class Segmenter:
                 )
         return batch_nchw
 
-    def class_map(self, scores_nchw: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+    def class_map(self, output: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
         """Return the class map at the picture's size that the argmax step would return.
 
         Raises:
@@ -140,11 +182,11 @@ class Segmenter:
         height, width = picture.image_hwc.shape[:2]
         geometry: Geometry = self._normalizer.geometry((height, width))
         if self._upsampling.kind == "class_map":
-            return class_map_at_image_size(scores_nchw[0], geometry)
-        if not np.isfinite(scores_nchw).all():
+            return class_map_at_image_size(output[0], geometry)
+        if not np.isfinite(output).all():
             raise OnnxModelError(f"{picture.name}: the network's scores are not all finite")
         return class_map_from_scores(
-            scores_nchw[0], geometry, align_corners=self._upsampling.align_corners
+            output[0], geometry, align_corners=self._upsampling.align_corners
         )
 
 

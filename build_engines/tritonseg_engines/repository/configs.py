@@ -71,8 +71,8 @@ def _ensemble(deployment: Deployment) -> pb.ModelConfig:
         name=name,
         platform="ensemble",
         max_batch_size=deployment.serving.max_batch_size,
-        input=_picture_inputs(),
-        output=_answer_outputs(deployment),
+        input=picture_inputs(),
+        output=answer_outputs(deployment),
     )
     answer = [output.name for output in config.output]
     config.ensemble_scheduling.step.extend(
@@ -90,7 +90,7 @@ def _ensemble(deployment: Deployment) -> pb.ModelConfig:
     return config
 
 
-def _picture_inputs() -> list[pb.ModelInput]:
+def picture_inputs() -> list[pb.ModelInput]:
     """Return the two ways to bring a picture; a request takes one of them."""
     inputs = [
         input_tensor(contract.IMAGE, pb.TYPE_UINT8, (ANY, ANY, 3)),
@@ -101,7 +101,8 @@ def _picture_inputs() -> list[pb.ModelInput]:
     return inputs
 
 
-def _answer_outputs(deployment: Deployment) -> list[pb.ModelOutput]:
+def answer_outputs(deployment: Deployment) -> list[pb.ModelOutput]:
+    """Return what an answer may hold; all but the class map only where it is asked for."""
     outputs = [
         output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY)),
         output_tensor(contract.CLASS_PIXELS, pb.TYPE_INT64, (len(deployment.spec.classes),)),
@@ -114,15 +115,20 @@ def _answer_outputs(deployment: Deployment) -> list[pb.ModelOutput]:
 def _normalize(deployment: Deployment) -> pb.ModelConfig:
     height, width = deployment.engine.input_hw
     config = _step(deployment, contract.NORMALIZE_SUFFIX)
-    config.input.extend(_picture_inputs())
+    config.input.extend(picture_inputs())
     config.output.extend(
         [
             output_tensor(contract.NORMALIZED, pb.TYPE_FP32, (3, height, width)),
             output_tensor(contract.IMAGE_SIZE, pb.TYPE_INT32, (2,)),
         ]
     )
-    preprocessing = deployment.spec.preprocessing.to_json()
-    set_parameters(config, {contract.PREPROCESSING_PARAMETER: preprocessing})
+    set_parameters(
+        config,
+        {
+            contract.PREPROCESSING_PARAMETER: deployment.spec.preprocessing.to_json(),
+            contract.NETWORK_SIZE_PARAMETER: [height, width],
+        },
+    )
     return config
 
 
@@ -132,7 +138,7 @@ def _argmax(deployment: Deployment) -> pb.ModelConfig:
     config.input.extend(
         [input_tensor(*scores), input_tensor(contract.IMAGE_SIZE, pb.TYPE_INT32, (2,))]
     )
-    config.output.extend(_answer_outputs(deployment))
+    config.output.extend(answer_outputs(deployment))
     set_parameters(
         config,
         {

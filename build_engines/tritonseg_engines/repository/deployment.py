@@ -16,8 +16,9 @@ TENSORRT = "tensorrt"
 OPENVINO = "openvino"
 NOT_BUILT = "not built"
 ENSEMBLE = "ensemble"
+SINGLE = "single"
 FUSED = "fused"
-LAYOUTS = (ENSEMBLE, FUSED)
+LAYOUTS = (ENSEMBLE, SINGLE, FUSED)
 USUAL_HW = (1024, 2048)
 """Taken for the cost of a network that leaves its input's size open."""
 USUAL_SCORE_STRIDE = 4
@@ -90,7 +91,8 @@ class Deployment:
         spec: The model.
         engine: Its network as built.
         provenance: Where that comes from; its runtime decides the engine's backend.
-        layout: "ensemble", four models of which three are steps, or "fused", the engine alone.
+        layout: "ensemble", four models of which three are steps; "single", one model that runs
+            the steps in its own process; or "fused", the engine alone with the steps in its graph.
         serving: Batching, queues and instances; by default those that suit the model's cost.
 
     Raises:
@@ -108,10 +110,15 @@ class Deployment:
             raise RepositoryError(
                 f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}"
             )
-        if self.is_fused and self.engine.fixed_input_hw is None:
+        if self.layout == FUSED and self.engine.fixed_input_hw is None:
             raise RepositoryError(
                 f"{self.spec.name}: expected a fixed size of the fused layout's pictures, got "
                 f"{self.engine.input_hw}"
+            )
+        if self.layout == SINGLE and self.on_gpu:
+            raise RepositoryError(
+                f"{self.spec.name}: expected an engine for the CPU in the layout single, got "
+                f"{self.provenance.runtime}"
             )
         if self.serving is None:
             object.__setattr__(self, "serving", self._default_serving())
@@ -122,14 +129,9 @@ class Deployment:
         return self.provenance.runtime == TENSORRT
 
     @property
-    def is_fused(self) -> bool:
-        """Whether the engine does the work of the steps, and is all there is."""
-        return self.layout == FUSED
-
-    @property
     def engine_model(self) -> str:
         """Name of the Triton model that runs the engine."""
-        return self.spec.name if self.is_fused else self.spec.name + ENGINE_SUFFIX
+        return self.spec.name + (ENGINE_SUFFIX if self.layout == ENSEMBLE else "")
 
     def workload(self) -> Workload:
         """Return what one picture costs, by the usual size where the engine leaves it open."""

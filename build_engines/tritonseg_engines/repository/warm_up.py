@@ -48,8 +48,8 @@ def warm_up(deployment: Deployment, suffix: str) -> WarmUp:
     return _argmax_warm_up(deployment, size_hw, scores)
 
 
-def fused_warm_up(deployment: Deployment) -> WarmUp:
-    """Return the warm-up of a fused model, empty where none is wanted."""
+def picture_warm_up(deployment: Deployment) -> WarmUp:
+    """Return the warm-up of a model that takes pictures itself, empty where none is wanted."""
     size_hw = deployment.engine.fixed_input_hw
     if not deployment.serving.warm_up or size_hw is None:
         return WarmUp()

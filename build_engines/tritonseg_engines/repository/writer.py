@@ -15,8 +15,8 @@ from tritonseg_engines.atomic import replaced_directories
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names, model_configs
-from tritonseg_engines.repository.deployment import Deployment
-from tritonseg_engines.repository.fused_config import fused_config
+from tritonseg_engines.repository.deployment import ENSEMBLE, FUSED, SINGLE, Deployment
+from tritonseg_engines.repository.one_model import fused_config, single_config
 from tritonseg_engines.repository.warm_up import WARM_UP_FOLDER, warm_up
 from tritonseg_engines.tensorrt.manifest import plan_file_name
 from tritonseg_steps import contract
@@ -31,8 +31,12 @@ PYTHON_STEPS = {
     contract.NORMALIZE_SUFFIX: "normalize_step.NormalizeStep",
     contract.ARGMAX_SUFFIX: "argmax_step.ArgmaxStep",
 }
-OPENVINO_ENGINE = "openvino_step.OpenvinoStep"
-FUSED_OPENVINO_ENGINE = "openvino_step.FusedOpenvinoStep"
+OPENVINO_ENGINES = {
+    ENSEMBLE: "openvino_step.OpenvinoStep",
+    SINGLE: "single_step.SingleStep",
+    FUSED: "openvino_step.FusedOpenvinoStep",
+}
+"""By layout."""
 
 
 def write_model(
@@ -43,7 +47,7 @@ def write_model(
     *,
     fleet: Mapping[str, Path] | None = None,
 ) -> Path:
-    """Write the ensemble and its three steps, or the fused model, in place of either.
+    """Write the ensemble and its three steps, or the one model, in place of either.
 
     Args:
         repository: Folder that Triton is started on; made if it is not there.
@@ -104,7 +108,9 @@ def _write_config(path: Path, config: pb.ModelConfig) -> None:
 
 def _configs(deployment: Deployment, fleet: Mapping[str, Path]) -> dict[str, pb.ModelConfig]:
     """Return the configs by folder name."""
-    if deployment.is_fused:
+    if deployment.layout == SINGLE:
+        return {deployment.spec.name: single_config(deployment)}
+    if deployment.layout == FUSED:
         return {deployment.spec.name: fused_config(deployment, fleet)}
     return model_configs(deployment, fleet)
 
@@ -113,7 +119,7 @@ def _write_steps(staging: Path, deployment: Deployment) -> None:
     for folder, step_class in _python_steps(deployment).items():
         path = staging / folder / VERSION_FOLDER / "model.py"
         path.write_text(_model_py(step_class), encoding="utf-8")
-    for suffix in () if deployment.is_fused else PYTHON_STEPS:
+    for suffix in PYTHON_STEPS if deployment.layout == ENSEMBLE else ():
         data = staging / (deployment.spec.name + suffix) / WARM_UP_FOLDER
         for name, content in warm_up(deployment, suffix).files.items():
             data.mkdir(exist_ok=True)
@@ -123,11 +129,10 @@ def _write_steps(staging: Path, deployment: Deployment) -> None:
 def _python_steps(deployment: Deployment) -> dict[str, str]:
     """Return module and class of every Python step by folder name."""
     steps = {}
-    if not deployment.is_fused:
+    if deployment.layout == ENSEMBLE:
         steps = {deployment.spec.name + suffix: step for suffix, step in PYTHON_STEPS.items()}
     if not deployment.on_gpu:
-        engine = FUSED_OPENVINO_ENGINE if deployment.is_fused else OPENVINO_ENGINE
-        steps[deployment.engine_model] = engine
+        steps[deployment.engine_model] = OPENVINO_ENGINES[deployment.layout]
     return steps
 
 

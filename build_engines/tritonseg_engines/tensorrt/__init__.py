@@ -1,11 +1,13 @@
-"""TensorRT plans: built from typed ONNX, described by a manifest, checked against a machine.
+"""TensorRT plans: built from typed ONNX, run and timed, described by a manifest.
 
-`plan.build_plan` needs the extra `build` and NVIDIA's `tensorrt`; what is imported here needs
-neither, so that a server's entrypoint can check its repository. Inside this package
-`import tensorrt` means NVIDIA's, because imports are absolute.
+`plan.build_plan` needs the extra `build` and NVIDIA's `tensorrt`, `loaded_plan.load_plan` also
+CuPy; what is imported here needs none of them, so that a server's entrypoint can check its
+repository. Inside this package `import tensorrt` means NVIDIA's, because imports are absolute.
 """
 
 from tritonseg_engines.tensorrt.errors import (
+    EngineIncompatibleError,
+    PlanInputError,
     PlanOptionsError,
     TensorRTError,
     TensorRTUnavailableError,
@@ -22,9 +24,11 @@ from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanO
 __all__ = [
     "ENGINES_KEY",
     "BatchRange",
+    "EngineIncompatibleError",
     "Gpu",
     "ImageSizeRange",
     "Machine",
+    "PlanInputError",
     "PlanOptions",
     "PlanOptionsError",
     "TensorRTError",

@@ -3,8 +3,10 @@
 EngineBuildError
 ├─ OnnxModelError                 the parser refuses the ONNX file
 ├─ PlanOptionsError(ValueError)   options that contradict themselves, the model or the TensorRT
-└─ TensorRTError                  TensorRT built no plan
-   └─ TensorRTUnavailableError    no TensorRT, one before 8.6, or no GPU: no plan can be built here
+└─ TensorRTError                  TensorRT built no plan, or did not run one
+   ├─ TensorRTUnavailableError    no TensorRT, one before 8.6, no GPU, no CuPy: nothing works here
+   ├─ EngineIncompatibleError     a plan of another machine, or of something else than a network
+   └─ PlanInputError(ValueError)  an array that the plan does not take
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ class PlanOptionsError(EngineBuildError, ValueError):
 
 
 class TensorRTError(EngineBuildError):
-    """TensorRT built no plan.
+    """TensorRT built no plan, or did not run one.
 
     Attributes:
         log: What TensorRT wrote while it tried, one message each, oldest first.
@@ -29,4 +31,12 @@ class TensorRTError(EngineBuildError):
 
 
 class TensorRTUnavailableError(TensorRTError):
-    """No plan can be built on this machine, whatever the model."""
+    """No plan can be built or run on this machine, whatever the model."""
+
+
+class EngineIncompatibleError(TensorRTError):
+    """A plan that this machine does not load, or whose tensors are not those of a network."""
+
+
+class PlanInputError(TensorRTError, ValueError):
+    """An array has a shape or type that the plan does not take."""

@@ -1,0 +1,67 @@
+"""Whether a converted graph is one that engines are built from, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import onnx
+
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.onnx_file import default_opset
+from tritonseg_engines.precision import Converted, Finding, lint, tensorrt_releases
+
+PLACEMENT_RULES: Final = ("residual", "activation")
+"""Broken by another quantizer's own choice of places, they cost a kernel, not a mask."""
+FINDINGS_NAMED: Final = 4
+
+
+def check_conversion(
+    converted: Converted, precision: str, *, own_places: bool = True
+) -> list[Finding]:
+    """Refuse what no conversion should have made.
+
+    Args:
+        converted: In fp16 or int8.
+        precision: Its name.
+        own_places: Whether this project chose the places of Q/DQ; if not, those that only cost
+            speed are returned instead of refused.
+
+    Raises:
+        OnnxModelError: A rule is broken; the message has the node and the rule.
+    """
+    findings = lint(converted.model, kept_float=converted.kept_float, releases=())
+    tolerated = [f for f in findings if f.rule in PLACEMENT_RULES and not own_places]
+    refused = [f for f in findings if f not in tolerated]
+    if refused:
+        raise OnnxModelError(
+            f"the {precision} graph is not one that engines are built from: "
+            f"{describe_findings(refused)}"
+        )
+    return tolerated
+
+
+def check_releases(model: onnx.ModelProto) -> None:
+    """Refuse what no TensorRT would read.
+
+    Raises:
+        OnnxModelError: There is no release that reads all operators at the graph's opset.
+    """
+    if not releases_of(model):
+        messages = dict.fromkeys(f.message for f in lint(model)[:FINDINGS_NAMED])
+        raise OnnxModelError(
+            "no TensorRT from 8.6 to 11 reads all operators of this graph at opset "
+            f"{default_opset(model)}: {'; '.join(messages)}"
+        )
+
+
+def releases_of(model: onnx.ModelProto) -> list[str]:
+    """Return the TensorRT releases that read a graph, oldest first."""
+    return tensorrt_releases({node.op_type for node in model.graph.node}, default_opset(model))
+
+
+def describe_findings(findings: Sequence[Finding]) -> str:
+    """Return the first of them, and how many more there are."""
+    first = findings[0]
+    more = f" and {len(findings) - 1} more" if len(findings) > 1 else ""
+    return f"{first.where}: {first.message} ({first.rule}){more}"
