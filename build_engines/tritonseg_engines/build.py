@@ -29,6 +29,8 @@ from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError, inspect_ma
 
 PRECISIONS = ("fp32", "fp16", "int8")
 RUNTIMES = ("openvino", "tensorrt")
+FASTEST_LAYOUT = {"openvino": SINGLE, "tensorrt": ENSEMBLE}
+"""By runtime; docs/benchmarks.md has the figures. TensorRT's backend runs no Python."""
 LAYERS_NAMED = 3
 NO_TENSORRT = "stopped after the ONNX and its gate: a plan is built on the GPU that runs it"
 FUSING = "comparing the fused graph with the ensemble"
@@ -71,7 +73,7 @@ def build_model(
     *,
     precision: str = "fp32",
     runtime: str = "openvino",
-    layout: str = ENSEMBLE,
+    layout: str | None = None,
     keep_tail: bool = False,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
@@ -90,6 +92,7 @@ def build_model(
         runtime: One of `RUNTIMES`.
         layout: "ensemble"; "single" for one model that runs the steps in its own process, on the
             CPU; or "fused" for one model with the steps in its graph, for pictures of one size.
+            None takes what is fastest: "single" for OpenVINO, "ensemble" for TensorRT.
         keep_tail: Leave Resize, Softmax and ArgMax behind the network in the engine.
         options: How to convert and how to judge.
         progress: Called with what is being done, and how much of how much is.
@@ -105,6 +108,7 @@ def build_model(
     """
     _check_choice("precision", precision, PRECISIONS)
     _check_choice("runtime", runtime, RUNTIMES)
+    layout = FASTEST_LAYOUT[runtime] if layout is None else layout
     _check_choice("layout", layout, LAYOUTS)
     options, progress = options or BuildOptions(), progress or (lambda *_: None)
     prepared = prepare_network(spec, onnx_path, keep_tail=keep_tail)

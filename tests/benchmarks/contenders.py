@@ -24,7 +24,9 @@ from tritonseg_steps.preprocessing import Normalizer
 
 ENGINE = "engine alone"
 ENSEMBLE = "ensemble"
+SINGLE = "single"
 FUSED = "fused"
+LAYOUTS = (ENSEMBLE, SINGLE, FUSED)
 NAIVE = "naive ensemble"
 TIMEOUT_S = 300.0
 HINTS = ("LATENCY", "THROUGHPUT")
@@ -39,12 +41,14 @@ class Served:
     Attributes:
         case: What is served.
         url: Of the server's gRPC.
+        ensemble: Name of the model in the layout of that name.
         engine_file: The network that the ensemble runs.
         segment: By contender, one picture to its class map through gRPC.
     """
 
     case: Case
     url: str
+    ensemble: str
     engine_file: Path
     segment: dict[str, Segment]
 
@@ -53,23 +57,22 @@ class Served:
 def served(case: Case, folder: Path, *, naive: bool = True) -> Iterator[Served]:
     """Build a case in every layout, serve them from one Triton, and connect to each."""
     repository = folder / f"{case.spec.name}.repository"
-    name = case.spec.name
-    build_model(case.spec, case.export, repository)
-    fused_spec = replace(case.spec, name=f"{name}-fused")
-    build_model(fused_spec, case.export, repository, layout="fused")
+    models = {layout: f"{case.spec.name}-{layout}" for layout in LAYOUTS}
+    for layout, model in models.items():
+        build_model(replace(case.spec, name=model), case.export, repository, layout=layout)
     if naive:
         write_naive(repository, case)
     config = ServerConfig(repository=repository, ready_timeout_s=TIMEOUT_S)
     with ExitStack() as stack:
         url = stack.enter_context(TritonServer(config)).grpc_url
-        segment = {
-            ENSEMBLE: _client(stack, url, name, case),
-            FUSED: _client(stack, url, fused_spec.name, case),
-        }
+        segment = {name: _client(stack, url, model, case) for name, model in models.items()}
         if naive:
             segment[NAIVE] = _naive(stack, url, case.image_hwc)
-        (engine_file,) = (repository / f"{name}_engine" / "1").glob("*.onnx")
-        yield Served(case=case, url=url, engine_file=engine_file, segment=segment)
+        ensemble = models[ENSEMBLE]
+        (engine_file,) = (repository / f"{ensemble}_engine" / "1").glob("*.onnx")
+        yield Served(
+            case=case, url=url, ensemble=ensemble, engine_file=engine_file, segment=segment
+        )
 
 
 def engine_call(one: Served) -> Callable[[], object]:

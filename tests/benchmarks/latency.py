@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cases import Case
-from contenders import ENGINE, ENSEMBLE, FUSED, NAIVE, engine_call, served
+from contenders import ENGINE, ENSEMBLE, LAYOUTS, NAIVE, engine_call, served
 from pace import Pace, latencies_ms
 from results import markdown_table
 
@@ -24,7 +24,7 @@ def measure(case: Case, folder: Path, pace: Pace) -> dict[str, Any]:
         expected = case.expected()
         equal = {name: float((call() == expected).mean()) for name, call in one.segment.items()}
         calls: dict[str, Callable[[], object]] = {ENGINE: engine_call(one), **one.segment}
-        probe = LatencyProbe(one.url, case.spec.name)
+        probe = LatencyProbe(one.url, one.ensemble)
         times_ms = latencies_ms(calls, pace)
         _, *steps = probe.latencies()
     return {
@@ -41,7 +41,7 @@ def measure(case: Case, folder: Path, pace: Pace) -> dict[str, Any]:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Return the results of all models, a column each."""
     columns = list(results.values())
-    names = [name for name in (ENGINE, ENSEMBLE, FUSED, NAIVE) if name in columns[0]["median_ms"]]
+    names = [name for name in (ENGINE, *LAYOUTS, NAIVE) if name in columns[0]["median_ms"]]
     rows = [
         ["picture", *("{1}x{0}".format(*one["input_hw"]) for one in columns)],
         ["cells on a class boundary", *(f"{one['boundary_share']:.1%}" for one in columns)],

@@ -36,7 +36,7 @@ class Pace:
     loop_s: float
 
 
-FULL = Pace(warm_up=3, rounds=30, loop_rounds=3, loop_s=20)
+FULL = Pace(warm_up=3, rounds=30, loop_rounds=2, loop_s=12)
 QUICK = Pace(warm_up=1, rounds=3, loop_rounds=1, loop_s=3)
 
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 from cases import Case
-from contenders import ENSEMBLE, served
+from contenders import SINGLE, served
 from numpy.typing import NDArray
 from pace import Pace, RateOf, closed_loop_rate, latencies_ms, rates
 from results import markdown_table
@@ -128,14 +128,14 @@ def _model_table(model: str, one: dict[str, Any]) -> str:
         [
             name,
             f"{time_ms[name]:.1f} ms",
-            f"{time_ms[name] / time_ms[ENSEMBLE]:.2f}",
+            f"{time_ms[name] / time_ms[SINGLE]:.2f}",
             f"{rate[name]:.2f} /s",
-            f"{rate[name] / rate[ENSEMBLE]:.2f}",
+            f"{rate[name] / rate[SINGLE]:.2f}",
             f"{one['equal_pixels'][name]:.4%}",
         ]
         for name in time_ms
     ]
-    header = [model, "one caller", "to the ensemble's", "saturated", "to the ensemble's",
+    header = [model, "one caller", "to single's", "saturated", "to single's",
               "pixels equal"]  # fmt: skip
     return markdown_table(header, rows)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,11 @@ class Point:
 def measure(folder: Path, pace: Pace) -> dict[str, dict[str, dict[str, float]]]:
     """Return by sweep and point the milliseconds of requests and of every step."""
     repository = folder / "repository"
-    build_model(_spec("any-size", USUAL_CLASSES), _network(folder, USUAL_CLASSES), repository)
+    build_ensemble = partial(build_model, repository=repository, layout="ensemble")
+    build_ensemble(_spec("any-size", USUAL_CLASSES), _network(folder, USUAL_CLASSES))
     for classes in CLASSES:
         spec = _spec(f"classes-{classes}", classes, USUAL_HW)
-        build_model(spec, _network(folder, classes, USUAL_HW), repository)
+        build_ensemble(spec, _network(folder, classes, USUAL_HW))
     config = ServerConfig(repository=repository, ready_timeout_s=TIMEOUT_S)
     with ExitStack() as stack:
         url = stack.enter_context(TritonServer(config)).grpc_url

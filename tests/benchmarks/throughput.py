@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cases import Case
-from contenders import ENGINE, ENSEMBLE, FUSED, HINTS, NAIVE, Served, engine_rate, served
+from contenders import ENGINE, ENSEMBLE, HINTS, LAYOUTS, NAIVE, Served, engine_rate, served
 from pace import Pace, RateOf, closed_loop_rate, rates
 from results import markdown_table
 
@@ -41,7 +41,7 @@ def measure(case: Case, folder: Path, pace: Pace) -> dict[str, Any]:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Return the results of all models, a column each."""
     columns = list(results.values())
-    names = [name for name in (ENSEMBLE, FUSED, NAIVE) if name in columns[0]["saturated"]]
+    names = [name for name in (*LAYOUTS, NAIVE) if name in columns[0]["saturated"]]
     rows = [
         *(
             [f"{ENGINE}, {hint} hint", *(_rate(one, f"{ENGINE}, {hint}") for one in columns)]
@@ -75,7 +75,7 @@ def _engine_loop(one: Served, hint: str, pace: Pace) -> RateOf:
 
 def _waiting(one: Served, pace: Pace) -> dict[str, Any]:
     """Return the ensemble's mean milliseconds by step in one more loop, by Triton's count."""
-    probe = LatencyProbe(one.url, one.case.spec.name)
+    probe = LatencyProbe(one.url, one.ensemble)
     loop = partial(closed_loop_rate, concurrency=CONCURRENCIES[-1], loop_s=pace.loop_s)
     loop(one.segment[ENSEMBLE])
     _, normalize, engine, argmax = probe.latencies()

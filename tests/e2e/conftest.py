@@ -16,7 +16,7 @@ from tritonseg_engines.serving import ServerConfig, TritonServer
 @pytest.fixture(scope="session")
 def demo_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository = tmp_path_factory.mktemp("demo") / "model_repository"
-    build_model(demo_spec(), DEMO_ONNX, repository)
+    build_model(demo_spec(), DEMO_ONNX, repository, layout="ensemble")
     return repository
 
 

@@ -62,7 +62,7 @@ def files(*contents: bytes) -> triton.InferInput:
 @pytest.fixture(scope="module")
 def single_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("single") / "repository"
-    build_model(demo_spec(), DEMO_ONNX, repository, layout="single")
+    build_model(demo_spec(), DEMO_ONNX, repository)
     assert [folder.name for folder in repository.iterdir()] == ["street-demo"]
     with TritonServer(ServerConfig(repository=repository)) as server:
         yield server

@@ -96,7 +96,7 @@ def served_mean_iou(repository: Path, camvid: Path) -> float:
 
 def test_fp16_loses_nothing(export: Path, camvid: Path, tmp_path: Path) -> None:
     report = build(export, camvid, tmp_path / "repository", "fp16")
-    engine = tmp_path / "repository" / "camvid_engine" / "1" / "model.onnx"
+    engine = tmp_path / "repository" / "camvid" / "1" / "model.onnx"
     assert engine.stat().st_size < 0.55 * export.stat().st_size
     assert report.gate.comparison.equal_pixels >= 0.999
     mean_iou = served_mean_iou(tmp_path / "repository", camvid)
@@ -124,7 +124,7 @@ def test_int8_with_a_few_layers_left_out_passes(export: Path, camvid: Path, tmp_
         "int8",
         keep_fp32=("/conv1/Conv", "/conv2/Conv", "/last_layer/*"),
     )
-    engine = tmp_path / "repository" / "camvid_engine" / "1" / "model.onnx"
+    engine = tmp_path / "repository" / "camvid" / "1" / "model.onnx"
     assert engine.stat().st_size < 0.4 * export.stat().st_size
     mean_iou = served_mean_iou(tmp_path / "repository", camvid)
     assert mean_iou >= UPSTREAM_MEAN_IOU - 0.01

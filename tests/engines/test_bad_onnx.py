@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from tritonseg_engines.errors import OnnxModelError, SpecificationError
 from tritonseg_engines.spec import ModelSpec, OutputSpec
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.upsampling import class_map_from_scores
+
+build_ensemble = partial(build_model, layout="ensemble")
 
 
 def dynamic_rank() -> onnx.ModelProto:
@@ -115,7 +118,7 @@ def test_a_bad_file_is_refused_in_one_line(
 ) -> None:
     onnx.save(make(), tmp_path / "export.onnx")
     with pytest.raises(OnnxModelError, match=message) as raised:
-        build_model(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
+        build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
     assert "\n" not in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["export.onnx"]
 
@@ -129,19 +132,19 @@ def test_missing_external_data_is_named(tmp_path: Path) -> None:
         size_threshold=0,
     )
     repository = tmp_path / "repository"
-    build_model(tiny_spec(), tmp_path / "export.onnx", repository)
+    build_ensemble(tiny_spec(), tmp_path / "export.onnx", repository)
     engine = onnx.load(repository / "tiny_engine" / "1" / "model.onnx")
     assert not any(value.external_data for value in engine.graph.initializer)
     (tmp_path / "export.weights").unlink()
     with pytest.raises(OnnxModelError, match=r"export\.weights") as raised:
-        build_model(tiny_spec(), tmp_path / "export.onnx", tmp_path / "other")
+        build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "other")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "other").exists()
 
 
 def test_a_tail_that_is_cut_already_is_left_at_that(tmp_path: Path) -> None:
     onnx.save(TinyModel().model(), tmp_path / "export.onnx")
-    report = build_model(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
+    report = build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
     assert report.tail.operators == ()
     assert report.equal_pixels is None
     assert report.gate.verdict == "passed"
@@ -169,7 +172,7 @@ def test_one_channel_gets_a_threshold(
     """The class is 1 where the score, interpolated at the pixel, is above the threshold."""
     model = TinyModel(classes=1, tail=tail).model()
     onnx.save(model, tmp_path / "export.onnx")
-    report = build_model(
+    report = build_ensemble(
         binary_spec(),
         tmp_path / "export.onnx",
         tmp_path / "repository",
@@ -215,4 +218,4 @@ def test_binary_is_two_classes_and_one_class_is_none() -> None:
 def test_a_binary_specification_refuses_scores_of_several_classes(tmp_path: Path) -> None:
     onnx.save(TinyModel(classes=2, tail=[RESIZE]).model(), tmp_path / "export.onnx")
     with pytest.raises(OnnxModelError, match=r"expected one score \(N, 1, h, w\)"):
-        build_model(binary_spec(), tmp_path / "export.onnx", tmp_path / "repository")
+        build_ensemble(binary_spec(), tmp_path / "export.onnx", tmp_path / "repository")

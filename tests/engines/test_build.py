@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from tritonseg_engines.graph.half_weights import expand_half_weights, store_weig
 from tritonseg_engines.repository import writer
 from tritonseg_engines.repository.writer import read_config
 from tritonseg_steps import contract
+
+build_ensemble = partial(build_model, layout="ensemble")
 
 PARTS = ("tiny", "tiny_argmax", "tiny_engine", "tiny_normalize")
 
@@ -43,7 +46,7 @@ def batch(seed: int = 0) -> np.ndarray:
 def test_four_models_that_fit_together(save: Callable[..., Path], tmp_path: Path) -> None:
     """Every tensor that a step takes is one that the ensemble or an earlier step gives, alike."""
     repository = tmp_path / "repository"
-    build_model(tiny_spec(), save(TinyModel(tail=[RESIZE, ARGMAX])), repository)
+    build_ensemble(tiny_spec(), save(TinyModel(tail=[RESIZE, ARGMAX])), repository)
     assert tuple(sorted(path.name for path in repository.iterdir())) == PARTS
     configs = {name: read_config(repository / name / "config.pbtxt") for name in PARTS}
     ensemble = configs["tiny"]
@@ -62,7 +65,7 @@ def test_four_models_that_fit_together(save: Callable[..., Path], tmp_path: Path
 
 def test_parameters_carry_what_a_caller_needs(save: Callable[..., Path], tmp_path: Path) -> None:
     path = save(TinyModel(tail=[RESIZE, ARGMAX]))
-    report = build_model(tiny_spec(), path, tmp_path / "repository")
+    report = build_ensemble(tiny_spec(), path, tmp_path / "repository")
     parameters = read_config(report.model / "config.pbtxt").parameters
     model = json.loads(parameters[contract.MODEL_PARAMETER].string_value)
     assert model["classes"] == [f"class {index}" for index in range(5)]
@@ -79,7 +82,7 @@ def test_parameters_carry_what_a_caller_needs(save: Callable[..., Path], tmp_pat
 
 
 def test_model_py_is_short_and_names_its_step(save: Callable[..., Path], tmp_path: Path) -> None:
-    build_model(tiny_spec(), save(TinyModel(tail=[RESIZE])), tmp_path / "repository")
+    build_ensemble(tiny_spec(), save(TinyModel(tail=[RESIZE])), tmp_path / "repository")
     for suffix in ("_normalize", "_engine", "_argmax"):
         text = (tmp_path / "repository" / f"tiny{suffix}" / "1" / "model.py").read_text()
         assert len([line for line in text.splitlines() if line]) <= 3
@@ -95,7 +98,7 @@ def test_every_engine_takes_float32_nchw(
     model: TinyModel, save: Callable[..., Path], tmp_path: Path
 ) -> None:
     spec = tiny_spec(layout=model.layout, dtype=model.dtype)
-    build_model(spec, save(model), tmp_path / "repository")
+    build_ensemble(spec, save(model), tmp_path / "repository")
     engine = engine_of(tmp_path / "repository")
     assert [value.name for value in engine.graph.input] == [contract.NORMALIZED]
     assert [value.name for value in engine.graph.output] == [contract.SCORES]
@@ -109,7 +112,7 @@ def test_every_engine_takes_float32_nchw(
 def test_keep_tail_keeps_a_class_map(save: Callable[..., Path], tmp_path: Path) -> None:
     model = TinyModel(tail=[RESIZE, ("ArgMax", {"axis": 1, "keepdims": 1})])
     spec = tiny_spec(kind="class_map")
-    report = build_model(spec, save(model), tmp_path / "repository", keep_tail=True)
+    report = build_ensemble(spec, save(model), tmp_path / "repository", keep_tail=True)
     assert report.tail.operators == ()
     class_map = run_onnx(engine_of(tmp_path / "repository"), batch())
     assert class_map.dtype == np.uint8
@@ -131,7 +134,7 @@ def test_an_export_whose_cut_would_change_masks_is_refused(
     )
     onnx.save(model, path)
     with pytest.raises(OnnxModelError, match="--keep-tail"):
-        build_model(tiny_spec(), path, tmp_path / "repository")
+        build_ensemble(tiny_spec(), path, tmp_path / "repository")
     assert not (tmp_path / "repository").exists()
 
 
@@ -159,7 +162,7 @@ def test_a_file_that_is_not_what_the_specification_says_is_refused(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(OnnxModelError, match=message):
-        build_model(tiny_spec(**change), save(model), tmp_path / "repository")
+        build_ensemble(tiny_spec(**change), save(model), tmp_path / "repository")
     assert not (tmp_path / "repository").exists()
 
 
@@ -177,7 +180,7 @@ def test_what_is_not_onnx_is_refused(content: bytes | None, message: str, tmp_pa
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(OnnxModelError, match=message):
-        build_model(tiny_spec(), path, tmp_path / "repository")
+        build_ensemble(tiny_spec(), path, tmp_path / "repository")
     assert not (tmp_path / "repository").exists()
 
 
@@ -185,14 +188,14 @@ def test_a_truncated_file_is_refused(save: Callable[..., Path], tmp_path: Path) 
     path = save(TinyModel())
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(OnnxModelError):
-        build_model(tiny_spec(), path, tmp_path / "repository")
+        build_ensemble(tiny_spec(), path, tmp_path / "repository")
 
 
 def test_a_failed_write_leaves_the_old_model(
     save: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = tmp_path / "repository"
-    build_model(tiny_spec(), save(TinyModel(tail=[RESIZE])), repository)
+    build_ensemble(tiny_spec(), save(TinyModel(tail=[RESIZE])), repository)
     before = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
 
     def disk_full(*_: object) -> None:
@@ -200,7 +203,7 @@ def test_a_failed_write_leaves_the_old_model(
 
     monkeypatch.setattr(writer, "_write_config", disk_full)
     with pytest.raises(RepositoryError, match="No space left on device; nothing was changed"):
-        build_model(tiny_spec(), save(TinyModel(tail=[RESIZE, SOFTMAX])), repository)
+        build_ensemble(tiny_spec(), save(TinyModel(tail=[RESIZE, SOFTMAX])), repository)
     after = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
     assert after == before
     assert tuple(sorted(path.name for path in repository.iterdir())) == PARTS
@@ -208,8 +211,8 @@ def test_a_failed_write_leaves_the_old_model(
 
 def test_building_again_replaces_the_model(save: Callable[..., Path], tmp_path: Path) -> None:
     repository = tmp_path / "repository"
-    first = build_model(tiny_spec(), save(TinyModel(tail=[RESIZE])), repository)
-    second = build_model(tiny_spec(), save(TinyModel(tail=[RESIZE, ARGMAX])), repository)
+    first = build_ensemble(tiny_spec(), save(TinyModel(tail=[RESIZE])), repository)
+    second = build_ensemble(tiny_spec(), save(TinyModel(tail=[RESIZE, ARGMAX])), repository)
     assert first.provenance.onnx_sha256 != second.provenance.onnx_sha256
     assert second.provenance.onnx_sha256 in (repository / "tiny" / "config.pbtxt").read_text()
     assert tuple(sorted(path.name for path in repository.iterdir())) == PARTS

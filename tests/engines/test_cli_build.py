@@ -37,7 +37,9 @@ def test_export_then_build_by_name(size: list[object], dims: list[int], tmp_path
     torch.save(zoo.build_network(MODEL).state_dict(), weights)
     run("export", MODEL, "--weights", weights, "--onnx", onnx, *size)
     repository = tmp_path / "repository"
-    answer = run("build", MODEL, "--onnx", onnx, "--repository", repository, "--json")
+    answer = run(
+        "build", MODEL, "--onnx", onnx, "--repository", repository, "--layout", "ensemble", "--json"
+    )
     assert json.loads(answer)["gate"]["verdict"] == "passed"
     engine = read_config(repository / f"{MODEL}_engine" / "config.pbtxt")
     assert list(engine.input[0].dims) == dims

@@ -60,10 +60,9 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--layout",
     type=click.Choice(["ensemble", "single", "fused"]),
-    default="ensemble",
-    show_default=True,
+    show_default="single for openvino, ensemble for tensorrt",
     help="ensemble: normalize, engine and argmax as models of their own. single: one model that "
-    "runs them in its own process, the fastest on a CPU. fused: one model with them in the "
+    "runs them in its own process, on the CPU. fused: one model with them in the "
     "engine's graph, for raw pixels of exactly the network's size and the class map only. The "
     "masks are the same.",
 )
@@ -114,7 +113,7 @@ def command(
     repository: Path,
     precision: str,
     runtime: str,
-    layout: str,
+    layout: str | None,
     keep_tail: bool,
     as_json: bool,
     keep_fp32: tuple[str, ...],
