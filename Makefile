@@ -11,7 +11,7 @@ IMAGE ?=
 .PHONY: help demo serve test lint zoo-check bench bench-peers bench-scaling clean
 
 help:  ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/demo-installed  ## ONNX → real Triton → overlay on this machine; IMAGE=path for your own
 	@$(BIN)/tritonseg demo $(IMAGE)

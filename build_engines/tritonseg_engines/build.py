@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import onnx
 
 from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build_target import FASTEST_LAYOUT, BuildTarget
+from tritonseg_engines.built_graph import BuiltGraph
 from tritonseg_engines.engine_file import engine_file_name, write_engine
-from tritonseg_engines.errors import SpecificationError
-from tritonseg_engines.fuse_check import fixed_sizes, fuse_and_check, without_resize
+from tritonseg_engines.fuse_check import fixed_sizes, fuse_and_check
 from tritonseg_engines.gate.choice import PictureChoice
-from tritonseg_engines.gate.plan_gate import PlanGate, verify_plan
+from tritonseg_engines.gate.plan_gate import verify_plan
+from tritonseg_engines.gate.refusal import refusal
 from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
-from tritonseg_engines.gate.thresholds import GateError, describe_worst
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.precision_build import PrecisionBuild, Progress
 from tritonseg_engines.prepare import Prepared, prepare_network
-from tritonseg_engines.repository import Deployment, Engine, Provenance, write_model
-from tritonseg_engines.repository.deployment import ENSEMBLE, FUSED, LAYOUTS, SINGLE
+from tritonseg_engines.repository import Provenance, write_model
+from tritonseg_engines.repository.deployment import ENSEMBLE
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError, inspect_machine
 
-PRECISIONS = ("fp32", "fp16", "int8")
-RUNTIMES = ("openvino", "tensorrt")
-FASTEST_LAYOUT = {"openvino": SINGLE, "tensorrt": ENSEMBLE}
-"""By runtime; docs/benchmarks.md has the figures. TensorRT's backend runs no Python."""
-LAYERS_NAMED = 3
 NO_TENSORRT = "stopped after the ONNX and its gate: a plan is built on the GPU that runs it"
 FUSING = "comparing the fused graph with the ensemble"
 ONNX_ONLY = "stopped after the ONNX and its gate, as asked"
@@ -106,32 +99,29 @@ def build_model(
         SpecificationError: There is no such precision, runtime or layout, the model does not fit
             the layout, or a pattern of nodes to keep matches none.
     """
-    _check_choice("precision", precision, PRECISIONS)
-    _check_choice("runtime", runtime, RUNTIMES)
-    layout = FASTEST_LAYOUT[runtime] if layout is None else layout
-    _check_choice("layout", layout, LAYOUTS)
     options, progress = options or BuildOptions(), progress or (lambda *_: None)
+    target = BuildTarget(
+        precision=precision,
+        runtime=runtime,
+        layout=layout or FASTEST_LAYOUT.get(runtime, ENSEMBLE),
+        gpu_steps=options.gpu_steps,
+    )
     prepared = prepare_network(spec, onnx_path, keep_tail=keep_tail)
-    if layout == FUSED:
+    if target.is_fused:
         fixed_sizes(prepared)  # refuses now what would fail after minutes of converting
-    if layout == SINGLE and runtime != "openvino":
-        raise SpecificationError(
-            f"layout single: expected the runtime openvino, got {runtime!r}; Triton's own backend "
-            "runs TensorRT, and the steps are models beside it: build it with --layout ensemble"
-        )
     provenance = Provenance(
         onnx_sha256=prepared.onnx_sha256,
         precision=precision,
         runtime=runtime,
         tritonseg_version=importlib.metadata.version("tritonseg"),
     )
-    stem = f"{spec.name}.{layout}" if layout == FUSED else spec.name
+    stem = f"{spec.name}.{target.layout}" if target.is_fused else spec.name
     beside = repository.parent / f"{stem}.{precision}"
     choice = PictureChoice(options, onnx_path, prepared.input_hw)
-    built = _convert(prepared, provenance, layout, options, choice, progress)
+    built = _convert(prepared, target, provenance, options, choice, progress)
     if built.gate.verdict == "refused":
-        raise GateError(_refusal(built.gate, beside))
-    if layout == FUSED:
+        raise refusal(built.gate, beside)
+    if target.is_fused:
         built = _fuse(built, choice, progress)
     gpu, note = _gpu_for(runtime, options)
     if note is not None:
@@ -144,7 +134,7 @@ def build_model(
         model=model,
         tail=prepared.tail,
         equal_pixels=prepared.equal_pixels,
-        layout=layout,
+        layout=target.layout,
         equal_pixels_after_fuse=built.equal_pixels_after_fuse,
         provenance=provenance,
         gate=built.gate,
@@ -153,67 +143,28 @@ def build_model(
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Built:
-    """A graph that passed its gate, and what is to be written about it."""
-
-    prepared: Prepared
-    graph: onnx.ModelProto
-    gate: GateReport
-    plan_gate: PlanGate
-    provenance: Provenance
-    layout: str
-    equal_pixels_after_fuse: float | None = None
-
-    def deployment(self, engine_file: str) -> Deployment:
-        prepared = self.prepared
-        return Deployment(
-            spec=without_resize(prepared.spec) if self.layout == FUSED else prepared.spec,
-            engine=Engine(
-                file=engine_file,
-                input_hw=prepared.input_hw,
-                output_dims=prepared.output_dims,
-                upsampling=prepared.upsampling,
-            ),
-            provenance=self.provenance,
-            layout=self.layout,
-        )
-
-    def manifest(self) -> dict[str, Any]:
-        return {
-            "provenance": asdict(self.provenance),
-            "input": asdict(self.prepared.spec.input),
-            "tail": asdict(self.prepared.tail),
-            "equal_pixels_after_cut": self.prepared.equal_pixels,
-            "equal_pixels_after_fuse": self.equal_pixels_after_fuse,
-            "gate": self.gate.to_json(),
-        }
-
-
 def _convert(
     prepared: Prepared,
+    target: BuildTarget,
     provenance: Provenance,
-    layout: str,
     options: BuildOptions,
     choice: PictureChoice,
     progress: Progress,
-) -> _Built:
-    build = PrecisionBuild(
-        prepared, provenance.precision, provenance.runtime, options, choice, progress
-    )
+) -> BuiltGraph:
+    build = PrecisionBuild(prepared, target.precision, target.runtime, options, choice, progress)
     converted, gate = build.run()
-    return _Built(
+    return BuiltGraph(
         prepared=prepared,
         graph=converted.model,
         gate=gate,
         plan_gate=build.plan_gate,
+        target=target,
         provenance=provenance,
-        layout=layout,
     )
 
 
-def _fuse(built: _Built, choice: PictureChoice, progress: Progress) -> _Built:
-    precision, runtime = built.provenance.precision, built.provenance.runtime
+def _fuse(built: BuiltGraph, choice: PictureChoice, progress: Progress) -> BuiltGraph:
+    precision, runtime = built.target.precision, built.target.runtime
     progress(FUSING, 0, 1)
     fused, equal_pixels = fuse_and_check(
         built.prepared,
@@ -247,7 +198,7 @@ def _gpu_for(runtime: str, options: BuildOptions) -> tuple[Gpu | None, str | Non
         return None, f"{NO_TENSORRT}: {error}"
 
 
-def _write_onnx(beside: Path, built: _Built) -> tuple[Path, Path]:
+def _write_onnx(beside: Path, built: BuiltGraph) -> tuple[Path, Path]:
     onnx_path, html_path = _suffixed(beside, ".onnx"), _suffixed(beside, ".report.html")
     save_onnx(built.graph, onnx_path)
     write_report(built.gate, _suffixed(beside, ".report.json"), html_path)
@@ -255,8 +206,8 @@ def _write_onnx(beside: Path, built: _Built) -> tuple[Path, Path]:
 
 
 def _write_repository(
-    repository: Path, built: _Built, *, beside: Path, gpu: Gpu | None, progress: Progress
-) -> tuple[_Built, Path, Path]:
+    repository: Path, built: BuiltGraph, *, beside: Path, gpu: Gpu | None, progress: Progress
+) -> tuple[BuiltGraph, Path, Path]:
     """Write the model, and return what was built with the verdict on what will be served."""
     deployment = built.deployment(engine_file_name(gpu))
     with tempfile.TemporaryDirectory() as workspace:
@@ -264,7 +215,7 @@ def _write_repository(
         if written.plan is not None:
             gate = verify_plan(written.plan, built.plan_gate, progress=progress)
             if gate.verdict == "refused":
-                raise GateError(_refusal(gate, beside))
+                raise refusal(gate, beside)
             built = replace(built, gate=gate)
         manifest = {**built.manifest(), **written.facts}
         model = write_model(repository, deployment, written.file, manifest)
@@ -272,37 +223,5 @@ def _write_repository(
     return built, model, model / HTML_NAME
 
 
-def _refusal(gate: GateReport, beside: Path) -> str:
-    """Write the report of a refused build and return what the error says."""
-    html_path = _suffixed(beside, ".refused.html")
-    write_report(gate, _suffixed(beside, ".refused.json"), html_path)
-    parts = [*gate.failures, f"worst classes: {describe_worst(gate.comparison)}"]
-    if gate.costs:
-        worst = ", ".join(f"{layers} ({pixels:.2%} of the pixels alone)"
-                          for layers, pixels, *_ in gate.costs[:LAYERS_NAMED])  # fmt: skip
-        parts.append(f"costliest layers: {worst}")
-    return (
-        f"{gate.title}: on {gate.comparison.origin}: {'; '.join(parts)}. No engine was written; "
-        f"see {html_path}. {_advice(gate)}"
-    )
-
-
-def _advice(gate: GateReport) -> str:
-    if gate.costs:
-        return (
-            "--max-miou-drop leaves the costliest layers in high precision, --keep-fp32 those "
-            "you name, another --calibrator may fit; --accept builds it nevertheless"
-        )
-    return (
-        "--keep-fp32 leaves nodes in fp32, --pictures judges on your own pictures; --accept "
-        "builds it nevertheless"
-    )
-
-
 def _suffixed(beside: Path, suffix: str) -> Path:
     return beside.with_name(beside.name + suffix)
-
-
-def _check_choice(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SpecificationError(f"{what}: expected one of {', '.join(allowed)}, got {value!r}")

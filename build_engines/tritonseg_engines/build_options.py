@@ -29,6 +29,7 @@ class BuildOptions:
         keep_fp32: Patterns of the names of nodes to leave in fp32.
         max_miou_drop: Points of mIoU that int8 may lose; the costliest layers are left in high
             precision until it does. None leaves none.
+        gpu_steps: For TensorRT: normalize and argmax on the GPU too; see `Serving.steps_on_gpu`.
         accept: Write the engine although the gate refuses it, and record that.
         onnx_only: Stop after the converted ONNX and its gate.
     """
@@ -42,6 +43,7 @@ class BuildOptions:
     labels: Path | None = None
     keep_fp32: tuple[str, ...] = ()
     max_miou_drop: float | None = None
+    gpu_steps: bool = False
     accept: bool = False
     onnx_only: bool = False
 

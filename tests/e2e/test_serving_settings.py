@@ -12,9 +12,13 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from tritonseg import SegmentationClient
+from tritonseg_engines.build import build_model
+from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.repository.check import check_repository
 from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.scenes import draw_scene
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.tensorrt import Machine
 
@@ -49,6 +53,35 @@ def test_overload_is_refused_and_passes(repository: Path) -> None:
             answers = Counter(threads.map(ask, urls))
         assert set(answers) == {"answered", "StatusCode.UNAVAILABLE"}
         assert ask(server.grpc_url) == "answered"
+
+
+def test_waiting_requests_are_not_merged_on_a_cpu(repository: Path) -> None:
+    """Merged, the first would be answered together with the last; there is nothing to gain."""
+    with TritonServer(ServerConfig(repository=repository)) as server:
+        with ThreadPoolExecutor(8) as threads:
+            assert set(threads.map(ask, [server.grpc_url] * 16)) == {"answered"}
+        with triton.InferenceServerClient(server.grpc_url) as client:
+            statistics = client.get_inference_statistics("street-demo_engine").model_stats[0]
+    assert statistics.inference_count >= 16
+    assert statistics.execution_count == statistics.inference_count
+
+
+def test_instances_share_what_cores_there_are(tmp_path: Path) -> None:
+    """Each takes its share of the threads, and they answer as one does."""
+    build_model(demo_spec(), DEMO_ONNX, tmp_path / "repository")
+    path = tmp_path / "repository" / "street-demo" / "config.pbtxt"
+    config = read_config(path)
+    config.instance_group[0].count = 2
+    path.write_text(str(config))
+    image_hwc = draw_scene(3, height=96, width=160).image_hwc
+    with (
+        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        SegmentationClient(server.grpc_url, model="street-demo") as client,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        maps = [answer.class_map for answer in threads.map(client.segment, [image_hwc] * 8)]
+    assert all(np.array_equal(class_map, maps[0]) for class_map in maps)
+    assert len(np.unique(maps[0])) > 3
 
 
 def test_a_built_repository_is_as_built(demo_repository: Path) -> None:

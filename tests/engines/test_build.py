@@ -114,9 +114,15 @@ def test_keep_tail_keeps_a_class_map(save: Callable[..., Path], tmp_path: Path) 
     spec = tiny_spec(kind="class_map")
     report = build_ensemble(spec, save(model), tmp_path / "repository", keep_tail=True)
     assert report.tail.operators == ()
-    class_map = run_onnx(engine_of(tmp_path / "repository"), batch())
+    engine = engine_of(tmp_path / "repository")
+    class_map = run_onnx(engine, batch())
     assert class_map.dtype == np.uint8
     assert np.array_equal(class_map, run_onnx(model.model(), batch())[:, 0])
+    # TensorRT casts to uint8 from floating point only.
+    *_, widening, narrowing = engine.graph.node
+    assert (widening.op_type, narrowing.op_type) == ("Cast", "Cast")
+    assert widening.attribute[0].i == TensorProto.FLOAT
+    assert list(narrowing.input) == list(widening.output)
 
 
 def test_an_export_whose_cut_would_change_masks_is_refused(

@@ -295,6 +295,13 @@ def test_the_single_layout_is_one_folder_with_the_ensembles_contract(
     assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == FOUR
 
 
+def test_steps_on_the_gpu_need_an_engine_there(build: Callable[..., Any]) -> None:
+    options = BuildOptions(gpu_steps=True)
+    for layout in ("single", "ensemble"):
+        with pytest.raises(SpecificationError, match="steps on the GPU: expected the runtime tens"):
+            build(layout, options=options)
+
+
 def test_the_single_layout_is_for_the_cpu(build: Callable[..., Any]) -> None:
     with pytest.raises(SpecificationError, match="layout single: expected the runtime openvino"):
         build("single", runtime="tensorrt")

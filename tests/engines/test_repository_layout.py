@@ -89,6 +89,18 @@ def test_serving_reaches_every_config(tmp_path: Path) -> None:
         assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_CPU, 3)
 
 
+def test_steps_on_the_gpu_take_the_scores_where_they_are(tmp_path: Path) -> None:
+    serving = Serving(step_instances=1, steps_on_gpu=True)
+    configs = write(tmp_path / "r", deployment(serving=serving))
+    for step in ("tiny_normalize", "tiny_argmax"):
+        (group,) = configs[step].instance_group
+        assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_GPU, 1)
+    parameters = configs["tiny_argmax"].parameters
+    assert parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value == "no"
+    with pytest.raises(RepositoryError, match="expected the runtime tensorrt in the layout ens"):
+        deployment("openvino", serving=serving)
+
+
 def test_the_ensemble_has_what_triton_allows_it(tmp_path: Path) -> None:
     """Source: core `model_config_utils.cc`: no instances, batching, optimization or warm-up."""
     ensemble = write(tmp_path / "r", deployment())["tiny"]

@@ -103,6 +103,12 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="POINTS",
     help="Leave the costliest layers in high precision until int8 loses no more than this.",
 )
+@click.option(
+    "--gpu-steps",
+    is_flag=True,
+    help="With tensorrt: normalize and argmax on the GPU too, so that tensors stay there. Takes "
+    "CuPy in the server (tritonseg[gpu]). New, and not yet run on a GPU.",
+)
 @click.option("--accept", is_flag=True, help="Build although the gate refuses; recorded.")
 @click.option("--onnx-only", is_flag=True, help="Stop after the converted ONNX and its gate.")
 @click.option("--keep-tail", is_flag=True, help="Leave Resize, Softmax and ArgMax in the engine.")
@@ -125,6 +131,7 @@ def command(
     pictures: Path | None,
     labels: Path | None,
     max_miou_drop: float | None,
+    gpu_steps: bool,
     accept: bool,
     onnx_only: bool,
 ) -> None:
@@ -145,6 +152,7 @@ def command(
         labels=labels,
         keep_fp32=keep_fp32,
         max_miou_drop=max_miou_drop,
+        gpu_steps=gpu_steps,
         accept=accept,
         onnx_only=onnx_only,
     )

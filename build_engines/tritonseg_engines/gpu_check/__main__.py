@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tritonseg_engines.build import PRECISIONS
+from tritonseg_engines.build_target import PRECISIONS
 from tritonseg_engines.errors import EngineBuildError
 from tritonseg_engines.gpu_check.roofline import PEAKS, GpuPeaks
 from tritonseg_engines.gpu_check.rows import Case, Failed

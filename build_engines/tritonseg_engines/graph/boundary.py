@@ -187,6 +187,9 @@ def _rewrite_class_map(model: onnx.ModelProto) -> None:
         raise OnnxModelError(
             f"output {output.name!r}: expected a class map (N, h, w) or (N, 1, h, w), got {shape}"
         )
+    # TensorRT casts to uint8 from floating point only; a float32 holds every class exactly.
+    # Source: TensorRT 10 Python API, DataType.UINT8.
+    _append_node(model.graph, "Cast", to=TensorProto.FLOAT)
     _append_node(model.graph, "Cast", to=TensorProto.UINT8)
     model.graph.output[0].CopyFrom(
         helper.make_tensor_value_info(model.graph.output[0].name, TensorProto.UINT8, shape)

@@ -146,17 +146,23 @@ def _argmax(deployment: Deployment) -> pb.ModelConfig:
             contract.UPSAMPLING_PARAMETER: deployment.engine.upsampling.to_json(),
         },
     )
+    if deployment.serving.steps_on_gpu:
+        # Else Triton copies the scores to the host before it hands them over.
+        # Source: python_backend README, "Input Tensor Device Placement".
+        config.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
     return config
 
 
 def _step(deployment: Deployment, suffix: str) -> pb.ModelConfig:
+    on_gpu, kinds = deployment.serving.steps_on_gpu, pb.ModelInstanceGroup
     return pb.ModelConfig(
         name=deployment.spec.name + suffix,
         backend="python",
         max_batch_size=deployment.serving.max_batch_size,
         instance_group=[
             pb.ModelInstanceGroup(
-                kind=pb.ModelInstanceGroup.KIND_CPU, count=deployment.serving.step_instances
+                kind=kinds.KIND_GPU if on_gpu else kinds.KIND_CPU,
+                count=deployment.serving.step_instances,
             )
         ],
     )

@@ -122,6 +122,11 @@ class Deployment:
             )
         if self.serving is None:
             object.__setattr__(self, "serving", self._default_serving())
+        if self.serving.steps_on_gpu and not (self.on_gpu and self.layout == ENSEMBLE):
+            raise RepositoryError(
+                f"{self.spec.name}: expected the runtime tensorrt in the layout ensemble for steps "
+                f"on the GPU, got {self.provenance.runtime} and {self.layout}"
+            )
 
     @property
     def on_gpu(self) -> bool:

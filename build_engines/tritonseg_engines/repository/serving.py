@@ -49,6 +49,8 @@ class Serving:
         max_batch_size: Most pictures that one execution takes, in a request or merged.
         engine_instances: Copies of the engine on every GPU (on the CPU: altogether).
         step_instances: Processes for each of normalize and argmax.
+        steps_on_gpu: Run those two on the engine's GPU, where network input and scores then stay;
+            takes CuPy in the server. Never run on a GPU yet, so not the default.
         queue_delay_us: How long the engine waits for a fuller batch, in microseconds.
         preferred_batch_sizes: Batches that go at once without waiting; ascending. Empty: only
             full ones do, which is right unless a plan has kernels for others.
@@ -63,6 +65,7 @@ class Serving:
     max_batch_size: int = MAX_BATCH
     engine_instances: int = 1
     step_instances: int = 1
+    steps_on_gpu: bool = False
     queue_delay_us: int = 0
     preferred_batch_sizes: tuple[int, ...] = ()
     max_queue_size: int = MAX_QUEUE

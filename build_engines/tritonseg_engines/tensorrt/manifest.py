@@ -73,6 +73,8 @@ def check_manifest(manifest: Mapping[str, Any], machine: Machine) -> list[str]:
     if provenance.get("runtime") != "tensorrt":
         return []
     command = f"tritonseg build {manifest.get('model', 'MODEL')} --runtime tensorrt"
+    if manifest.get("layout", "ensemble") != "ensemble":
+        command += f" --layout {manifest['layout']}"
     engines = manifest.get(ENGINES_KEY, {})
     if not engines:
         return [f"no plan has been built yet; build it here: {command}"]

@@ -1,0 +1,42 @@
+"""What is said of a network that the gate refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonseg_engines.gate.report import GateReport, write_report
+from tritonseg_engines.gate.thresholds import GateError, describe_worst
+
+LAYERS_NAMED = 3
+
+
+def refusal(gate: GateReport, beside: Path) -> GateError:
+    """Write the report of a refused build and return the error that names it.
+
+    Args:
+        gate: The verdict.
+        beside: Path to which `.refused.html` and `.refused.json` are appended.
+    """
+    html_path = beside.with_name(f"{beside.name}.refused.html")
+    write_report(gate, html_path.with_suffix(".json"), html_path)
+    parts = [*gate.failures, f"worst classes: {describe_worst(gate.comparison)}"]
+    if gate.costs:
+        worst = ", ".join(f"{layers} ({pixels:.2%} of the pixels alone)"
+                          for layers, pixels, *_ in gate.costs[:LAYERS_NAMED])  # fmt: skip
+        parts.append(f"costliest layers: {worst}")
+    return GateError(
+        f"{gate.title}: on {gate.comparison.origin}: {'; '.join(parts)}. No engine was written; "
+        f"see {html_path}. {_advice(gate)}"
+    )
+
+
+def _advice(gate: GateReport) -> str:
+    if gate.costs:
+        return (
+            "--max-miou-drop leaves the costliest layers in high precision, --keep-fp32 those "
+            "you name, another --calibrator may fit; --accept builds it nevertheless"
+        )
+    return (
+        "--keep-fp32 leaves nodes in fp32, --pictures judges on your own pictures; --accept "
+        "builds it nevertheless"
+    )
