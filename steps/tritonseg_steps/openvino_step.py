@@ -26,8 +26,8 @@ class OpenvinoStep(Step):
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
         """Run one request after the other.
 
-        Joined to one batch they would take longer: a picture keeps all cores of a CPU busy, and
-        joining copies.
+        A picture keeps all cores of a CPU busy, so joining them to one batch brings nothing, and
+        copies.
         """
         outputs = self._engine.infer_all([request.tensors[self.input_name] for request in requests])
         return [{self.output_name: output} for output in outputs]

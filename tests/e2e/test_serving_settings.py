@@ -55,17 +55,6 @@ def test_overload_is_refused_and_passes(repository: Path) -> None:
         assert ask(server.grpc_url) == "answered"
 
 
-def test_waiting_requests_are_not_merged_on_a_cpu(repository: Path) -> None:
-    """Merged, the first would be answered together with the last; there is nothing to gain."""
-    with TritonServer(ServerConfig(repository=repository)) as server:
-        with ThreadPoolExecutor(8) as threads:
-            assert set(threads.map(ask, [server.grpc_url] * 16)) == {"answered"}
-        with triton.InferenceServerClient(server.grpc_url) as client:
-            statistics = client.get_inference_statistics("street-demo_engine").model_stats[0]
-    assert statistics.inference_count >= 16
-    assert statistics.execution_count == statistics.inference_count
-
-
 def test_instances_share_what_cores_there_are(tmp_path: Path) -> None:
     """Each takes its share of the threads, and they answer as one does."""
     build_model(demo_spec(), DEMO_ONNX, tmp_path / "repository")

@@ -166,10 +166,7 @@ def cpu_serving(workload: Workload) -> Serving:
     """Return defaults for an engine on the CPU, which one picture occupies wholly."""
     batch = _power_of_two(min(MAX_BATCH, BATCH_BYTES / workload.tensor_bytes))
     queue = int(min(MAX_QUEUE, QUEUE_BYTES / workload.input_bytes))
-    # A batch of merged requests would be computed one by one, and answered when all of it is done.
-    return Serving(
-        max_batch_size=batch, preferred_batch_sizes=(1,), max_queue_size=max(2 * batch, queue)
-    )
+    return Serving(max_batch_size=batch, max_queue_size=max(2 * batch, queue))
 
 
 def _power_of_two(limit: float) -> int:
