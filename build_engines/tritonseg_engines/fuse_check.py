@@ -6,8 +6,6 @@ serve them, on some of the pictures that the build is judged by.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import cv2
@@ -15,15 +13,10 @@ import numpy as np
 import onnx
 
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
-from tritonseg_engines.gate.networks import (
-    Infer,
-    Segmenter,
-    infer_in_onnx_runtime,
-    infer_in_openvino,
-)
+from tritonseg_engines.gate.networks import Infer, Segmenter
 from tritonseg_engines.gate.pictures import Picture, Pictures
+from tritonseg_engines.gate.served import infer_as_served
 from tritonseg_engines.graph.fuse import fuse_steps
-from tritonseg_engines.precision.rounding import with_written_rounding
 from tritonseg_engines.prepare import Prepared
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry, Native, Size
@@ -109,8 +102,8 @@ def fuse_and_check(
     segmenter = Segmenter(preprocessing, prepared.upsampling, sizes.image_hw)
     chosen = [_of_size(picture, sizes.image_hw) for picture in _spread(pictures)]
     with (
-        _served(network, precision, runtime) as scores,
-        _served(fused, precision, runtime) as class_map,
+        infer_as_served(network, precision, runtime) as scores,
+        infer_as_served(fused, precision, runtime) as class_map,
     ):
         shares = [_equal_pixels(segmenter, picture, scores, class_map) for picture in chosen]
     equal = float(np.mean(shares))
@@ -125,15 +118,6 @@ def fuse_and_check(
 def _equal_pixels(segmenter: Segmenter, picture: Picture, scores: Infer, class_map: Infer) -> float:
     expected = segmenter.class_map(scores(segmenter.batch(picture)), picture)
     return float((class_map(picture.image_hwc[None])[0] == expected).mean())
-
-
-@contextmanager
-def _served(model: onnx.ModelProto, precision: str, runtime: str) -> Iterator[Infer]:
-    if runtime == "openvino":
-        with infer_in_openvino(model, precision) as infer:
-            yield infer
-    else:
-        yield infer_in_onnx_runtime(with_written_rounding(model))
 
 
 def _spread(pictures: Pictures) -> Pictures:

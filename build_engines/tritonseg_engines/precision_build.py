@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import onnx
@@ -13,9 +12,10 @@ from tritonseg_engines.errors import CalibrationError
 from tritonseg_engines.gate.choice import PictureChoice
 from tritonseg_engines.gate.comparison import Comparison, Reference, compare, run_reference
 from tritonseg_engines.gate.html import WorstPictures
-from tritonseg_engines.gate.networks import Infer, infer_in_onnx_runtime, infer_in_openvino
+from tritonseg_engines.gate.networks import infer_in_onnx_runtime
 from tritonseg_engines.gate.plan_gate import PlanGate
 from tritonseg_engines.gate.report import GateReport
+from tritonseg_engines.gate.served import infer_as_served
 from tritonseg_engines.gate.structure import (
     check_conversion,
     check_releases,
@@ -32,7 +32,6 @@ from tritonseg_engines.precision import (
     convert_to_half,
 )
 from tritonseg_engines.precision.modelopt import ModelOptOptions, convert_with_modelopt
-from tritonseg_engines.precision.rounding import with_written_rounding
 from tritonseg_engines.precision.sensitivity import fewest_kept, layer_costs
 from tritonseg_engines.prepare import Prepared
 
@@ -208,7 +207,7 @@ class PrecisionBuild:
         worst: WorstPictures | None = None,
     ) -> Comparison:
         spec = self._prepared.spec
-        with self._served(model) as infer:
+        with infer_as_served(model, self._precision, self._runtime) as infer:
             return compare(
                 reference,
                 infer,
@@ -217,15 +216,6 @@ class PrecisionBuild:
                 observe=worst.observe if worst else None,
                 progress=(lambda done, total: self._progress(what, done, total)) if what else None,
             )
-
-    @contextmanager
-    def _served(self, model: onnx.ModelProto) -> Iterator[Infer]:
-        """Run the network as it will be: by the server's engine, or rounding as a GPU would."""
-        if self._runtime == "openvino":
-            with infer_in_openvino(model, self._precision) as infer:
-                yield infer
-        else:
-            yield infer_in_onnx_runtime(with_written_rounding(model))
 
     def _check_structure(self, converted: Converted) -> None:
         """Refuse what this package should not have made, and what TensorRT would not read."""

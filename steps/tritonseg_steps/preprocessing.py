@@ -49,6 +49,10 @@ class Preprocessing:
         if self.padding is not None:
             number_triple("padding", self.padding)
 
+    def channel_order(self) -> NDArray[np.int64]:
+        """Return which channel of an RGB picture each channel of the network's input is, `(3,)`."""
+        return np.array([2, 1, 0] if self.color_order == "BGR" else [0, 1, 2], np.int64)
+
     def table(self) -> NDArray[np.float32]:
         """Return the normalised value of every byte, `(3, 256)` float32, channels R, G, B."""
         values = np.arange(256, dtype=np.float64)
@@ -97,8 +101,7 @@ class Normalizer:
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self._resize = preprocessing.resize
-        # Channel `c` of the network's input is channel `self._order[c]` of the RGB picture.
-        self._order = np.array([2, 1, 0] if preprocessing.color_order == "BGR" else [0, 1, 2])
+        self._order = preprocessing.channel_order()
         self._table = np.ascontiguousarray(preprocessing.table()[self._order])
         self._padding = preprocessing.padding_values()[self._order]
 

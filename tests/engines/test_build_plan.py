@@ -15,29 +15,21 @@ import pytest
 
 from residual_network import SIZE_HW, residual_network, residual_spec, write_pictures
 from tensorrt_double import Scenario, tensorrt_double
+from tensorrt_machines import L4_MACHINE, TENSORRT_VERSION
 from tensorrt_runtime_double import HostDevice
 from tritonseg_engines import build as build_module
 from tritonseg_engines.build import BuildReport, build_model
 from tritonseg_engines.build_options import BuildOptions
 from tritonseg_engines.gate.thresholds import GateError
-from tritonseg_engines.tensorrt import Gpu, Machine, check_manifest, loaded_plan
+from tritonseg_engines.tensorrt import check_manifest, loaded_plan
 
-VERSION = "10.16.1.11"
-GPU = Gpu(
-    name="NVIDIA L4",
-    compute_capability="8.9",
-    memory_bytes=24 * 2**30,
-    driver_version=None,
-    cuda_version="12.8",
-)
-MACHINE = Machine(gpus=(GPU,), tensorrt_version=VERSION)
 Build = Callable[..., BuildReport]
 
 
 @pytest.fixture
 def build(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
-    api = json.loads((shared / "tensorrt" / "api" / f"{VERSION}.json").read_text())
-    monkeypatch.setattr(build_module, "inspect_machine", lambda: MACHINE)
+    api = json.loads((shared / "tensorrt" / "api" / f"{TENSORRT_VERSION}.json").read_text())
+    monkeypatch.setattr(build_module, "inspect_machine", lambda: L4_MACHINE)
     monkeypatch.setattr(loaded_plan, "CudaDevice", HostDevice)
     onnx.save(residual_network(), tmp_path / "export.onnx")
     pictures = write_pictures(tmp_path / "pictures", 3)
@@ -67,7 +59,7 @@ def test_the_verdict_is_that_on_the_plan(build: Build, layout: str) -> None:
     assert report.gate.facts["built network ran in"] == "TensorRT 10.16.1.11 on NVIDIA L4"
     manifest = json.loads((report.model / "manifest.json").read_text())
     assert manifest["gate"]["facts"] == report.gate.facts
-    assert check_manifest(manifest, MACHINE) == []
+    assert check_manifest(manifest, L4_MACHINE) == []
     assert "TensorRT 10.16.1.11 on NVIDIA L4" in report.report.read_text()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from residual_network import CLASSES, SIZE_HW, residual_network, residual_spec, write_pictures
 from tensorrt_double import Scenario, tensorrt_double
+from tensorrt_machines import L4
 from tensorrt_runtime_double import HostDevice
 from tritonseg_engines.build_options import BuildOptions
 from tritonseg_engines.errors import CalibrationError
@@ -23,16 +24,8 @@ from tritonseg_engines.gate.plan_gate import PlanGate, verify_plan
 from tritonseg_engines.gate.report import write_report
 from tritonseg_engines.precision_build import PrecisionBuild
 from tritonseg_engines.prepare import prepare_network
-from tritonseg_engines.tensorrt import Gpu
 from tritonseg_engines.tensorrt.plan import PlanReport, build_plan
 
-GPU = Gpu(
-    name="NVIDIA L4",
-    compute_capability="8.9",
-    memory_bytes=24 * 2**30,
-    driver_version=None,
-    cuda_version="12.8",
-)
 Gate = Callable[..., PlanGate]
 MakePlan = Callable[[onnx.ModelProto], PlanReport]
 
@@ -64,7 +57,7 @@ def make_plan(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     def make_plan(model: onnx.ModelProto) -> PlanReport:
         onnx.save(model, tmp_path / "model.onnx")
-        return build_plan(tmp_path / "model.onnx", tmp_path / "model.plan", gpu=GPU)
+        return build_plan(tmp_path / "model.onnx", tmp_path / "model.plan", gpu=L4)
 
     return make_plan
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from residual_network import SIZE_HW, residual_network, residual_spec, write_pictures
 from tensorrt_double import Scenario, tensorrt_double
+from tensorrt_machines import L4_MACHINE, TENSORRT_VERSION
 from tensorrt_runtime_double import HostDevice
 from tritonseg_engines.build_options import BuildOptions
 from tritonseg_engines.gpu_check import run
@@ -22,17 +23,7 @@ from tritonseg_engines.gpu_check.__main__ import given_peaks, main
 from tritonseg_engines.gpu_check.measuring import Subject, machine_key, measure
 from tritonseg_engines.gpu_check.rows import Case, Failed, Measured, write_measured
 from tritonseg_engines.gpu_check.run import Material, run_cases
-from tritonseg_engines.tensorrt import Gpu, Machine
 
-VERSION = "10.16.1.11"
-GPU = Gpu(
-    name="NVIDIA L4",
-    compute_capability="8.9",
-    memory_bytes=24 * 2**30,
-    driver_version=None,
-    cuda_version="12.8",
-)
-MACHINE = Machine(gpus=(GPU,), tensorrt_version=VERSION)
 CASES = [Case(model="fastseg-small", precision=precision) for precision in ("fp32", "int8")]
 
 
@@ -46,7 +37,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def measured(
     request: pytest.FixtureRequest, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Measured:
-    api = json.loads((shared / "tensorrt" / "api" / f"{VERSION}.json").read_text())
+    api = json.loads((shared / "tensorrt" / "api" / f"{TENSORRT_VERSION}.json").read_text())
     scenario = Scenario(plan=None, input_shape=(-1, 3, *SIZE_HW))
     monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_double(api, scenario))
     onnx.save(residual_network(), tmp_path / "export.onnx")
@@ -60,7 +51,7 @@ def measured(
         options=BuildOptions(calibration=folder, minimum_pictures=1, accept=True),
     )
     return measure(
-        subject, tmp_path / "out", MACHINE, device=HostDevice(), batches=(1, 4), budget_s=0.01
+        subject, tmp_path / "out", L4_MACHINE, device=HostDevice(), batches=(1, 4), budget_s=0.01
     )
 
 
@@ -78,7 +69,7 @@ def test_a_case_is_converted_judged_and_timed(measured: Measured, tmp_path: Path
 @pytest.mark.usefixtures("no_gpu")
 def test_a_case_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
     said: list[str] = []
-    rows = run_cases(CASES, Material(folder=tmp_path), MACHINE, say=said.append)
+    rows = run_cases(CASES, Material(folder=tmp_path), L4_MACHINE, say=said.append)
     assert [row.case for row in rows] == CASES
     for row in rows:
         assert isinstance(row, Failed)
@@ -97,11 +88,11 @@ def test_what_this_machine_measured_is_not_measured_again(
     rows[1] = replace(rows[1], machine="NVIDIA L4, TensorRT 10.3.0")
     for row in rows:
         write_measured(row, material.folder / row.case.file_name)
-    assert machine_key(MACHINE) == rows[0].machine
-    found = run_cases(CASES, material, MACHINE)
+    assert machine_key(L4_MACHINE) == rows[0].machine
+    found = run_cases(CASES, material, L4_MACHINE)
     assert found[0] == rows[0]
     assert isinstance(found[1], Failed)
-    assert isinstance(run_cases(CASES[:1], material, MACHINE, again=True)[0], Failed)
+    assert isinstance(run_cases(CASES[:1], material, L4_MACHINE, again=True)[0], Failed)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +113,7 @@ def test_a_process_that_ends_in_any_other_way_is_a_row_too(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     monkeypatch.setattr(run, "CASE_MODULE", "ending")
     timeout_s = 2 if "sleep" in program else 300
-    (row,) = run_cases(CASES[:1], Material(folder=tmp_path), MACHINE, timeout_s=timeout_s)
+    (row,) = run_cases(CASES[:1], Material(folder=tmp_path), L4_MACHINE, timeout_s=timeout_s)
     assert isinstance(row, Failed)
     assert row.reason.endswith(reason)
 

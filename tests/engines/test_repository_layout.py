@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
+from tensorrt_machines import L4
 from tiny_models import SIZE_HW, tiny_spec
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository import Deployment, Engine, Provenance, Serving, write_model
 from tritonseg_engines.repository.check import built_models, check_repository
 from tritonseg_engines.repository.writer import read_config
-from tritonseg_engines.tensorrt import Gpu, Machine
+from tritonseg_engines.tensorrt import Machine
 from tritonseg_steps import contract
 from tritonseg_steps.upsampling import Upsampling
 
@@ -28,13 +29,6 @@ SERVING = Serving(
     queue_delay_us=250,
     preferred_batch_sizes=(2, 4),
     max_queue_size=16,
-)
-GPU = Gpu(
-    name="NVIDIA L4",
-    compute_capability="8.9",
-    memory_bytes=24 * 2**30,
-    driver_version=None,
-    cuda_version="12.8",
 )
 
 
@@ -240,7 +234,7 @@ def test_a_broken_manifest_is_told(content: str, tmp_path: Path) -> None:
 
 def test_an_unbuilt_plan_is_told(tmp_path: Path) -> None:
     write_model(tmp_path / "r", deployment(), None, {"provenance": {"runtime": "tensorrt"}})
-    machine = Machine(gpus=(GPU,), tensorrt_version="11.4.0")
+    machine = Machine(gpus=(L4,), tensorrt_version="11.4.0")
     (line,) = check_repository(tmp_path / "r", machine)["tiny"]
     assert (
         line == "no plan has been built yet; build it here: tritonseg build tiny --runtime tensorrt"

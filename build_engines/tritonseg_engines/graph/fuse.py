@@ -137,7 +137,7 @@ class _Resize:
 
 def _prepend_normalization(graph: onnx.GraphProto, preprocessing: Preprocessing) -> None:
     """Put `(pixel - mean) / scale`, as one multiplication and one addition, in front."""
-    order = [2, 1, 0] if preprocessing.color_order == "BGR" else [0, 1, 2]
+    order = preprocessing.channel_order()
     mean = np.array(preprocessing.mean, np.float64)[order]
     scale = np.array(preprocessing.scale, np.float64)[order]
     factor, offset = (
@@ -148,7 +148,7 @@ def _prepend_normalization(graph: onnx.GraphProto, preprocessing: Preprocessing)
     head.append("Cast", to=TensorProto.FLOAT)
     head.append("Transpose", perm=NHWC_TO_NCHW)
     if preprocessing.color_order == "BGR":
-        head.append("Gather", [head.constant("order", np.array(order))], axis=1)
+        head.append("Gather", [head.constant("order", order)], axis=1)
     head.append("Mul", [head.constant("factor", factor)])
     head.append("Add", [head.constant("offset", offset)], output=NORMALIZED)
     for position, node in enumerate(head.nodes):

@@ -22,7 +22,7 @@ class CudaNormalizer:
     def __init__(self, preprocessing: Preprocessing, device: Device) -> None:
         self._device = device
         self._resize = preprocessing.resize
-        order = np.array([2, 1, 0] if preprocessing.color_order == "BGR" else [0, 1, 2], np.int32)
+        order = preprocessing.channel_order().astype(np.int32)
         self._order = device.upload(order)
         self._table = device.upload(preprocessing.table()[order])
         self._padding = device.upload(preprocessing.padding_values()[order])
