@@ -104,8 +104,10 @@ def build_model(
         precision=precision,
         runtime=runtime,
         layout=layout or FASTEST_LAYOUT.get(runtime, ENSEMBLE),
+        cpu=options.cpu,
         gpu_steps=options.gpu_steps,
     )
+    target.require_this_cpu()
     prepared = prepare_network(spec, onnx_path, keep_tail=keep_tail)
     if target.is_fused:
         fixed_sizes(prepared)  # refuses now what would fail after minutes of converting
@@ -151,7 +153,7 @@ def _convert(
     choice: PictureChoice,
     progress: Progress,
 ) -> BuiltGraph:
-    build = PrecisionBuild(prepared, target.precision, target.runtime, options, choice, progress)
+    build = PrecisionBuild(prepared, target, options, choice, progress)
     converted, gate = build.run()
     return BuiltGraph(
         prepared=prepared,
@@ -160,6 +162,7 @@ def _convert(
         plan_gate=build.plan_gate,
         target=target,
         provenance=provenance,
+        int8_cpu=build.int8_cpu,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonseg_engines.errors import CalibrationError
+from tritonseg_steps.int8_cpu import Int8Cpu
 
 MINIMUM_CALIBRATION_PICTURES = 32
 CALIBRATOR_NAMES = ("percentile", "minmax", "entropy")
@@ -29,6 +30,7 @@ class BuildOptions:
         keep_fp32: Patterns of the names of nodes to leave in fp32.
         max_miou_drop: Points of mIoU that int8 may lose; the costliest layers are left in high
             precision until it does. None leaves none.
+        cpu: What int8 weights for OpenVINO are made for; None for this machine's CPU.
         gpu_steps: For TensorRT: normalize and argmax on the GPU too; see `Serving.steps_on_gpu`.
         accept: Write the engine although the gate refuses it, and record that.
         onnx_only: Stop after the converted ONNX and its gate.
@@ -43,6 +45,7 @@ class BuildOptions:
     labels: Path | None = None
     keep_fp32: tuple[str, ...] = ()
     max_miou_drop: float | None = None
+    cpu: Int8Cpu | None = None
     gpu_steps: bool = False
     accept: bool = False
     onnx_only: bool = False

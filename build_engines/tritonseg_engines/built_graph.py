@@ -13,6 +13,7 @@ from tritonseg_engines.gate.plan_gate import PlanGate
 from tritonseg_engines.gate.report import GateReport
 from tritonseg_engines.prepare import Prepared
 from tritonseg_engines.repository import Deployment, Engine, Provenance
+from tritonseg_steps.int8_cpu import Int8Cpu
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +27,7 @@ class BuiltGraph:
         plan_gate: What a TensorRT plan of it is judged by.
         target: What it is for.
         provenance: As published.
+        int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
         equal_pixels_after_fuse: Share of pixels at which it agrees with the ensemble, or None
             where nothing was fused.
     """
@@ -36,6 +38,7 @@ class BuiltGraph:
     plan_gate: PlanGate
     target: BuildTarget
     provenance: Provenance
+    int8_cpu: Int8Cpu | None = None
     equal_pixels_after_fuse: float | None = None
 
     def deployment(self, engine_file: str) -> Deployment:
@@ -48,6 +51,7 @@ class BuiltGraph:
                 input_hw=prepared.input_hw,
                 output_dims=prepared.output_dims,
                 upsampling=prepared.upsampling,
+                int8_cpu=self.int8_cpu,
             ),
             provenance=self.provenance,
             layout=target.layout,
@@ -62,6 +66,7 @@ class BuiltGraph:
         """Return the part of the manifest that does not depend on the engine's file."""
         return {
             "provenance": asdict(self.provenance),
+            "int8_cpu": self.int8_cpu,
             "input": asdict(self.prepared.spec.input),
             "tail": asdict(self.prepared.tail),
             "equal_pixels_after_cut": self.prepared.equal_pixels,

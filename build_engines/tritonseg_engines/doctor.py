@@ -12,7 +12,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from tritonseg_engines.errors import RepositoryError, ServerStartError
-from tritonseg_engines.repository.check import check_repository, read_manifest
+from tritonseg_engines.repository.check import check_repository, read_manifest, repository_remarks
 from tritonseg_engines.repository.deployment import OPENVINO
 from tritonseg_engines.repository.writer import MANIFEST_FILE
 from tritonseg_engines.serving import find_tritonserver
@@ -50,6 +50,7 @@ class Diagnosis:
         tritonserver: The Triton that `tritonseg serve` would start, or why there is none.
         server: The server asked for, if any.
         models: What is wrong with every model of the repository asked for, if any.
+        remarks: By model what is no problem, but should be known of it.
         repository_problem: Why that repository could not be looked at.
     """
 
@@ -58,6 +59,7 @@ class Diagnosis:
     tritonserver: str
     server: ServerState | None = None
     models: dict[str, list[str]] = field(default_factory=dict)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
     repository_problem: str | None = None
 
     @property
@@ -78,10 +80,12 @@ def diagnose(*, url: str | None = None, repository: Path | None = None) -> Diagn
     machine = inspect_machine()
     versions = _versions()
     models: dict[str, list[str]] = {}
+    remarks: dict[str, list[str]] = {}
     repository_problem = None
     if repository is not None:
         try:
             models = check_repository(repository, machine)
+            remarks = repository_remarks(repository)
         except RepositoryError as error:
             repository_problem = str(error)
         if versions[OPENVINO] is None:
@@ -92,6 +96,7 @@ def diagnose(*, url: str | None = None, repository: Path | None = None) -> Diagn
         tritonserver=_tritonserver(),
         server=None if url is None else _server_state(url),
         models=models,
+        remarks=remarks,
         repository_problem=repository_problem,
     )
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import onnx
 
 from tritonseg_engines.build_options import MODELOPT, BuildOptions
-from tritonseg_engines.errors import CalibrationError
+from tritonseg_engines.build_target import BuildTarget
+from tritonseg_engines.errors import CalibrationError, OnnxModelError
 from tritonseg_engines.gate.choice import PictureChoice
 from tritonseg_engines.gate.comparison import Comparison, Reference, compare, run_reference
 from tritonseg_engines.gate.html import WorstPictures
@@ -31,9 +32,11 @@ from tritonseg_engines.precision import (
     batches_of,
     convert_to_half,
 )
+from tritonseg_engines.precision.int8_cpu import needed_int8_cpu
 from tritonseg_engines.precision.modelopt import ModelOptOptions, convert_with_modelopt
 from tritonseg_engines.precision.sensitivity import fewest_kept, layer_costs
 from tritonseg_engines.prepare import Prepared
+from tritonseg_steps.int8_cpu import INT8_WEIGHTS, LARGEST_WEIGHT, Int8Cpu, this_int8_cpu
 
 SEARCH_PICTURES = 8
 """On which the cost of single layers is measured; the choice is then judged on all."""
@@ -49,8 +52,7 @@ class PrecisionBuild:
 
     Args:
         prepared: The fp32 network.
-        precision: "fp32", "fp16" or "int8".
-        runtime: "openvino" or "tensorrt".
+        target: What it is for.
         options: Of the build.
         choice: The pictures.
         progress: Told of what takes time.
@@ -59,13 +61,14 @@ class PrecisionBuild:
     def __init__(
         self,
         prepared: Prepared,
-        precision: str,
-        runtime: str,
+        target: BuildTarget,
         options: BuildOptions,
         choice: PictureChoice,
         progress: Progress,
     ) -> None:
-        self._prepared, self._precision, self._runtime = prepared, precision, runtime
+        self._prepared, self._target = prepared, target
+        precision = self._precision = target.precision
+        self._runtime = target.runtime
         self._options, self._choice, self._progress = options, choice, progress
         # An export that rounds to fp16 itself says no more about fp32 than that.
         rounds = precision == "fp32" and prepared.computes_in_half
@@ -73,6 +76,7 @@ class PrecisionBuild:
         self._costs: list[LayerCost] = []
         self._placements: list[Finding] = []
         self._plan_gate: PlanGate | None = None
+        self.int8_cpu: Int8Cpu | None = None
 
     @property
     def plan_gate(self) -> PlanGate:
@@ -155,6 +159,7 @@ class PrecisionBuild:
             calibrator=self._options.calibrator,
             keep_fp32=self._options.keep_fp32,
             half_rest=half_rest,
+            weight_bits=self._target.weight_bits,
             progress=self._progress,
         )
 
@@ -224,6 +229,25 @@ class PrecisionBuild:
             self._placements = check_conversion(converted, self._precision, own_places=own_places)
         if self._runtime == "tensorrt":
             check_releases(converted.model)
+        else:
+            self._check_weights(converted.model)
+
+    def _check_weights(self, model: onnx.ModelProto) -> None:
+        """Refuse int8 weights from elsewhere that the CPU of the target computes wrongly."""
+        self.int8_cpu = needed_int8_cpu(model)
+        if self.int8_cpu is not Int8Cpu.VNNI or self._target.int8_cpu is Int8Cpu.VNNI:
+            return
+        remedy = (
+            "leave out --quantizer modelopt, which has no other weights"
+            if self._options.quantizer == MODELOPT
+            else "the export is quantized already: export it in float, and --precision int8 "
+            "makes weights that fit"
+        )
+        raise OnnxModelError(
+            "its int8 weights use 8 bits, which CPUs without VNNI compute wrongly; expected "
+            f"-{LARGEST_WEIGHT[Int8Cpu.AVX2]} to {LARGEST_WEIGHT[Int8Cpu.AVX2]}: {remedy}; or "
+            "build it with --cpu vnni on a CPU that has VNNI"
+        )
 
     def _report(
         self,
@@ -247,6 +271,9 @@ class PrecisionBuild:
             facts["layers in int8"] = str(len(converted.quantized))
             facts["calibrator"] = self._options.calibrator
             facts["quantizer"] = self._options.quantizer
+        if self.int8_cpu is not None:
+            facts["int8 weights"] = INT8_WEIGHTS[self.int8_cpu]
+            facts["judged on a CPU with"] = this_int8_cpu().value.upper()
         if self._placements:
             facts["places that may cost speed"] = describe_findings(self._placements)
         return GateReport(

@@ -9,6 +9,8 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from tritonseg_steps.int8_cpu import Int8Cpu, unfit
+
 ARITHMETIC = {"fp32": ov.Type.f32, "fp16": ov.Type.f32, "int8": ov.Type.f32}
 """What OpenVINO may compute floating point in. It has to be said: left alone, and also when asked
 for f16, it takes bf16 on CPUs that have that. bf16 keeps 8 bits of a number, fp16 keeps 11; on an
@@ -22,10 +24,25 @@ class OpenvinoEngine:
     Args:
         path: The ONNX file.
         precision: Of the build, a key of `ARITHMETIC`.
+        int8_cpu: What the file's int8 weights are made for; None if it has none.
         threads: At most so many; None leaves it to OpenVINO, which takes one per physical core.
+
+    Raises:
+        RuntimeError: This CPU would compute the weights wrongly, or OpenVINO does not take the
+            file.
     """
 
-    def __init__(self, path: str, precision: str, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        precision: str,
+        *,
+        int8_cpu: Int8Cpu | None = None,
+        threads: int | None = None,
+    ) -> None:
+        reason = unfit(int8_cpu)
+        if reason is not None:
+            raise RuntimeError(reason)
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": ARITHMETIC[precision],

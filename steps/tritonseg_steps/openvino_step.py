@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from tritonseg_steps.contract import CLASS_MAP, ENGINE_PARAMETER, IMAGE, NORMALIZED, SCORES
+from tritonseg_steps.int8_cpu import recorded_int8_cpu
 from tritonseg_steps.openvino_engine import OpenvinoEngine
 from tritonseg_steps.step import Arrays, ModelConfig, Step, StepRequest
 
@@ -20,7 +21,10 @@ class OpenvinoStep(Step):
         """Compile the network; sizes that the ONNX leaves open stay open."""
         engine = config.parameter(ENGINE_PARAMETER)
         self._engine = OpenvinoEngine(
-            f"{config.directory}/{engine['file']}", engine["precision"], threads=config.thread_limit
+            f"{config.directory}/{engine['file']}",
+            engine["precision"],
+            int8_cpu=recorded_int8_cpu(engine, engine["precision"]),
+            threads=config.thread_limit,
         )
 
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:

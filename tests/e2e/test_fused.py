@@ -23,6 +23,7 @@ from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.spec import InputSpec
 from tritonseg_steps.geometry import FitPad
 
+pytestmark = pytest.mark.int8_cpu
 SIZE_HW = (128, 256)
 """A sixteenth of the demo's own, so that every precision is built in seconds."""
 PRECISIONS = ("fp32", "fp16", "int8")

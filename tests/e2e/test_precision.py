@@ -105,6 +105,7 @@ def test_fp16_loses_nothing(export: Path, camvid: Path, tmp_path: Path) -> None:
     assert mean_iou == pytest.approx(report.gate.comparison.built_miou, abs=1e-6)
 
 
+@pytest.mark.int8_cpu
 def test_int8_of_all_layers_is_refused_and_the_costly_ones_named(
     export: Path, some: Path, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_int8_of_all_layers_is_refused_and_the_costly_ones_named(
     assert (tmp_path / "camvid.int8.refused.html").is_file()
 
 
+@pytest.mark.int8_cpu
 def test_int8_with_a_few_layers_left_out_passes(export: Path, camvid: Path, tmp_path: Path) -> None:
     """The layers that `--max-miou-drop` finds, named here so that the test need not search."""
     report = build(

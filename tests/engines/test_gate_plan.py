@@ -16,6 +16,7 @@ from tensorrt_double import Scenario, tensorrt_double
 from tensorrt_machines import L4
 from tensorrt_runtime_double import HostDevice
 from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build_target import BuildTarget
 from tritonseg_engines.errors import CalibrationError
 from tritonseg_engines.gate.choice import PictureChoice
 from tritonseg_engines.gate.networks import FoldedSteps, infer_in_onnx_runtime
@@ -36,7 +37,8 @@ def new_build(folder: Path, precision: str, **options: bool) -> PrecisionBuild:
     prepared = prepare_network(residual_spec(), path, keep_tail=False)
     chosen = BuildOptions(pictures=write_pictures(folder / "pictures", 3), **options)
     choice = PictureChoice(chosen, path, prepared.input_hw)
-    return PrecisionBuild(prepared, precision, "tensorrt", chosen, choice, lambda *_: None)
+    target = BuildTarget(precision=precision, runtime="tensorrt", layout="ensemble")
+    return PrecisionBuild(prepared, target, chosen, choice, lambda *_: None)
 
 
 @pytest.fixture

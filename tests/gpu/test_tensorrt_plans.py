@@ -20,6 +20,7 @@ from residual_network import (
 )
 from tiny_models import TinyModel, run_onnx
 from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build_target import BuildTarget
 from tritonseg_engines.gate.choice import PictureChoice
 from tritonseg_engines.gate.plan_gate import verify_plan
 from tritonseg_engines.graph.onnx_file import save_onnx
@@ -70,7 +71,8 @@ def new_build(folder: Path, precision: str) -> PrecisionBuild:
     pictures = write_pictures(folder / "pictures", 8)
     options = BuildOptions(calibration=pictures, minimum_pictures=1, accept=True)
     choice = PictureChoice(options, path, prepared.input_hw)
-    return PrecisionBuild(prepared, precision, "tensorrt", options, choice, lambda *_: None)
+    target = BuildTarget(precision=precision, runtime="tensorrt", layout="ensemble")
+    return PrecisionBuild(prepared, target, options, choice, lambda *_: None)
 
 
 @pytest.mark.parametrize("precision", TOLERANCES)

@@ -21,6 +21,7 @@ from tritonseg_engines.build_options import (
 )
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Native
+from tritonseg_steps.int8_cpu import Int8Cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +105,14 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Leave the costliest layers in high precision until int8 loses no more than this.",
 )
 @click.option(
+    "--cpu",
+    type=click.Choice(["this", *(cpu.value for cpu in Int8Cpu)]),
+    default="this",
+    show_default=True,
+    help="What int8 weights for openvino are made for. avx2: 7 bits, right on every CPU. vnni: 8 "
+    "bits, refused by CPUs without VNNI. this: what this machine has.",
+)
+@click.option(
     "--gpu-steps",
     is_flag=True,
     help="With tensorrt: normalize and argmax on the GPU too, so that tensors stay there. Takes "
@@ -131,6 +140,7 @@ def command(
     pictures: Path | None,
     labels: Path | None,
     max_miou_drop: float | None,
+    cpu: str,
     gpu_steps: bool,
     accept: bool,
     onnx_only: bool,
@@ -152,6 +162,7 @@ def command(
         labels=labels,
         keep_fp32=keep_fp32,
         max_miou_drop=max_miou_drop,
+        cpu=None if cpu == "this" else Int8Cpu(cpu),
         gpu_steps=gpu_steps,
         accept=accept,
         onnx_only=onnx_only,

@@ -64,5 +64,7 @@ def _rows(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
         yield "server", f"{diagnosis.server.url}, Triton {diagnosis.server.version}, {listed}"
     for name, found in diagnosis.models.items():
         yield "model", name if found else f"{name}: as built, and this machine can serve it"
+        for line in diagnosis.remarks.get(name, ()):
+            yield "remark", f"{name}: {line}"
     for line in diagnosis.problems:
         yield "problem", line

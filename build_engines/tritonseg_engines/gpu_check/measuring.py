@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build_target import BuildTarget
 from tritonseg_engines.gate.choice import PictureChoice
 from tritonseg_engines.gpu_check.roofline import work_of
 from tritonseg_engines.gpu_check.rows import Case, Measured
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.precision_build import PrecisionBuild, Progress
 from tritonseg_engines.prepare import prepare_network
+from tritonseg_engines.repository.deployment import ENSEMBLE, TENSORRT
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.tensorrt import BatchRange, Machine, PlanOptions
 from tritonseg_engines.tensorrt.device import Device
@@ -23,7 +25,6 @@ from tritonseg_engines.tensorrt.timing import BUDGET_S, time_plan
 
 BATCHES: Final = (1, 2, 4, 8)
 TIMINGS_FOLDER: Final = "tensorrt_timings"
-TENSORRT: Final = "tensorrt"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +81,7 @@ def measure(
     prepared = prepare_network(subject.spec, subject.onnx_path, keep_tail=False)
     build = PrecisionBuild(
         prepared,
-        subject.case.precision,
-        TENSORRT,
+        BuildTarget(precision=subject.case.precision, runtime=TENSORRT, layout=ENSEMBLE),
         subject.options,
         PictureChoice(subject.options, subject.onnx_path, prepared.input_hw),
         progress,

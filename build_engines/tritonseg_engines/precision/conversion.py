@@ -73,6 +73,7 @@ class Int8Conversion:
         calibrator: A key of `CALIBRATORS`.
         keep_fp32: Patterns of node names to leave in fp32.
         half_rest: Whether what is not int8 becomes fp16 (for TensorRT) or stays fp32.
+        weight_bits: 8, or 7 for CPUs without VNNI.
         progress: Told of the passes over the pictures.
 
     Raises:
@@ -90,13 +91,14 @@ class Int8Conversion:
         calibrator: str,
         keep_fp32: Sequence[str] = (),
         half_rest: bool,
+        weight_bits: int = 8,
         progress: Progress | None = None,
     ) -> None:
         if calibrator not in CALIBRATORS:
             raise CalibrationError(
                 f"calibrator: expected one of {', '.join(CALIBRATORS)}, got {calibrator!r}"
             )
-        self._network, self._half_rest = network, half_rest
+        self._network, self._half_rest, self._weight_bits = network, half_rest, weight_bits
         named = named_nodes(network, keep_fp32)  # before the long part, in case one is misspelt
         ranges = activation_ranges(
             network,
@@ -115,7 +117,13 @@ class Int8Conversion:
 
     def convert(self, layers: Collection[str]) -> Converted:
         """Return the network with these layers in int8."""
-        model = quantize(self._network, self.thresholds, layers, store_int8=not self._half_rest)
+        model = quantize(
+            self._network,
+            self.thresholds,
+            layers,
+            store_int8=not self._half_rest,
+            weight_bits=self._weight_bits,
+        )
         kept = {name: "costs too much in int8" for name in self.layers if name not in layers}
         kept |= self._kept
         if self._half_rest:

@@ -53,6 +53,7 @@ def quantize(
     layers: Collection[str],
     *,
     store_int8: bool,
+    weight_bits: int = 8,
 ) -> onnx.ModelProto:
     """Return the model with Q/DQ around layers: int8, symmetric, weights per output channel.
 
@@ -62,6 +63,7 @@ def quantize(
         layers: Names out of `quantizable_layers`.
         store_int8: Store weights as int8 behind a DequantizeLinear, a quarter of the bytes.
             Otherwise they stay float behind a pair, the only form that TensorRT 8 documents.
+        weight_bits: 8, or 7 for CPUs without VNNI: weights of -64 to 64.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -71,7 +73,7 @@ def quantize(
     quantizer = QDQQuantizer(
         copy,
         per_channel=True,
-        reduce_range=False,
+        reduce_range=weight_bits == 7,
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QInt8,
         tensors_range=_ranges(model, thresholds),

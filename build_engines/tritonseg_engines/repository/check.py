@@ -6,6 +6,7 @@ deserialized. Needs neither ONNX nor a GPU.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository.deployment import OPENVINO
 from tritonseg_engines.repository.writer import CONFIG_FILE, MANIFEST_FILE, read_config
 from tritonseg_engines.tensorrt.machine import Machine
 from tritonseg_engines.tensorrt.manifest import check_manifest
 from tritonseg_steps import contract
+from tritonseg_steps.int8_cpu import INT8_WEIGHTS, recorded_int8_cpu, unfit
 
 
 def check_repository(repository: Path, machine: Machine) -> dict[str, list[str]]:
@@ -52,6 +55,15 @@ def built_models(repository: Path) -> tuple[str, ...]:
     return tuple(path.parent.name for path in manifests if read_manifest(path).get("files"))
 
 
+def repository_remarks(repository: Path) -> dict[str, list[str]]:
+    """Return by model name what is no problem, but should be known of a build."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(repository.glob(f"*/{MANIFEST_FILE}")):
+        with contextlib.suppress(RepositoryError):  # a problem, which `check_repository` names
+            found[path.parent.name] = list(_remarks(read_manifest(path)))
+    return found
+
+
 def read_manifest(path: Path) -> dict[str, Any]:
     """Parse a `manifest.json`.
 
@@ -73,8 +85,20 @@ def _problems(path: Path, machine: Machine) -> Iterator[str]:
         yield from _contract_problems(path.with_name(CONFIG_FILE))
         yield from _file_problems(path.parent.parent, manifest)
         yield from check_manifest(manifest, machine)
+        yield from _cpu_problems(manifest)
     except RepositoryError as error:
         yield str(error)
+
+
+def _remarks(manifest: Mapping[str, Any]) -> Iterator[str]:
+    gate = manifest.get("gate", {})
+    if gate.get("verdict") == "accepted":
+        yield f"its gate refused it, and --accept built it: {'; '.join(gate['failures'])}"
+    provenance = manifest["provenance"]
+    if provenance.get("runtime") == OPENVINO:
+        cpu = recorded_int8_cpu(manifest, provenance.get("precision"))
+        if cpu is not None:
+            yield f"int8 weights: {INT8_WEIGHTS[cpu]}"
 
 
 def _contract_problems(config_path: Path) -> Iterator[str]:
@@ -84,6 +108,16 @@ def _contract_problems(config_path: Path) -> Iterator[str]:
             f"was written for contract {text or 'none'}, the installed tritonseg_steps speaks "
             f'"{contract.CONTRACT_VERSION}"; build it again with this version'
         )
+
+
+def _cpu_problems(manifest: Mapping[str, Any]) -> Iterator[str]:
+    provenance = manifest["provenance"]
+    if provenance.get("runtime") != OPENVINO:
+        return
+    with contextlib.suppress(ModuleNotFoundError):  # without OpenVINO nothing is served here
+        reason = unfit(recorded_int8_cpu(manifest, provenance.get("precision")))
+        if reason is not None:
+            yield reason
 
 
 def _file_problems(repository: Path, manifest: Mapping[str, Any]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from tritonseg_engines.repository.published_networks import PUBLISHED_NETWORKS
 from tritonseg_engines.repository.serving import Serving, Workload, cpu_serving, gpu_serving
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import ENGINE_SUFFIX
+from tritonseg_steps.int8_cpu import Int8Cpu
 from tritonseg_steps.upsampling import Upsampling
 
 TENSORRT = "tensorrt"
@@ -58,12 +59,14 @@ class Engine:
         input_hw: Height and width that it takes, None where left open.
         output_dims: SCORES without the batch axis, None where left open.
         upsampling: How SCORES becomes a class map, by the argmax step or in the engine itself.
+        int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
     """
 
     file: str
     input_hw: tuple[int | None, int | None]
     output_dims: tuple[int | None, ...]
     upsampling: Upsampling
+    int8_cpu: Int8Cpu | None = None
 
     @property
     def gives_class_map(self) -> bool:

@@ -60,7 +60,11 @@ def _openvino(deployment: Deployment) -> pb.ModelConfig:
             )
         ],
     )
-    engine = {"file": deployment.engine.file, "precision": deployment.provenance.precision}
+    engine = {
+        "file": deployment.engine.file,
+        "precision": deployment.provenance.precision,
+        "int8_cpu": deployment.engine.int8_cpu,
+    }
     set_parameters(config, {contract.ENGINE_PARAMETER: engine})
     return config
 
