@@ -52,7 +52,7 @@ GPU_CHECK ?=
 gpu-check: $(GPU_VENV)/installed  ## Plans of all six models on this GPU: masks, times; GPU_CHECK='--models NAME ...'
 	@status=0; \
 	$(GPU_VENV)/bin/python -m pytest tests/gpu || status=1; \
-	$(GPU_VENV)/bin/python -m tritonseg_engines.gpu_check --page docs/benchmarks.md $(GPU_CHECK) \
+	PYTHONPATH=scripts $(GPU_VENV)/bin/python -m gpu_check --page docs/benchmarks.md $(GPU_CHECK) \
 		|| status=1; \
 	exit $$status
 

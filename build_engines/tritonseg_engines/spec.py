@@ -16,7 +16,7 @@ from tritonseg_steps.preprocessing import Preprocessing
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 INPUT_DTYPES = ("float32", "float16", "uint8")
-LAYOUTS = ("NCHW", "NHWC")
+TENSOR_LAYOUTS = ("NCHW", "NHWC")
 BINARY_CLASSES = 2
 OUTPUT_KINDS = ("scores", "class_map", "binary")
 
@@ -57,7 +57,7 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         _require_one_of("input.dtype", self.dtype, INPUT_DTYPES)
-        _require_one_of("input.layout", self.layout, LAYOUTS)
+        _require_one_of("input.layout", self.layout, TENSOR_LAYOUTS)
         if (self.height is None) != (self.width is None):
             raise SpecificationError(
                 f"input: expected both height and width or neither, "

@@ -11,11 +11,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from scenes import draw_scene
 from tritonseg_engines import zoo
-from tritonseg_engines.demo.model import DEMO_ONNX
 from tritonseg_engines.graph.half_weights import expand_half_weights
-from tritonseg_engines.scenes import draw_scene
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.zoo.street_demo import DEMO_ONNX
 from tritonseg_steps.geometry import Native
 
 SCENE_SEED = 44
@@ -106,7 +106,7 @@ def _exported(spec: ModelSpec, folder: Path, checkpoint: Path | None) -> onnx.Mo
     import torch
 
     from tritonseg_engines.checkpoints import load_checkpoint
-    from tritonseg_engines.export import export_onnx
+    from tritonseg_engines.zoo.export import export_onnx
 
     torch.manual_seed(WEIGHTS_SEED)
     network = (

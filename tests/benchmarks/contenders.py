@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pace import LEAST_ANSWERS, steady_rate
 
 from tritonseg import SegmentationClient
-from tritonseg_engines.build import build_model
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_steps.preprocessing import Normalizer
 

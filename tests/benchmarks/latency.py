@@ -12,7 +12,7 @@ from contenders import ENGINE, ENSEMBLE, LAYOUTS, NAIVE, engine_call, served
 from pace import Pace, latencies_ms
 from results import markdown_table
 
-from tritonseg_engines.latency import LatencyProbe
+from tritonseg_engines.serving.latency import LatencyProbe
 
 MODELS = ("hrnetv2-w18-small-v1-cityscapes", "fastseg-small", "pspnet-pytorch")
 STEPS = ("normalize", "engine", "argmax")

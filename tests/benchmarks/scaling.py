@@ -24,12 +24,12 @@ from onnx import TensorProto, helper, numpy_helper
 from pace import Call, Pace, time_ms
 from results import markdown_table
 
+from scenes import draw_scene
 from tritonseg import SegmentationClient
 from tritonseg_engines import zoo
-from tritonseg_engines.build import build_model
-from tritonseg_engines.latency import LatencyProbe, StepLatency
-from tritonseg_engines.scenes import draw_scene
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.serving.latency import LatencyProbe, StepLatency
 from tritonseg_engines.spec import InputSpec, ModelSpec, voc_palette
 
 SIZES_HW = (*((side, 2 * side) for side in (352, 512, 704, 1024, 1408, 2048)), (4096, 4096))

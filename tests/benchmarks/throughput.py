@@ -11,7 +11,7 @@ from contenders import ENGINE, ENSEMBLE, HINTS, LAYOUTS, NAIVE, Served, engine_r
 from pace import Pace, RateOf, closed_loop_rate, rates
 from results import markdown_table
 
-from tritonseg_engines.latency import LatencyProbe
+from tritonseg_engines.serving.latency import LatencyProbe
 
 MODELS = ("hrnetv2-w18-small-v1-cityscapes", "fastseg-small", "pspnet-pytorch")
 CONCURRENCIES = (4, 8)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tritonseg import SegmentationClient
-from tritonseg_engines.build import build_model
-from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from PIL import Image
 
 from tritonseg import Segmentation, SegmentationClient
 from tritonseg_engines import zoo
-from tritonseg_engines.build import build_model
-from tritonseg_engines.metrics import ConfusionMatrix
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.gate.metrics import ConfusionMatrix
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.spec import InputSpec, ModelSpec, voc_palette
 
@@ -63,7 +63,7 @@ def camvid_spec() -> ModelSpec:
 @pytest.fixture(scope="module")
 def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Served:
     from tritonseg_engines.checkpoints import load_checkpoint
-    from tritonseg_engines.export import export_onnx
+    from tritonseg_engines.zoo.export import export_onnx
 
     folder = tmp_path_factory.mktemp("camvid")
     weights = shared / "data" / "weights" / "hrnetv2_w18_small_v1_camvid11.pth"

@@ -16,11 +16,11 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
+from scenes import draw_scene
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, TinyModel, tiny_spec
-from tritonseg_engines.build import build_model
-from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
-from tritonseg_engines.scenes import draw_scene
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
 from tritonseg_steps.preprocessing import Normalizer
 
 IMAGE_HWC = draw_scene(7, height=120, width=200).image_hwc

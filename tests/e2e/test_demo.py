@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from scenes import draw_scene
 from tritonseg import SegmentationClient
 from tritonseg_engines.cli.app import cli
-from tritonseg_engines.demo.model import DEMO_FIGURES, DEMO_ONNX, demo_spec
-from tritonseg_engines.latency import LatencyProbe
-from tritonseg_engines.metrics import ConfusionMatrix
-from tritonseg_engines.scenes import draw_scene
+from tritonseg_engines.gate.metrics import ConfusionMatrix
 from tritonseg_engines.serving import TritonServer
+from tritonseg_engines.serving.latency import LatencyProbe
+from tritonseg_engines.zoo.street_demo import DEMO_FIGURES, DEMO_ONNX, demo_spec
 from tritonseg_steps.preprocessing import Normalizer
 from tritonseg_steps.upsampling import class_map_from_scores
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
+from scenes import draw_scene
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, TinyModel, tiny_spec
 from tritonseg import (
     ConfigurationError,
@@ -27,11 +28,10 @@ from tritonseg import (
     SegmentationClient,
 )
 from tritonseg._picture import EncodedImage
-from tritonseg_engines.build import build_model
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.cli.app import cli
-from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
-from tritonseg_engines.scenes import draw_scene
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
 from tritonseg_steps.preprocessing import Normalizer
 
 IMAGE_HWC = draw_scene(11, height=150, width=260).image_hwc

@@ -13,14 +13,14 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
+from scenes import draw_scene
 from tritonseg import RequestRejectedError, SegmentationClient
-from tritonseg_engines.build import build_model
-from tritonseg_engines.build_options import BuildOptions
-from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
-from tritonseg_engines.latency import LatencyProbe
-from tritonseg_engines.scenes import draw_scene
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.serving.latency import LatencyProbe
 from tritonseg_engines.spec import InputSpec
+from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
 from tritonseg_steps.geometry import FitPad
 
 pytestmark = pytest.mark.int8_cpu

@@ -15,8 +15,8 @@ from PIL import Image
 from other_cpu import run_as_avx2
 from residual_network import SIZE_HW, residual_network, residual_spec, write_pictures
 from tritonseg import SegmentationClient
-from tritonseg_engines.build import build_model
-from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_steps.int8_cpu import Int8Cpu, this_int8_cpu
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from tritonseg import SegmentationClient
 from tritonseg_engines import zoo
-from tritonseg_engines.build import BuildReport, build_model
-from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build.model import BuildReport, build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.gate import GateError
-from tritonseg_engines.metrics import ConfusionMatrix
+from tritonseg_engines.gate.metrics import ConfusionMatrix
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.spec import InputSpec, ModelSpec, voc_palette
 
@@ -60,7 +60,7 @@ def some(camvid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def export(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tritonseg_engines.checkpoints import read_checkpoint
-    from tritonseg_engines.export import export_onnx
+    from tritonseg_engines.zoo.export import export_onnx
 
     network = zoo.build_network(MODEL, len(CLASSES))
     weights = shared / "data" / "weights" / "hrnetv2_w18_small_v1_camvid11.pth"

@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from tiny_models import RESIZE, SIZE_HW, TinyModel, tiny_spec
 from tritonseg import ModelNotFoundError, RequestRejectedError, SegmentationClient
-from tritonseg_engines.build import build_model
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.cli.app import COMMANDS, cli
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.serving import ServerConfig, TritonServer

@@ -12,15 +12,15 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from scenes import draw_scene
 from tritonseg import SegmentationClient
-from tritonseg_engines.build import build_model
-from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.repository.check import check_repository
 from tritonseg_engines.repository.writer import read_config
-from tritonseg_engines.scenes import draw_scene
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.tensorrt import Machine
+from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
 
 AT_ONCE = 40
 ANSWERED_S = 60.0

@@ -17,14 +17,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="exporting the networks needs torch")
 
+from gpu_check.lively_weights import enliven  # noqa: E402
+from scenes import draw_scene  # noqa: E402
 from tritonseg import SegmentationClient  # noqa: E402
 from tritonseg_engines import zoo  # noqa: E402
-from tritonseg_engines.build import build_model  # noqa: E402
-from tritonseg_engines.export import export_onnx  # noqa: E402
-from tritonseg_engines.gpu_check.lively_weights import enliven  # noqa: E402
-from tritonseg_engines.scenes import draw_scene  # noqa: E402
+from tritonseg_engines.build.model import build_model  # noqa: E402
 from tritonseg_engines.serving import ServerConfig, TritonServer  # noqa: E402
 from tritonseg_engines.spec import ModelSpec  # noqa: E402
+from tritonseg_engines.zoo.export import export_onnx  # noqa: E402
 from tritonseg_steps.geometry import FitPad  # noqa: E402
 
 CARD_SIZES = os.environ.get("TRITONSEG_CARD_SIZES") == "1"

@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tiny_models import RESIZE, SIZE_HW, TinyModel, run_onnx, tiny_spec
-from tritonseg_engines.build import build_model
-from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
 from tritonseg_engines.spec import ModelSpec, OutputSpec
 from tritonseg_steps.geometry import Geometry

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, SOFTMAX, TinyModel, run_onnx, tiny_spec
-from tritonseg_engines.build import build_model
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.errors import OnnxModelError, RepositoryError, SpecificationError
 from tritonseg_engines.graph.half_weights import expand_half_weights, store_weights_as_half
 from tritonseg_engines.repository import writer

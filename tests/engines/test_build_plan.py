@@ -17,9 +17,9 @@ from residual_network import SIZE_HW, residual_network, residual_spec, write_pic
 from tensorrt_double import Scenario, tensorrt_double
 from tensorrt_machines import L4_MACHINE, TENSORRT_VERSION
 from tensorrt_runtime_double import HostDevice
-from tritonseg_engines import build as build_module
-from tritonseg_engines.build import BuildReport, build_model
-from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build import model as build_module
+from tritonseg_engines.build.model import BuildReport, build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.gate.thresholds import GateError
 from tritonseg_engines.tensorrt import check_manifest, loaded_plan
 

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="exports need torch (the `export` ex
 
 from torch import nn  # noqa: E402 - after the check for torch
 
-from tritonseg_engines.export import export_onnx  # noqa: E402
+from tritonseg_engines.zoo.export import export_onnx  # noqa: E402
 from tritonseg_engines.zoo.hrnet import W18_SMALL_V1, HRNetBackbone  # noqa: E402
 from tritonseg_engines.zoo.ocrnet import same_conv  # noqa: E402
 

@@ -13,11 +13,10 @@ from onnx import TensorProto, numpy_helper
 
 from residual_network import residual_network, residual_spec, smooth_batch
 from tiny_models import ARGMAX, RESIZE, RESIZE_CORNERS, SIZE_HW, STRIDE, TinyModel, tiny_spec
-from tritonseg_engines import fuse_check
+from tritonseg_engines.build import fuse_check
+from tritonseg_engines.build.fuse_check import fixed_sizes, fuse_and_check, without_resize
+from tritonseg_engines.build.prepare import Prepared, prepare_network
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
-from tritonseg_engines.fuse_check import fixed_sizes, fuse_and_check, without_resize
-from tritonseg_engines.gate.networks import infer_in_onnx_runtime, infer_in_openvino
-from tritonseg_engines.gate.pictures import smooth_noise
 from tritonseg_engines.graph.fuse import FUSED_PREFIX, fuse_steps
 from tritonseg_engines.precision import (
     Converted,
@@ -26,8 +25,10 @@ from tritonseg_engines.precision import (
     lint,
     tensorrt_releases,
 )
-from tritonseg_engines.prepare import Prepared, prepare_network
+from tritonseg_engines.running.networks import infer_in_onnx_runtime, infer_in_openvino
+from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.target import BuildTarget
 from tritonseg_steps.geometry import FitPad, KeepRatio, Native, Stretch
 from tritonseg_steps.preprocessing import Preprocessing
 
@@ -280,9 +281,8 @@ def test_bytes_stand_at_the_border_only_beside_a_cast_of_float(
 def test_fusing_changes_no_mask(precision: str, runtime: str, residual: Prepared) -> None:
     network = converted(precision).model
     pictures = smooth_noise((64, 96), 6)
-    fused, equal = fuse_and_check(
-        residual, network, pictures, precision=precision[:4], runtime=runtime
-    )
+    target = BuildTarget.of(precision[:4], runtime)
+    fused, equal = fuse_and_check(residual, network, pictures, target)
     assert equal >= 0.9999
     assert [value.name for value in (*fused.graph.input, *fused.graph.output)] == [
         "IMAGE",
@@ -300,10 +300,7 @@ def test_a_fused_graph_that_differs_is_refused(
 
     monkeypatch.setattr(fuse_check, "fuse_steps", in_wrong_order)
     with pytest.raises(OnnxModelError, match=r"changes \d+\.\d+% of the pixels.*--layout ensemble"):
-        fuse_and_check(
-            residual, residual.network, smooth_noise((64, 96), 1), precision="fp32",
-            runtime="openvino",
-        )  # fmt: skip
+        fuse_and_check(residual, residual.network, smooth_noise((64, 96), 1), BuildTarget.of())
 
 
 def test_pictures_of_another_size_are_compared_at_the_networks(residual: Prepared) -> None:
@@ -315,8 +312,7 @@ def test_pictures_of_another_size_are_compared_at_the_networks(residual: Prepare
         replace(residual, spec=spec),
         residual.network,
         smooth_noise((50, 130), 2),
-        precision="fp32",
-        runtime="openvino",
+        BuildTarget.of(),
     )
     assert equal >= 0.9999
 

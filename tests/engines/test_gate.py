@@ -12,26 +12,24 @@ from onnx import numpy_helper
 from PIL import Image
 
 from residual_network import CLASSES, SIZE_HW, residual_network, residual_spec, write_pictures
-from tritonseg_engines import precision_build
-from tritonseg_engines.build import build_model
-from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build import precision as build_precision
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.build.pictures_choice import PictureChoice
 from tritonseg_engines.errors import CalibrationError
 from tritonseg_engines.gate import (
     THRESHOLDS,
     Comparison,
     GateError,
-    Picture,
-    Pictures,
-    Segmenter,
     Thresholds,
     compare,
     failures,
-    picture_folder,
     run_reference,
 )
-from tritonseg_engines.gate.choice import PictureChoice
 from tritonseg_engines.gate.html import WorstPictures
 from tritonseg_engines.precision.conversion import Converted
+from tritonseg_engines.running.networks import Segmenter
+from tritonseg_engines.running.pictures import Picture, Pictures, picture_folder
 from tritonseg_engines.spec import voc_palette
 from tritonseg_steps.preprocessing import Preprocessing
 from tritonseg_steps.upsampling import Upsampling
@@ -148,7 +146,7 @@ def damaged(monkeypatch: pytest.MonkeyPatch) -> None:
         bias.CopyFrom(numpy_helper.from_array(values, bias.name))
         return Converted(model=model, kept_float={})
 
-    monkeypatch.setattr(precision_build, "convert_to_half", convert)
+    monkeypatch.setattr(build_precision, "convert_to_half", convert)
 
 
 def build(export: Path, *, runtime: str = "openvino", **options: object):
@@ -246,7 +244,7 @@ def test_pictures_that_cannot_be_used_are_named(export: Path) -> None:
     with pytest.raises(CalibrationError, match=r"002.png: expected pictures .* 64x96 .* 10x10"):
         build(export, pictures=folder)
     (folder / "002.png").write_bytes(b"no picture")
-    with pytest.raises(CalibrationError, match=r"002.png: expected a picture"):
+    with pytest.raises(CalibrationError, match=r"002.png': expected a picture"):
         build(export, pictures=folder)
     with pytest.raises(CalibrationError, match=r"expected pictures .* found none"):
         build(export, pictures=labels.parent / "labels" / "..")

@@ -15,38 +15,39 @@ from residual_network import CLASSES, SIZE_HW, residual_network, residual_spec, 
 from tensorrt_double import Scenario, tensorrt_double
 from tensorrt_machines import L4
 from tensorrt_runtime_double import HostDevice
-from tritonseg_engines.build_options import BuildOptions
-from tritonseg_engines.build_target import BuildTarget
+from tritonseg_engines.build.engine_file import judge_plan
+from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.build.order import BuildOrder
+from tritonseg_engines.build.pictures_choice import PictureChoice
+from tritonseg_engines.build.precision import convert_and_judge
+from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.errors import CalibrationError
-from tritonseg_engines.gate.choice import PictureChoice
-from tritonseg_engines.gate.networks import FoldedSteps, infer_in_onnx_runtime
-from tritonseg_engines.gate.pictures import Picture
-from tritonseg_engines.gate.plan_gate import PlanGate, verify_plan
 from tritonseg_engines.gate.report import write_report
-from tritonseg_engines.precision_build import PrecisionBuild
-from tritonseg_engines.prepare import prepare_network
+from tritonseg_engines.gate.verdict import FUSED_FACT, Judged
+from tritonseg_engines.progress import unheard
+from tritonseg_engines.running.networks import FoldedSteps, infer_in_onnx_runtime
+from tritonseg_engines.running.pictures import Picture
+from tritonseg_engines.target import BuildTarget
 from tritonseg_engines.tensorrt.plan import PlanReport, build_plan
 
-Gate = Callable[..., PlanGate]
+Gate = Callable[..., Judged]
 MakePlan = Callable[[onnx.ModelProto], PlanReport]
-
-
-def new_build(folder: Path, precision: str, **options: bool) -> PrecisionBuild:
-    path = folder / "export.onnx"
-    onnx.save(residual_network(), path)
-    prepared = prepare_network(residual_spec(), path, keep_tail=False)
-    chosen = BuildOptions(pictures=write_pictures(folder / "pictures", 3), **options)
-    choice = PictureChoice(chosen, path, prepared.input_hw)
-    target = BuildTarget(precision=precision, runtime="tensorrt", layout="ensemble")
-    return PrecisionBuild(prepared, target, chosen, choice, lambda *_: None)
 
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
-    def gate(**options: bool) -> PlanGate:
-        build = new_build(tmp_path, "fp16", **options)
-        build.run()
-        return build.plan_gate
+    def gate(**options: bool) -> Judged:
+        path = tmp_path / "export.onnx"
+        onnx.save(residual_network(), path)
+        prepared = prepare_network(residual_spec(), path, keep_tail=False)
+        chosen = BuildOptions(pictures=write_pictures(tmp_path / "pictures", 3), **options)
+        order = BuildOrder(
+            prepared=prepared,
+            target=BuildTarget.of("fp16", "tensorrt"),
+            options=chosen,
+            pictures=PictureChoice(chosen, path, prepared.input_hw),
+        )
+        return convert_and_judge(order)[1]
 
     return gate
 
@@ -65,7 +66,7 @@ def make_plan(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_plan_that_computes_the_network_passes(gate: Gate, make_plan: MakePlan) -> None:
-    report = verify_plan(make_plan(residual_network()), gate(), device=HostDevice())
+    report = judge_plan(make_plan(residual_network()), gate(), device=HostDevice()).report
     assert report.verdict == "passed"
     assert report.comparison.equal_pixels == 1
     assert report.comparison.origin.startswith("3 pictures of")
@@ -78,9 +79,9 @@ def test_a_plan_that_computes_something_else_is_refused(
 ) -> None:
     steps: list[tuple[str, int, int]] = []
     other = make_plan(residual_network(seed=1))
-    report = verify_plan(
+    report = judge_plan(
         other, gate(), device=HostDevice(), progress=lambda *step: steps.append(step)
-    )
+    ).report
     assert report.verdict == "refused"
     assert "expected the reference's class at 99.90% of the pixels" in report.failures[0]
     assert report.comparison.equal_pixels < 0.9
@@ -92,7 +93,8 @@ def test_a_plan_that_computes_something_else_is_refused(
 
 def test_a_plan_below_the_bounds_is_kept_only_on_demand(gate: Gate, make_plan: MakePlan) -> None:
     plan = make_plan(residual_network(seed=1))
-    assert verify_plan(plan, gate(accept=True), device=HostDevice()).verdict == "accepted"
+    judged = judge_plan(plan, gate(accept=True), device=HostDevice())
+    assert judged.report.verdict == "accepted"
 
 
 def test_a_plan_that_gives_no_numbers_is_no_network(gate: Gate, make_plan: MakePlan) -> None:
@@ -102,31 +104,28 @@ def test_a_plan_that_gives_no_numbers_is_no_network(gate: Gate, make_plan: MakeP
     bias = next(t for t in broken.graph.initializer if t.name == "SCORES.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(CLASSES, np.nan, np.float32), bias.name))
     with pytest.raises(OnnxModelError, match="scores are not all finite"):
-        verify_plan(make_plan(broken), gate(), device=HostDevice())
-
-
-def test_there_is_no_plan_to_judge_before_the_onnx_was(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"run\(\) before plan_gate"):
-        _ = new_build(tmp_path, "fp16").plan_gate
+        judge_plan(make_plan(broken), gate(), device=HostDevice())
 
 
 def test_a_graph_with_the_steps_inside_gets_pictures_and_gives_maps(gate: Gate) -> None:
     """Around it nothing is done: the map of the right one is the reference's."""
     layered = gate()
     scores = infer_in_onnx_runtime(residual_network())
-    pictures = layered.reference.pictures
+    pictures = layered.bar.reference.pictures
     by_content = {pictures[i].image_hwc.tobytes(): pictures[i] for i in range(len(pictures))}
 
     def folded(images_nhwc: np.ndarray) -> np.ndarray:
         assert images_nhwc.dtype == np.uint8
         picture = by_content[images_nhwc.tobytes()]
-        steps = layered.reference.segmenter
+        steps = layered.bar.reference.segmenter
         return steps.class_map(scores(steps.batch(picture)), picture)[None]
 
-    fused = layered.with_folded_steps(SIZE_HW, layered.onnx_report)
-    assert fused.judge(folded, "ONNX Runtime").comparison.equal_pixels == 1
-    wrong = fused.judge(lambda images_nhwc: (folded(images_nhwc) + 1) % CLASSES, "elsewhere")
-    assert wrong.comparison.equal_pixels == 0
+    fused = layered.with_folded_steps(SIZE_HW, 1.0)
+    assert fused.report.facts[FUSED_FACT] == "100.0000%"
+    right = fused.judge_engine(folded, "ONNX Runtime", unheard)
+    assert right.report.comparison.equal_pixels == 1
+    wrong = fused.judge_engine(lambda images: (folded(images) + 1) % CLASSES, "elsewhere", unheard)
+    assert wrong.report.comparison.equal_pixels == 0
 
 
 def test_a_graph_with_the_steps_inside_takes_one_size() -> None:

@@ -10,10 +10,10 @@ import onnx
 import pytest
 from PIL import Image
 
+from gpu_check.material import exported, picture_options
 from residual_network import residual_spec
 from tiny_models import run_onnx
 from tritonseg_engines import zoo
-from tritonseg_engines.gpu_check.material import exported, picture_options
 from tritonseg_engines.zoo.published import PUBLISHED_CHECKPOINTS
 from tritonseg_engines.zoo.specs import ZOO_SPECS
 

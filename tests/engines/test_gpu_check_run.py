@@ -13,16 +13,16 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from gpu_check import run
+from gpu_check.__main__ import given_peaks, main
+from gpu_check.measuring import Subject, machine_key, measure
+from gpu_check.rows import Case, Failed, Measured, write_measured
+from gpu_check.run import Material, run_cases
 from residual_network import SIZE_HW, residual_network, residual_spec, write_pictures
 from tensorrt_double import Scenario, tensorrt_double
 from tensorrt_machines import L4_MACHINE, TENSORRT_VERSION
 from tensorrt_runtime_double import HostDevice
-from tritonseg_engines.build_options import BuildOptions
-from tritonseg_engines.gpu_check import run
-from tritonseg_engines.gpu_check.__main__ import given_peaks, main
-from tritonseg_engines.gpu_check.measuring import Subject, machine_key, measure
-from tritonseg_engines.gpu_check.rows import Case, Failed, Measured, write_measured
-from tritonseg_engines.gpu_check.run import Material, run_cases
+from tritonseg_engines.build.options import BuildOptions
 
 CASES = [Case(model="fastseg-small", precision=precision) for precision in ("fp32", "int8")]
 

@@ -8,16 +8,15 @@ from pathlib import Path
 import onnx
 import pytest
 
-from residual_network import residual_network, residual_spec
-from tritonseg_engines.gpu_check.roofline import PEAKS, GpuPeaks, Work, least_ms, work_of
-from tritonseg_engines.gpu_check.rows import (
+from gpu_check.roofline import PEAKS, GpuPeaks, Work, least_ms, work_of
+from gpu_check.rows import (
     Case,
     Failed,
     Measured,
     read_measured,
     write_measured,
 )
-from tritonseg_engines.gpu_check.table import (
+from gpu_check.table import (
     BEGIN,
     END,
     Circumstances,
@@ -25,7 +24,8 @@ from tritonseg_engines.gpu_check.table import (
     insert_table,
     table,
 )
-from tritonseg_engines.prepare import prepare_network
+from residual_network import residual_network, residual_spec
+from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.tensorrt import Gpu, Machine
 from tritonseg_engines.tensorrt.timing import PlanTiming
 

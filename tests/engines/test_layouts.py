@@ -15,8 +15,8 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from residual_network import residual_network, residual_spec, write_pictures
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, TinyModel, run_onnx, tiny_spec
-from tritonseg_engines.build import build_model
-from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import RepositoryError, SpecificationError
 from tritonseg_engines.repository import (
@@ -28,8 +28,8 @@ from tritonseg_engines.repository import (
     writer,
 )
 from tritonseg_engines.repository.check import built_models, check_repository
-from tritonseg_engines.repository.deployment import FUSED
 from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.target import BuildTarget, ServingLayout
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_steps import contract
 from tritonseg_steps.upsampling import Upsampling
@@ -207,7 +207,7 @@ def plan_deployment(**changes: Any) -> Deployment:
     provenance = Provenance(
         onnx_sha256="0" * 64, precision="fp16", runtime="tensorrt", tritonseg_version="1"
     )
-    fields = {"layout": FUSED, **changes}
+    fields = {"layout": ServingLayout.FUSED, **changes}
     return Deployment(spec=tiny_spec(), engine=engine, provenance=provenance, **fields)
 
 
@@ -230,16 +230,22 @@ def test_on_a_gpu_the_plan_lies_under_the_models_own_name(tmp_path: Path) -> Non
     assert config.dynamic_batching.max_queue_delay_microseconds == 250
 
 
+def test_no_config_is_written_of_what_cannot_be() -> None:
+    with pytest.raises(RepositoryError, match=r"expected a fixed size .* got \(None, 96\)"):
+        plan_deployment(input_hw=(None, 96))
+
+
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("words", "message"),
     [
-        ({"input_hw": (None, 96)}, r"expected a fixed size .* got \(None, 96\)"),
-        ({"layout": "flat"}, "expected one of ensemble, single, fused, got 'flat'"),
+        ({"layout": "flat"}, "layout: expected one of ensemble, single, fused, got 'flat'"),
+        ({"runtime": "onnx"}, "runtime: expected one of openvino, tensorrt, got 'onnx'"),
+        ({"precision": "fp8"}, "precision: expected one of fp32, fp16, int8, got 'fp8'"),
     ],
 )
-def test_no_config_is_written_of_what_cannot_be(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(RepositoryError, match=message):
-        plan_deployment(**changes)
+def test_words_that_mean_nothing_are_refused(words: dict[str, str], message: str) -> None:
+    with pytest.raises(SpecificationError, match=message):
+        BuildTarget.of(**words)
 
 
 def test_what_does_not_fit_the_layout_is_refused_before_anything_is_built(tmp_path: Path) -> None:

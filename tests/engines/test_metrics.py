@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tritonseg_engines.metrics import ConfusionMatrix
+from tritonseg_engines.gate.metrics import ConfusionMatrix
 
 LABELS = np.array([[0, 0, 1], [1, 2, 255]], np.uint8)
 PREDICTED = np.array([[0, 1, 1], [1, 0, 3]], np.uint8)

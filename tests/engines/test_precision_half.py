@@ -11,15 +11,15 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from residual_network import residual_network, residual_spec, smooth_batch, write_pictures
-from tritonseg_engines import precision_build
-from tritonseg_engines.build import build_model
-from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build import precision as build_precision
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
-from tritonseg_engines.gate.networks import infer_in_onnx_runtime
 from tritonseg_engines.precision import convert_to_half, half_precision, lint
 from tritonseg_engines.precision.conversion import Converted
-from tritonseg_engines.precision.rounding import with_written_rounding
 from tritonseg_engines.precision.sensitive import sensitive_nodes
+from tritonseg_engines.running.networks import infer_in_onnx_runtime
+from tritonseg_engines.running.rounding import with_written_rounding
 
 
 def batches() -> list[np.ndarray]:
@@ -108,7 +108,7 @@ def test_the_gate_catches_an_overflow_that_was_not_kept_out(
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            precision_build,
+            build_precision,
             "convert_to_half",
             lambda network, *_: Converted(model=half_precision(network, ()), kept_float={}),
         )

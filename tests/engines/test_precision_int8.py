@@ -18,11 +18,11 @@ from residual_network import (
     smooth_batch,
     write_pictures,
 )
-from tritonseg_engines.build import build_model
-from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.build.sensitivity import fewest_kept, layer_costs
 from tritonseg_engines.errors import CalibrationError
 from tritonseg_engines.gate.comparison import Comparison
-from tritonseg_engines.gate.networks import infer_in_onnx_runtime, onnx_session
 from tritonseg_engines.precision import Int8Conversion, lint, quantizable_layers, quantize
 from tritonseg_engines.precision.activations import (
     BINS,
@@ -34,8 +34,8 @@ from tritonseg_engines.precision.activations import (
 )
 from tritonseg_engines.precision.calibrators import entropy, minmax, percentile
 from tritonseg_engines.precision.quantize import calibrated_tensors
-from tritonseg_engines.precision.rounding import with_written_rounding
-from tritonseg_engines.precision.sensitivity import fewest_kept, layer_costs
+from tritonseg_engines.running.networks import infer_in_onnx_runtime, onnx_session
+from tritonseg_engines.running.rounding import with_written_rounding
 
 
 def batches() -> list[np.ndarray]:

@@ -12,15 +12,15 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantiz
 
 from other_cpu import infer_as_avx2
 from residual_network import residual_network, residual_spec, smooth_batch, write_pictures
-from tritonseg_engines.build import build_model
-from tritonseg_engines.build_options import BuildOptions
-from tritonseg_engines.build_target import BuildTarget
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
-from tritonseg_engines.gate.networks import infer_in_onnx_runtime, infer_in_openvino
 from tritonseg_engines.graph.onnx_file import load_onnx
 from tritonseg_engines.precision import quantizable_layers, quantize
 from tritonseg_engines.precision.int8_cpu import needed_int8_cpu
 from tritonseg_engines.precision.quantize import calibrated_tensors
+from tritonseg_engines.running.networks import infer_in_onnx_runtime, infer_in_openvino
+from tritonseg_engines.target import BuildTarget
 from tritonseg_steps.int8_cpu import Int8Cpu, this_int8_cpu
 
 pytestmark = pytest.mark.int8_cpu
@@ -113,7 +113,7 @@ def test_with_vnni_8_bits_are_right() -> None:
 def test_a_build_is_for_this_machine_unless_told_otherwise_and_a_gpu_takes_8_bits(
     runtime: str,
 ) -> None:
-    target = BuildTarget(precision="int8", runtime=runtime, layout="ensemble")
+    target = BuildTarget.of("int8", runtime)
     expected = {Int8Cpu.VNNI: 8, Int8Cpu.AVX2: 7}[this_int8_cpu()]
     assert target.weight_bits == (expected if runtime == "openvino" else 8)
 
@@ -123,7 +123,7 @@ def test_a_build_is_for_this_machine_unless_told_otherwise_and_a_gpu_takes_8_bit
 )
 def test_a_cpu_is_chosen_for_int8_on_a_cpu_only(runtime: str, precision: str) -> None:
     with pytest.raises(SpecificationError, match="leave out --cpu"):
-        BuildTarget(precision=precision, runtime=runtime, layout="ensemble", cpu=Int8Cpu.AVX2)
+        BuildTarget.of(precision, runtime, cpu=Int8Cpu.AVX2)
 
 
 @pytest.mark.skipif(not NO_VNNI, reason="this CPU has VNNI; it runs in tests/test_other_cpu.py")

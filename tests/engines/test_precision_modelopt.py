@@ -18,18 +18,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 from residual_network import residual_network, smooth_batch
 from tiny_models import run_onnx
-from tritonseg_engines.build_options import BuildOptions
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import CalibrationError, OnnxModelError, SpecificationError
-from tritonseg_engines.gate.structure import check_conversion
-from tritonseg_engines.precision import Converted, lint, name_nodes, tensorrt_releases
+from tritonseg_engines.graph.nodes import name_nodes, sort_by_execution
+from tritonseg_engines.precision import Converted, lint, tensorrt_releases
 from tritonseg_engines.precision.modelopt import (
     LEFT,
     ModelOptError,
     ModelOptOptions,
     convert_with_modelopt,
 )
-from tritonseg_engines.precision.nodes import sort_by_execution
-from tritonseg_engines.precision.rounding import with_written_rounding
+from tritonseg_engines.precision.structure import check_conversion
+from tritonseg_engines.running.rounding import with_written_rounding
 
 CHANNELS = 32
 """ModelOpt leaves narrower convolutions as they are."""

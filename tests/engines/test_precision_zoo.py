@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tritonseg_engines import zoo
+from tritonseg_engines.build.prepare import Prepared, prepare_network
 from tritonseg_engines.precision import (
     Int8Conversion,
     convert_to_half,
@@ -21,7 +22,6 @@ from tritonseg_engines.precision import (
     quantize,
     tensorrt_releases,
 )
-from tritonseg_engines.prepare import Prepared, prepare_network
 from tritonseg_engines.spec import InputSpec
 from tritonseg_steps.geometry import Native
 
@@ -34,7 +34,7 @@ SMALL_HW = (64, 96)
 
 @pytest.fixture(scope="module", params=sorted(zoo.ZOO_SPECS))
 def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    from tritonseg_engines.export import export_onnx
+    from tritonseg_engines.zoo.export import export_onnx
 
     name: str = request.param
     size_hw = SIZES_HW.get(name, SMALL_HW)

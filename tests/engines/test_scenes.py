@@ -14,14 +14,14 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from tritonseg_engines.errors import CalibrationError
-from tritonseg_engines.scenes import (
+from scenes import (
     CLASSES,
     IGNORE,
     Scene,
     draw_scene,
     write_cityscapes,
 )
+from tritonseg_engines.errors import CalibrationError
 
 HEIGHT, WIDTH = 128, 256
 SEEDS = range(30)
@@ -75,7 +75,7 @@ def read(path: Path) -> npt.NDArray[np.uint8]:
 class TestDrawScene:
     def test_same_seed_and_size_give_the_same_bytes_in_another_process(self) -> None:
         program = (
-            "import hashlib; from tritonseg_engines.scenes import draw_scene\n"
+            "import hashlib; from scenes import draw_scene\n"
             "scene = draw_scene(5, height=96, width=160)\n"
             "both = scene.image_hwc.tobytes() + scene.labels_hw.tobytes()\n"
             "print(hashlib.sha256(both).hexdigest())"

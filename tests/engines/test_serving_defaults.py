@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository import Serving
+from tritonseg_engines.repository.batching import Workload, cpu_serving, gpu_serving
 from tritonseg_engines.repository.published_networks import PUBLISHED_NETWORKS, network_facts
-from tritonseg_engines.repository.serving import Workload, cpu_serving, gpu_serving
 from tritonseg_engines.repository.unbuilt import unbuilt_deployment
 from tritonseg_engines.zoo import ZOO_SPECS, get_spec
 
@@ -69,8 +69,8 @@ def test_the_document_has_the_figures_that_are_written(model: str) -> None:
 @pytest.mark.parametrize("model", ZOO_SPECS)
 def test_the_facts_are_those_of_the_network(model: str) -> None:
     torch = pytest.importorskip("torch")
+    from counting import count_macs
     from tritonseg_engines.zoo import build_network
-    from tritonseg_engines.zoo.counting import count_macs
 
     spec, facts = get_spec(model), network_facts(model)
     assert spec.input.size_hw is not None

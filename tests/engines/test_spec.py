@@ -9,11 +9,11 @@ import yaml
 
 from tiny_models import tiny_spec
 from tritonseg_engines import zoo
-from tritonseg_engines.demo.model import DEMO_SPEC
 from tritonseg_engines.errors import SpecificationError
 from tritonseg_engines.spec import check_model_name, voc_palette
 from tritonseg_engines.spec_yaml import read_spec
 from tritonseg_engines.zoo.label_sets import CITYSCAPES_CLASSES, CITYSCAPES_PALETTE
+from tritonseg_engines.zoo.street_demo import DEMO_SPEC
 from tritonseg_steps.geometry import FitPad, Native
 
 MINIMAL = {

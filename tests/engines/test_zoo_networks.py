@@ -13,11 +13,11 @@ from onnx import TensorProto, helper
 
 from tritonseg_engines import zoo
 from tritonseg_engines.errors import CheckpointError, SpecificationError
-from tritonseg_engines.same_padding import same_padding
+from tritonseg_engines.graph.same_padding import same_padding
 
 torch = pytest.importorskip("torch", reason="networks need torch (the `export` extra)")
 
-from tritonseg_engines.zoo.counting import (  # noqa: E402 - after the check for torch
+from counting import (  # noqa: E402 - after the check for torch
     count_macs,
     count_parameters,
     count_state,

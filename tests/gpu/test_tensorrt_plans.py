@@ -19,14 +19,15 @@ from residual_network import (
     write_pictures,
 )
 from tiny_models import TinyModel, run_onnx
-from tritonseg_engines.build_options import BuildOptions
-from tritonseg_engines.build_target import BuildTarget
-from tritonseg_engines.gate.choice import PictureChoice
-from tritonseg_engines.gate.plan_gate import verify_plan
+from tritonseg_engines.build.engine_file import judge_plan
+from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.build.order import BuildOrder
+from tritonseg_engines.build.pictures_choice import PictureChoice
+from tritonseg_engines.build.precision import convert_and_judge
+from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.graph.onnx_file import save_onnx
-from tritonseg_engines.precision.rounding import with_written_rounding
-from tritonseg_engines.precision_build import PrecisionBuild
-from tritonseg_engines.prepare import prepare_network
+from tritonseg_engines.running.rounding import with_written_rounding
+from tritonseg_engines.target import BuildTarget
 from tritonseg_engines.tensorrt import (
     ENGINES_KEY,
     EngineIncompatibleError,
@@ -64,33 +65,36 @@ def fp32(make_plan: MakePlan) -> Iterator[LoadedPlan]:
         yield plan
 
 
-def new_build(folder: Path, precision: str) -> PrecisionBuild:
+def new_order(folder: Path, precision: str) -> BuildOrder:
     path = folder / "export.onnx"
     onnx.save(residual_network(), path)
     prepared = prepare_network(residual_spec(), path, keep_tail=False)
     pictures = write_pictures(folder / "pictures", 8)
     options = BuildOptions(calibration=pictures, minimum_pictures=1, accept=True)
-    choice = PictureChoice(options, path, prepared.input_hw)
-    target = BuildTarget(precision=precision, runtime="tensorrt", layout="ensemble")
-    return PrecisionBuild(prepared, target, options, choice, lambda *_: None)
+    return BuildOrder(
+        prepared=prepared,
+        target=BuildTarget.of(precision, "tensorrt"),
+        options=options,
+        pictures=PictureChoice(options, path, prepared.input_hw),
+    )
 
 
 @pytest.mark.parametrize("precision", TOLERANCES)
 def test_scores_and_masks_are_the_files(
     precision: str, make_plan: MakePlan, tmp_path: Path
 ) -> None:
-    build = new_build(tmp_path, precision)
-    converted, onnx_report = build.run()
-    report = make_plan(converted.model)
+    conversion, judged = convert_and_judge(new_order(tmp_path, precision))
+    model = conversion.converted.model
+    report = make_plan(model)
     assert report.precision == precision
     batch = np.concatenate([smooth_batch(seed) for seed in range(3)])
-    expected = run_onnx(with_written_rounding(converted.model), batch)
+    expected = run_onnx(with_written_rounding(model), batch)
     with load_plan(report.plan) as plan:
         scores = plan.infer(batch)
     assert (scores.shape, scores.dtype) == (expected.shape, np.float32)
     assert np.abs(scores - expected).max() <= TOLERANCES[precision] * np.abs(expected).max()
-    verdict = verify_plan(report, build.plan_gate)
-    by_itself = onnx_report.comparison.equal_pixels
+    verdict = judge_plan(report, judged).report
+    by_itself = judged.report.comparison.equal_pixels
     assert verdict.comparison.equal_pixels == pytest.approx(by_itself, abs=0.005)
 
 

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tritonseg_engines.build_options import (
+from tritonseg_engines.build.options import (
     CALIBRATOR_NAMES,
     MINIMUM_CALIBRATION_PICTURES,
     QUANTIZERS,
@@ -26,7 +26,7 @@ from tritonseg_steps.int8_cpu import Int8Cpu
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tritonseg_engines.build import BuildReport
+    from tritonseg_engines.build.model import BuildReport
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -150,7 +150,7 @@ def command(
     The built network is compared with the export in fp32, mask by mask, and nothing is written
     if they differ too much. The report, with pictures, lies beside what was built.
     """
-    from tritonseg_engines.build import build_model
+    from tritonseg_engines.build.model import build_model
 
     options = BuildOptions(
         calibration=calibration,
@@ -262,7 +262,7 @@ def _show(report: BuildReport) -> None:
             f"mIoU against labels {comparison.built_miou:.4f}, fp32 "
             f"{comparison.reference_miou:.4f}: {comparison.miou_drop_points:.2f} points lost"
         )
-    kept = sum(kept for *_, kept in gate.costs)
+    kept = sum(cost.kept for cost in gate.costs)
     if kept:
         click.echo(f"{kept} of {len(gate.costs)} layers left in high precision")
     click.echo(f"report {report.report}")

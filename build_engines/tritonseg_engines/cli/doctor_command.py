@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from tritonseg_engines.doctor import Diagnosis
+    from tritonseg_engines.serving.doctor import Diagnosis
 
 LABEL_WIDTH = 14
 
@@ -30,7 +30,7 @@ def command(url: str | None, repository: Path | None, as_json: bool) -> None:
     Exit code 1 if a server or repository that was asked for has a problem; what is merely not
     installed is none.
     """
-    from tritonseg_engines.doctor import diagnose
+    from tritonseg_engines.serving.doctor import diagnose
 
     diagnosis = diagnose(url=url, repository=repository)
     if as_json:

@@ -47,7 +47,7 @@ def command(
         raise click.UsageError("--height and --width go together")
     from tritonseg_engines import zoo
     from tritonseg_engines.checkpoints import load_checkpoint, locate_weights
-    from tritonseg_engines.export import export_onnx
+    from tritonseg_engines.zoo.export import export_onnx
 
     spec = zoo.get_spec(model)
     with _download_bar() as progress:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from tritonseg import Segmentation, SegmentationClient, load_image
-from tritonseg_engines.build import build_model
-from tritonseg_engines.demo.model import DEMO_ONNX, demo_spec
-from tritonseg_engines.latency import LatencyProbe, StepLatency
-from tritonseg_engines.scenes import draw_scene
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.serving.latency import LatencyProbe, StepLatency
+from tritonseg_engines.zoo.street_demo import DEMO_ONNX, STREET, demo_spec
 
-SCENE_SEED = 44
-SCENE_SIZE_HW = (1024, 2048)
 TIMED_REQUESTS = 10
 WARM_UP_REQUESTS = 2
 
@@ -52,7 +48,7 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
 
     Args:
         output: Folder for the repository and the pictures; made if it is not there.
-        image: Picture to segment; a street is drawn unless given.
+        image: Picture to segment; a drawn street unless given.
         progress: Told of every step when it is done.
 
     Raises:
@@ -62,8 +58,7 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
     output.mkdir(parents=True, exist_ok=True)
     repository = output / "model_repository"
     if image is None:
-        with _step(progress, f"drew a street, {SCENE_SIZE_HW[1]} x {SCENE_SIZE_HW[0]} pixels"):
-            image = _draw_street(output / "street.png")
+        image = Path(shutil.copy(STREET, output))
     image_hwc = load_image(image)
     with _step(progress, f"built the ensemble from {DEMO_ONNX.name} and proved its masks"):
         spec = demo_spec()
@@ -88,12 +83,6 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
         latencies=latencies,
         client_ms=client_ms,
     )
-
-
-def _draw_street(path: Path) -> Path:
-    height, width = SCENE_SIZE_HW
-    Image.fromarray(draw_scene(SCENE_SEED, height=height, width=width).image_hwc).save(path)
-    return path
 
 
 def _time_requests(

@@ -7,21 +7,15 @@ Runtime, on the same pictures with the server's own steps around both, and compa
 from __future__ import annotations
 
 from tritonseg_engines.gate.comparison import Comparison, Reference, compare, run_reference
-from tritonseg_engines.gate.networks import Segmenter
-from tritonseg_engines.gate.pictures import Picture, Pictures, picture_folder
 from tritonseg_engines.gate.thresholds import THRESHOLDS, GateError, Thresholds, failures
 
 __all__ = [
     "THRESHOLDS",
     "Comparison",
     "GateError",
-    "Picture",
-    "Pictures",
     "Reference",
-    "Segmenter",
     "Thresholds",
     "compare",
     "failures",
-    "picture_folder",
     "run_reference",
 ]

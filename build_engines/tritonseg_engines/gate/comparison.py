@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonseg_engines.errors import CalibrationError
-from tritonseg_engines.gate.networks import Infer, Steps
-from tritonseg_engines.gate.pictures import Picture, Pictures
-from tritonseg_engines.metrics import ConfusionMatrix
-
-Progress = Callable[[int, int], None]
-"""Called with how many of how many pictures are done."""
+from tritonseg_engines.gate.metrics import ConfusionMatrix
+from tritonseg_engines.progress import Counter
+from tritonseg_engines.running.networks import Infer, Steps
+from tritonseg_engines.running.pictures import Picture, Pictures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +103,7 @@ class Reference:
 
 
 def run_reference(
-    infer: Infer, segmenter: Steps, pictures: Pictures, progress: Progress | None = None
+    infer: Infer, segmenter: Steps, pictures: Pictures, progress: Counter | None = None
 ) -> Reference:
     """Segment the pictures with the reference network.
 
@@ -132,7 +130,7 @@ def compare(
     *,
     ignore_index: int | None = None,
     observe: Observer | None = None,
-    progress: Progress | None = None,
+    progress: Counter | None = None,
 ) -> Comparison:
     """Segment the same pictures with a built network and compare.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tritonseg_engines.gate.pictures import Picture
+from tritonseg_engines.running.pictures import Picture
 from tritonseg_engines.spec import Color
 
 PICTURES_SHOWN = 4

@@ -21,8 +21,10 @@ def refusal(gate: GateReport, beside: Path) -> GateError:
     write_report(gate, html_path.with_suffix(".json"), html_path)
     parts = [*gate.failures, f"worst classes: {describe_worst(gate.comparison)}"]
     if gate.costs:
-        worst = ", ".join(f"{layers} ({pixels:.2%} of the pixels alone)"
-                          for layers, pixels, *_ in gate.costs[:LAYERS_NAMED])  # fmt: skip
+        worst = ", ".join(
+            f"{cost.name} ({cost.changed_pixels:.2%} of the pixels alone)"
+            for cost in gate.costs[:LAYERS_NAMED]
+        )
         parts.append(f"costliest layers: {worst}")
     return GateError(
         f"{gate.title}: on {gate.comparison.origin}: {'; '.join(parts)}. No engine was written; "

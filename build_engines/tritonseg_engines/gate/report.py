@@ -11,6 +11,7 @@ from typing import Any
 from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.gate.comparison import Comparison
 from tritonseg_engines.gate.html import Panels, figure, page, paragraph, table
+from tritonseg_engines.gate.layer_cost import LayerCost
 from tritonseg_engines.gate.thresholds import Thresholds
 
 JSON_NAME = "report.json"
@@ -30,7 +31,7 @@ class GateReport:
         accepted: Whether the user took it nevertheless.
         facts: Further facts about the build, as text by name.
         kept_float: Nodes in high precision by intent, with the reason.
-        costs: What quantizing each layer does alone: name, changed pixels, points of mIoU, kept.
+        costs: What quantizing each layer does alone.
         panels: Pictures to look at.
     """
 
@@ -41,7 +42,7 @@ class GateReport:
     accepted: bool = False
     facts: dict[str, str] = field(default_factory=dict)
     kept_float: dict[str, str] = field(default_factory=dict)
-    costs: Sequence[tuple[str, float, float, bool]] = ()
+    costs: Sequence[LayerCost] = ()
     panels: Sequence[Panels] = field(default=(), repr=False)
 
     @property
@@ -84,12 +85,12 @@ class GateReport:
             "kept_float": self.kept_float,
             "layer_costs": [
                 {
-                    "layers": layers,
-                    "changed_pixels": pixels,
-                    "miou_loss_points": points,
-                    "kept": kept,
+                    "layers": cost.name,
+                    "changed_pixels": cost.changed_pixels,
+                    "miou_loss_points": cost.miou_loss_points,
+                    "kept": cost.kept,
                 }
-                for layers, pixels, points, kept in self.costs
+                for cost in self.costs
             ],
         }
 
@@ -114,8 +115,13 @@ def _parts(report: GateReport) -> Iterator[str]:
             "What quantizing costs, layer by layer, most first",
             ("layer", "pixels changed", "points of mIoU", "in high precision"),
             [
-                (layers, f"{pixels:.3%}", f"{points:.2f}", "yes" if kept else "")
-                for layers, pixels, points, kept in report.costs[:LAYERS_SHOWN]
+                (
+                    cost.name,
+                    f"{cost.changed_pixels:.3%}",
+                    f"{cost.miou_loss_points:.2f}",
+                    "yes" if cost.kept else "",
+                )
+                for cost in report.costs[:LAYERS_SHOWN]
             ],
         )
     if report.kept_float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, remove_dead_nodes
-from tritonseg_engines.same_padding import same_padding
+from tritonseg_engines.graph.same_padding import same_padding
 
 RESIZE_SCALES_INPUT = 2
 RESIZE_SIZES_INPUT = 3

@@ -11,22 +11,18 @@ from tritonseg_engines.precision.conversion import (
 )
 from tritonseg_engines.precision.half import half_precision
 from tritonseg_engines.precision.lint import Finding, lint
-from tritonseg_engines.precision.nodes import name_nodes
 from tritonseg_engines.precision.operators import tensorrt_releases
 from tritonseg_engines.precision.quantize import quantizable_layers, quantize
-from tritonseg_engines.precision.sensitivity import LayerCost
 
 __all__ = [
     "CALIBRATORS",
     "Converted",
     "Finding",
     "Int8Conversion",
-    "LayerCost",
     "batches_of",
     "convert_to_half",
     "half_precision",
     "lint",
-    "name_nodes",
     "quantizable_layers",
     "quantize",
     "tensorrt_releases",

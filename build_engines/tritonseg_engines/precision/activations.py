@@ -16,8 +16,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from tritonseg_engines.gate.networks import one_batch_shapes, onnx_session
 from tritonseg_engines.graph.onnx_file import graph_inputs, inferred_values
+from tritonseg_engines.running.networks import one_batch_shapes, onnx_session
 
 OUTPUT_BUDGET_BYTES = 256 << 20
 """Of the tensors that one run returns; a single larger one comes alone."""
@@ -26,7 +26,7 @@ FLOAT_BYTES = 4
 
 Batches = Callable[[], Iterable[NDArray[np.float32]]]
 """Returns the network's inputs `(1, 3, h, w)`, one at a time, anew at every call."""
-Progress = Callable[[int], None]
+Pass = Callable[[int], None]
 """Called with the number of pictures done in this pass."""
 
 
@@ -77,7 +77,7 @@ def activation_ranges(
     model: onnx.ModelProto,
     tensors: Sequence[str],
     batches: Batches,
-    progress: Progress | None = None,
+    progress: Pass | None = None,
 ) -> dict[str, Range]:
     """Return the range of tensors over all batches.
 
@@ -117,7 +117,7 @@ def activation_histograms(
     model: onnx.ModelProto,
     ranges: Mapping[str, Range],
     batches: Batches,
-    progress: Progress | None = None,
+    progress: Pass | None = None,
 ) -> dict[str, Histogram]:
     """Return histograms of the absolute values of tensors over all batches.
 

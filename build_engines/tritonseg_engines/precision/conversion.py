@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 import onnx
 
 from tritonseg_engines.errors import CalibrationError, OnnxModelError
-from tritonseg_engines.gate.networks import Segmenter
-from tritonseg_engines.gate.pictures import Pictures
 from tritonseg_engines.precision.activations import (
     Batches,
     Range,
@@ -25,9 +23,9 @@ from tritonseg_engines.precision.quantize import (
     quantize,
 )
 from tritonseg_engines.precision.sensitive import named_nodes, sensitive_nodes
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and how much of how much is."""
+from tritonseg_engines.progress import Progress, unheard
+from tritonseg_engines.running.networks import Segmenter
+from tritonseg_engines.running.pictures import Pictures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +90,7 @@ class Int8Conversion:
         keep_fp32: Sequence[str] = (),
         half_rest: bool,
         weight_bits: int = 8,
-        progress: Progress | None = None,
+        progress: Progress = unheard,
     ) -> None:
         if calibrator not in CALIBRATORS:
             raise CalibrationError(
@@ -136,7 +134,7 @@ class Int8Conversion:
         batches: Batches,
         count: int,
         calibrator: str,
-        progress: Progress | None,
+        progress: Progress,
     ) -> dict[str, float]:
         tensors = calibrated_tensors(self._network, self.layers)
         histograms = activation_histograms(
@@ -154,8 +152,6 @@ def batches_of(pictures: Pictures, segmenter: Segmenter) -> Batches:
     return lambda: (segmenter.batch(picture) for picture in pictures)
 
 
-def _within(progress: Progress | None, what: str, count: int) -> Callable[[int], None] | None:
-    if progress is None:
-        return None
+def _within(progress: Progress, what: str, count: int) -> Callable[[int], None]:
     # Histograms of a large network go over the pictures several times.
     return lambda done: progress(what, (done - 1) % count + 1, count)

@@ -16,13 +16,13 @@ import onnx
 from onnx import TensorProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from tritonseg_engines.graph.nodes import sort_by_execution
 from tritonseg_engines.graph.onnx_file import (
     default_opset,
     producers,
     remove_dead_nodes,
     replace_name,
 )
-from tritonseg_engines.precision.nodes import sort_by_execution
 
 HALF_QUANTIZE_OPSET = 19
 """From here on QuantizeLinear takes fp16. TensorRT 10 and 11 read it; 8.6 documents 17."""

@@ -19,11 +19,11 @@ import numpy as np
 import onnx
 
 from tritonseg_engines.errors import CalibrationError, EngineBuildError
+from tritonseg_engines.graph.nodes import name_nodes, sort_by_execution
 from tritonseg_engines.graph.onnx_file import load_onnx, producers, save_onnx
 from tritonseg_engines.precision.activations import Batches, activation_ranges, float_tensors
 from tritonseg_engines.precision.conversion import Converted
 from tritonseg_engines.precision.half import half_precision
-from tritonseg_engines.precision.nodes import name_nodes, sort_by_execution
 from tritonseg_engines.precision.quantize import quantizable_layers
 from tritonseg_engines.precision.sensitive import named_nodes, sensitive_nodes
 

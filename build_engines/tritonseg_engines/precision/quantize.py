@@ -20,8 +20,8 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantType
 
+from tritonseg_engines.graph.nodes import sort_by_execution
 from tritonseg_engines.graph.onnx_file import producers
-from tritonseg_engines.precision.nodes import sort_by_execution
 
 LAYER_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 ACTIVATIONS = (

@@ -1,7 +1,7 @@
 """The Triton model repository: what is written, and how it gets there whole."""
 
+from tritonseg_engines.repository.batching import Serving
 from tritonseg_engines.repository.deployment import Deployment, Engine, Provenance
-from tritonseg_engines.repository.serving import Serving
 from tritonseg_engines.repository.writer import write_model
 
 __all__ = ["Deployment", "Engine", "Provenance", "Serving", "write_model"]

@@ -14,8 +14,8 @@ from typing import Any
 
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
-from tritonseg_engines.repository.deployment import OPENVINO
 from tritonseg_engines.repository.writer import CONFIG_FILE, MANIFEST_FILE, read_config
+from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt.machine import Machine
 from tritonseg_engines.tensorrt.manifest import check_manifest
 from tritonseg_steps import contract
@@ -95,7 +95,7 @@ def _remarks(manifest: Mapping[str, Any]) -> Iterator[str]:
     if gate.get("verdict") == "accepted":
         yield f"its gate refused it, and --accept built it: {'; '.join(gate['failures'])}"
     provenance = manifest["provenance"]
-    if provenance.get("runtime") == OPENVINO:
+    if provenance.get("runtime") == Runtime.OPENVINO:
         cpu = recorded_int8_cpu(manifest, provenance.get("precision"))
         if cpu is not None:
             yield f"int8 weights: {INT8_WEIGHTS[cpu]}"
@@ -112,7 +112,7 @@ def _contract_problems(config_path: Path) -> Iterator[str]:
 
 def _cpu_problems(manifest: Mapping[str, Any]) -> Iterator[str]:
     provenance = manifest["provenance"]
-    if provenance.get("runtime") != OPENVINO:
+    if provenance.get("runtime") != Runtime.OPENVINO:
         return
     with contextlib.suppress(ModuleNotFoundError):  # without OpenVINO nothing is served here
         reason = unfit(recorded_int8_cpu(manifest, provenance.get("precision")))

@@ -6,20 +6,15 @@ import math
 from dataclasses import dataclass, field
 
 from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository.batching import Serving, Workload, cpu_serving, gpu_serving
 from tritonseg_engines.repository.published_networks import PUBLISHED_NETWORKS
-from tritonseg_engines.repository.serving import Serving, Workload, cpu_serving, gpu_serving
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.target import Runtime, ServingLayout
 from tritonseg_steps.contract import ENGINE_SUFFIX
 from tritonseg_steps.int8_cpu import Int8Cpu
 from tritonseg_steps.upsampling import Upsampling
 
-TENSORRT = "tensorrt"
-OPENVINO = "openvino"
 NOT_BUILT = "not built"
-ENSEMBLE = "ensemble"
-SINGLE = "single"
-FUSED = "fused"
-LAYOUTS = (ENSEMBLE, SINGLE, FUSED)
 USUAL_HW = (1024, 2048)
 """Taken for the cost of a network that leaves its input's size open."""
 USUAL_SCORE_STRIDE = 4
@@ -94,38 +89,35 @@ class Deployment:
         spec: The model.
         engine: Its network as built.
         provenance: Where that comes from; its runtime decides the engine's backend.
-        layout: "ensemble", four models of which three are steps; "single", one model that runs
-            the steps in its own process; or "fused", the engine alone with the steps in its graph.
+        layout: How the steps stand to the engine.
         serving: Batching, queues and instances; by default those that suit the model's cost.
 
     Raises:
-        RepositoryError: There is no such layout, or the engine's input is open and it is fused.
+        RepositoryError: The layout does not fit the engine.
     """
 
     spec: ModelSpec
     engine: Engine
     provenance: Provenance
-    layout: str = ENSEMBLE
+    layout: ServingLayout = ServingLayout.ENSEMBLE
     serving: Serving = field(default=None)  # type: ignore[assignment]  # set in __post_init__
 
     def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise RepositoryError(
-                f"layout: expected one of {', '.join(LAYOUTS)}, got {self.layout!r}"
-            )
-        if self.layout == FUSED and self.engine.fixed_input_hw is None:
+        if self.layout is ServingLayout.FUSED and self.engine.fixed_input_hw is None:
             raise RepositoryError(
                 f"{self.spec.name}: expected a fixed size of the fused layout's pictures, got "
                 f"{self.engine.input_hw}"
             )
-        if self.layout == SINGLE and self.on_gpu:
+        if self.layout is ServingLayout.SINGLE and self.on_gpu:
             raise RepositoryError(
                 f"{self.spec.name}: expected an engine for the CPU in the layout single, got "
                 f"{self.provenance.runtime}"
             )
         if self.serving is None:
             object.__setattr__(self, "serving", self._default_serving())
-        if self.serving.steps_on_gpu and not (self.on_gpu and self.layout == ENSEMBLE):
+        if self.serving.steps_on_gpu and not (
+            self.on_gpu and self.layout is ServingLayout.ENSEMBLE
+        ):
             raise RepositoryError(
                 f"{self.spec.name}: expected the runtime tensorrt in the layout ensemble for steps "
                 f"on the GPU, got {self.provenance.runtime} and {self.layout}"
@@ -134,12 +126,12 @@ class Deployment:
     @property
     def on_gpu(self) -> bool:
         """Whether the engine runs on a GPU."""
-        return self.provenance.runtime == TENSORRT
+        return self.provenance.runtime == Runtime.TENSORRT
 
     @property
     def engine_model(self) -> str:
         """Name of the Triton model that runs the engine."""
-        return self.spec.name + (ENGINE_SUFFIX if self.layout == ENSEMBLE else "")
+        return self.spec.name + (ENGINE_SUFFIX if self.layout is ServingLayout.ENSEMBLE else "")
 
     def workload(self) -> Workload:
         """Return what one picture costs, by the usual size where the engine leaves it open."""

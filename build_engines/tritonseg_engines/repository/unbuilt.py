@@ -6,10 +6,11 @@ from pathlib import Path
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.check import built_models
-from tritonseg_engines.repository.deployment import TENSORRT, Deployment, Engine, Provenance
+from tritonseg_engines.repository.deployment import Deployment, Engine, Provenance
 from tritonseg_engines.repository.published_networks import network_facts
 from tritonseg_engines.repository.writer import write_model
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt.manifest import plan_file_name
 from tritonseg_steps.upsampling import Upsampling
 
@@ -29,7 +30,7 @@ def unbuilt_deployment(spec: ModelSpec) -> Deployment:
         output_dims=(len(spec.classes), *scores_hw),
         upsampling=Upsampling(),
     )
-    return Deployment(spec=spec, engine=engine, provenance=Provenance.not_built(TENSORRT))
+    return Deployment(spec=spec, engine=engine, provenance=Provenance.not_built(Runtime.TENSORRT))
 
 
 def write_unbuilt(spec: ModelSpec, repository: Path) -> Path:

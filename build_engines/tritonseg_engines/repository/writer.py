@@ -15,9 +15,10 @@ from tritonseg_engines.atomic import replaced_directories
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names, model_configs
-from tritonseg_engines.repository.deployment import ENSEMBLE, FUSED, SINGLE, Deployment
+from tritonseg_engines.repository.deployment import Deployment
 from tritonseg_engines.repository.one_model import fused_config, single_config
 from tritonseg_engines.repository.warm_up import WARM_UP_FOLDER, warm_up
+from tritonseg_engines.target import ServingLayout
 from tritonseg_engines.tensorrt.manifest import plan_file_name
 from tritonseg_steps import contract
 
@@ -32,9 +33,9 @@ PYTHON_STEPS = {
     contract.ARGMAX_SUFFIX: "argmax_step.ArgmaxStep",
 }
 OPENVINO_ENGINES = {
-    ENSEMBLE: "openvino_step.OpenvinoStep",
-    SINGLE: "single_step.SingleStep",
-    FUSED: "openvino_step.FusedOpenvinoStep",
+    ServingLayout.ENSEMBLE: "openvino_step.OpenvinoStep",
+    ServingLayout.SINGLE: "single_step.SingleStep",
+    ServingLayout.FUSED: "openvino_step.FusedOpenvinoStep",
 }
 """By layout."""
 
@@ -108,9 +109,9 @@ def _write_config(path: Path, config: pb.ModelConfig) -> None:
 
 def _configs(deployment: Deployment, fleet: Mapping[str, Path]) -> dict[str, pb.ModelConfig]:
     """Return the configs by folder name."""
-    if deployment.layout == SINGLE:
+    if deployment.layout is ServingLayout.SINGLE:
         return {deployment.spec.name: single_config(deployment)}
-    if deployment.layout == FUSED:
+    if deployment.layout is ServingLayout.FUSED:
         return {deployment.spec.name: fused_config(deployment, fleet)}
     return model_configs(deployment, fleet)
 
@@ -119,7 +120,7 @@ def _write_steps(staging: Path, deployment: Deployment) -> None:
     for folder, step_class in _python_steps(deployment).items():
         path = staging / folder / VERSION_FOLDER / "model.py"
         path.write_text(_model_py(step_class), encoding="utf-8")
-    for suffix in PYTHON_STEPS if deployment.layout == ENSEMBLE else ():
+    for suffix in PYTHON_STEPS if deployment.layout is ServingLayout.ENSEMBLE else ():
         data = staging / (deployment.spec.name + suffix) / WARM_UP_FOLDER
         for name, content in warm_up(deployment, suffix).files.items():
             data.mkdir(exist_ok=True)
@@ -129,7 +130,7 @@ def _write_steps(staging: Path, deployment: Deployment) -> None:
 def _python_steps(deployment: Deployment) -> dict[str, str]:
     """Return module and class of every Python step by folder name."""
     steps = {}
-    if deployment.layout == ENSEMBLE:
+    if deployment.layout is ServingLayout.ENSEMBLE:
         steps = {deployment.spec.name + suffix: step for suffix, step in PYTHON_STEPS.items()}
     if not deployment.on_gpu:
         steps[deployment.engine_model] = OPENVINO_ENGINES[deployment.layout]

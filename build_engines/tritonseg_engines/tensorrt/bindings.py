@@ -10,12 +10,12 @@ import importlib
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
+from tritonseg_engines.progress import Progress
 from tritonseg_engines.tensorrt.errors import TensorRTUnavailableError
 
-BuildProgress = Callable[[str, int, int], None]
 """Called with a phase's name, its steps done so far, and all its steps."""
 
 _LOG_LINES: Final = 2000
@@ -104,7 +104,7 @@ def new_logger(trt: Any, log: BuildLog) -> Any:
     return Logger()
 
 
-def new_progress_monitor(trt: Any, progress: BuildProgress) -> Any:
+def new_progress_monitor(trt: Any, progress: Progress) -> Any:
     """Return a TensorRT monitor that reports to the callback, or None where there is none (8.6).
 
     What the callback raises stops the build and waits in the monitor's `reporter.exception`.
@@ -132,7 +132,7 @@ def new_progress_monitor(trt: Any, progress: BuildProgress) -> Any:
 class _PhaseReporter:
     """Calls back from TensorRT's threads, one at a time; an exception must not enter its frames."""
 
-    def __init__(self, progress: BuildProgress) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.exception: BaseException | None = None
         self._progress = progress
         self._steps: dict[str, int] = {}

@@ -10,9 +10,9 @@ from typing import Any
 
 from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.checksum import sha256_of
+from tritonseg_engines.progress import Progress
 from tritonseg_engines.tensorrt.bindings import (
     BuildLog,
-    BuildProgress,
     load_tensorrt,
     new_logger,
     new_progress_monitor,
@@ -74,7 +74,7 @@ def build_plan(
     plan_path: Path,
     options: PlanOptions | None = None,
     *,
-    progress: BuildProgress | None = None,
+    progress: Progress | None = None,
     gpu: Gpu | None = None,
 ) -> PlanReport:
     """Build a plan and write it, whole or not at all.
@@ -129,7 +129,7 @@ class _Build:
         self.profile: dict[str, ProfileShapes] = {}
         self.pinned_layers: tuple[str, ...] = ()
 
-    def run(self, progress: BuildProgress | None) -> bytes:
+    def run(self, progress: Progress | None) -> bytes:
         """Return the serialized plan."""
         trt = self._trt
         logger = new_logger(trt, self.log)
@@ -165,7 +165,7 @@ class _Build:
         }
 
     def _serialize(
-        self, trt: Any, builder: Any, network: Any, config: Any, progress: BuildProgress | None
+        self, trt: Any, builder: Any, network: Any, config: Any, progress: Progress | None
     ) -> bytes:
         monitor = new_progress_monitor(trt, progress) if progress is not None else None
         if monitor is not None and hasattr(config, "progress_monitor"):

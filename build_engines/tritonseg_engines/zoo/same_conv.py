@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tritonseg_engines.same_padding import same_padding
+from tritonseg_engines.graph.same_padding import same_padding
 
 
 class SameConv2d(nn.Conv2d):

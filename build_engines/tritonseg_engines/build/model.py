@@ -1,0 +1,210 @@
+"""From an ONNX file and a specification to a model in a Triton repository, or a refusal."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tritonseg_engines.build.built_graph import BuiltGraph
+from tritonseg_engines.build.engine_file import engine_file_name, judge_plan, write_engine
+from tritonseg_engines.build.fuse_check import fixed_sizes, fuse_and_check
+from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.build.order import BuildOrder
+from tritonseg_engines.build.pictures_choice import PictureChoice
+from tritonseg_engines.build.precision import Conversion, convert_and_judge
+from tritonseg_engines.build.prepare import prepare_network
+from tritonseg_engines.gate.refusal import refusal
+from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
+from tritonseg_engines.gate.verdict import Judged
+from tritonseg_engines.graph.onnx_file import save_onnx
+from tritonseg_engines.graph.tail import Tail
+from tritonseg_engines.progress import Progress, unheard
+from tritonseg_engines.repository import Provenance, write_model
+from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.target import BuildTarget, Precision, Runtime, ServingLayout
+from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError, inspect_machine
+
+NO_TENSORRT = "stopped after the ONNX and its gate: a plan is built on the GPU that runs it"
+FUSING = "comparing the fused graph with the ensemble"
+ONNX_ONLY = "stopped after the ONNX and its gate, as asked"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildReport:
+    """What was built.
+
+    Attributes:
+        model: Folder of the model's own name, or the ONNX file where the build stopped at that.
+        tail: What was found behind the network, and cut unless asked otherwise.
+        equal_pixels: Share of pixels at which the cut graph and the export agree, or None where
+            nothing was cut.
+        layout: How the steps stand to the engine.
+        equal_pixels_after_fuse: Share of pixels at which the fused model and the ensemble agree,
+            or None where nothing was fused.
+        provenance: As published in the ensemble.
+        gate: The built network against the fp32 reference.
+        report: The readable form of that.
+        note: Why there is no engine, or None.
+    """
+
+    model: Path
+    tail: Tail
+    equal_pixels: float | None
+    provenance: Provenance
+    gate: GateReport
+    report: Path
+    note: str | None = None
+    layout: ServingLayout = ServingLayout.ENSEMBLE
+    equal_pixels_after_fuse: float | None = None
+
+
+def build_model(
+    spec: ModelSpec,
+    onnx_path: Path,
+    repository: Path,
+    *,
+    precision: str = Precision.FP32,
+    runtime: str = Runtime.OPENVINO,
+    layout: str | None = None,
+    keep_tail: bool = False,
+    options: BuildOptions | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Build a model and write it into a repository, whole or not at all.
+
+    Where the build stops at the ONNX (`onnx_only`, or TensorRT on a machine without), it is
+    written beside the repository as `<name>.<precision>.onnx`, or `<name>.fused.<precision>.onnx`,
+    with its report.
+
+    Args:
+        spec: Describes the model in the file.
+        onnx_path: The export; not changed.
+        repository: Folder that Triton is started on; made if it is not there.
+        precision: A `Precision`, or its value.
+        runtime: A `Runtime`, or its value.
+        layout: A `ServingLayout`, or its value; None for the runtime's fastest.
+        keep_tail: Leave Resize, Softmax and ArgMax behind the network in the engine.
+        options: How to convert and how to judge.
+        progress: Called with what is being done, and how much of how much is.
+
+    Raises:
+        OnnxModelError: The file is not what the specification says, or cutting its tail or
+            fusing the steps would change masks, or no engine can be built from it.
+        CalibrationError: Pictures are missing or cannot be used.
+        GateError: The built network's masks are too far from the reference's.
+        RepositoryError: The repository cannot be written.
+        SpecificationError: There is no such precision, runtime or layout, the model does not fit
+            the layout, or a pattern of nodes to keep matches none.
+    """
+    options = options or BuildOptions()
+    target = BuildTarget.of(
+        precision, runtime, layout, cpu=options.cpu, gpu_steps=options.gpu_steps
+    )
+    target.require_this_cpu()
+    prepared = prepare_network(spec, onnx_path, keep_tail=keep_tail)
+    if target.is_fused:
+        fixed_sizes(prepared)  # refuses now what would fail after minutes of converting
+    order = BuildOrder(
+        prepared=prepared,
+        target=target,
+        options=options,
+        pictures=PictureChoice(options, onnx_path, prepared.input_hw),
+        progress=progress or unheard,
+    )
+    beside = repository.parent / _stem(spec.name, target)
+    conversion, judged = convert_and_judge(order)
+    if judged.report.verdict == "refused":
+        raise refusal(judged.report, beside)
+    built = _built_graph(order, conversion, judged)
+    gpu, note = _gpu_for(target, options)
+    if note is None:
+        built, model, report = _write_repository(
+            repository, built, beside=beside, gpu=gpu, progress=order.progress
+        )
+    else:
+        model, report = _write_onnx(beside, built)
+    return BuildReport(
+        model=model,
+        tail=prepared.tail,
+        equal_pixels=prepared.equal_pixels,
+        layout=target.layout,
+        equal_pixels_after_fuse=built.equal_pixels_after_fuse,
+        provenance=built.provenance,
+        gate=built.judged.report,
+        report=report,
+        note=note,
+    )
+
+
+def _stem(name: str, target: BuildTarget) -> str:
+    """Return what stands before the suffixes of files beside the repository."""
+    layout = f".{target.layout}" if target.is_fused else ""
+    return f"{name}{layout}.{target.precision}"
+
+
+def _built_graph(order: BuildOrder, conversion: Conversion, judged: Judged) -> BuiltGraph:
+    """Return the graph that will be served, with the steps inside if the layout says so."""
+    prepared, target = order.prepared, order.target
+    graph, equal_pixels = conversion.converted.model, None
+    if target.is_fused:
+        order.progress(FUSING, 0, 1)
+        pictures = order.pictures.for_gate(target.precision)
+        graph, equal_pixels = fuse_and_check(prepared, graph, pictures, target)
+        judged = judged.with_folded_steps(fixed_sizes(prepared).image_hw, equal_pixels)
+        order.progress(FUSING, 1, 1)
+    return BuiltGraph(
+        prepared=prepared,
+        graph=graph,
+        judged=judged,
+        target=target,
+        provenance=Provenance(
+            onnx_sha256=prepared.onnx_sha256,
+            precision=target.precision,
+            runtime=target.runtime,
+            tritonseg_version=importlib.metadata.version("tritonseg"),
+        ),
+        int8_cpu=conversion.int8_cpu,
+        equal_pixels_after_fuse=equal_pixels,
+    )
+
+
+def _gpu_for(target: BuildTarget, options: BuildOptions) -> tuple[Gpu | None, str | None]:
+    """Return what a plan is built on, and why the build stops at the ONNX, if it does."""
+    if options.onnx_only:
+        return None, ONNX_ONLY
+    if not target.on_gpu:
+        return None, None
+    try:
+        return inspect_machine().first_gpu(), None
+    except TensorRTUnavailableError as error:
+        return None, f"{NO_TENSORRT}: {error}"
+
+
+def _write_onnx(beside: Path, built: BuiltGraph) -> tuple[Path, Path]:
+    onnx_path, html_path = _suffixed(beside, ".onnx"), _suffixed(beside, ".report.html")
+    save_onnx(built.graph, onnx_path)
+    write_report(built.judged.report, _suffixed(beside, ".report.json"), html_path)
+    return onnx_path, html_path
+
+
+def _write_repository(
+    repository: Path, built: BuiltGraph, *, beside: Path, gpu: Gpu | None, progress: Progress
+) -> tuple[BuiltGraph, Path, Path]:
+    """Write the model, and return what was built with the verdict on what will be served."""
+    deployment = built.deployment(engine_file_name(gpu))
+    with tempfile.TemporaryDirectory() as workspace:
+        written = write_engine(built.graph, deployment, Path(workspace), gpu=gpu, progress=progress)
+        if written.plan is not None:
+            built = replace(built, judged=judge_plan(written.plan, built.judged, progress=progress))
+            if built.judged.report.verdict == "refused":
+                raise refusal(built.judged.report, beside)
+        manifest = {**built.manifest(), **written.facts}
+        model = write_model(repository, deployment, written.file, manifest)
+    write_report(built.judged.report, model / JSON_NAME, model / HTML_NAME)
+    return built, model, model / HTML_NAME
+
+
+def _suffixed(beside: Path, suffix: str) -> Path:
+    return beside.with_name(beside.name + suffix)

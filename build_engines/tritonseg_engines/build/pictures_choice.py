@@ -1,0 +1,80 @@
+"""Which pictures a build uses, and what it uses where nobody gave any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.errors import CalibrationError
+from tritonseg_engines.running.pictures import Pictures, picture_folder, smooth_noise
+from tritonseg_engines.zoo.street_demo import CALIBRATION, JUDGED, JUDGED_LABELS, is_demo
+
+OPEN_SIZE = (512, 1024)
+NOISE_PICTURES = 4
+GATE_STREETS = {"fp32": 1, "fp16": 4, "int8": 8}
+"""Of the streets that ship, how many a build of the demo model is judged on."""
+
+
+class PictureChoice:
+    """The pictures of one build.
+
+    Args:
+        options: What the user gave.
+        onnx_path: The export; the demo model is known by its content.
+        input_hw: Size that the network takes, None where open.
+    """
+
+    def __init__(
+        self, options: BuildOptions, onnx_path: Path, input_hw: tuple[int | None, int | None]
+    ) -> None:
+        height, width = input_hw
+        self._options = options
+        self._size_hw = (height, width) if height and width else OPEN_SIZE
+        self._is_demo = is_demo(onnx_path)
+
+    def for_int8(self) -> Pictures:
+        """Return the pictures that int8 is calibrated with.
+
+        Raises:
+            CalibrationError: There are none, or too few.
+        """
+        if self._options.calibration is None:
+            if self._is_demo:
+                return picture_folder(CALIBRATION)
+            raise CalibrationError(
+                "int8 needs pictures to calibrate with: give a folder of "
+                f"{self._options.minimum_pictures} or more with --calibration"
+            )
+        pictures = picture_folder(self._options.calibration)
+        if len(pictures) < self._options.minimum_pictures:
+            raise CalibrationError(
+                f"{self._options.calibration}: expected {self._options.minimum_pictures} or more "
+                f"pictures to calibrate with, got {len(pictures)}; --minimum-pictures lowers that"
+            )
+        return pictures
+
+    def for_ranges(self) -> Pictures:
+        """Return pictures from which fp16 learns the magnitude of values."""
+        if self._options.calibration is not None:
+            return picture_folder(self._options.calibration)
+        return self.for_gate("fp16")
+
+    def for_gate(self, precision: str) -> Pictures:
+        """Return the pictures that a build is judged by, the best there are.
+
+        Raises:
+            CalibrationError: The folder given cannot be used.
+        """
+        options = self._options
+        if options.pictures is not None:
+            return picture_folder(options.pictures, options.labels)
+        if self._is_demo:
+            streets = picture_folder(JUDGED, JUDGED_LABELS)[: GATE_STREETS[precision]]
+            streets.origin = f"{len(streets)} drawn streets"
+            return streets
+        if options.calibration is not None:
+            pictures = picture_folder(options.calibration)
+            pictures.origin += " that it was calibrated with, because no others were given"
+            return pictures
+        return smooth_noise(self._size_hw, NOISE_PICTURES)
+

@@ -1,0 +1,1 @@
+"""Running any graph as it will be served, with the server's own steps around it."""

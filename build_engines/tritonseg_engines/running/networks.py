@@ -1,0 +1,210 @@
+"""Networks that can be run: the reference, and what will be served."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from tritonseg_engines.errors import CalibrationError, OnnxModelError
+from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, save_onnx
+from tritonseg_engines.running.pictures import Picture
+from tritonseg_steps.geometry import Geometry
+from tritonseg_steps.preprocessing import Normalizer, Preprocessing
+from tritonseg_steps.upsampling import Upsampling, class_map_at_image_size, class_map_from_scores
+
+Infer = Callable[[NDArray[Any]], NDArray[Any]]
+"""Maps NORMALIZED `(1, 3, h, w)` float32 to SCORES; where the steps are folded into the graph,
+pictures `(1, H, W, 3)` uint8 to class maps."""
+ERROR_LEVEL_ONLY = 3
+
+
+def onnx_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Load a model into ONNX Runtime on the CPU.
+
+    Raises:
+        OnnxModelError: ONNX Runtime does not take it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERROR_LEVEL_ONLY
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        # Its exceptions have no common base but Exception (onnxruntime 1.31).
+        reason = str(error).strip().splitlines()[0]
+        raise OnnxModelError(f"ONNX Runtime cannot load the network: {reason}") from error
+
+
+def run_session(
+    session: onnxruntime.InferenceSession,
+    inputs: Mapping[str, NDArray[Any]],
+    outputs: Sequence[str] | None = None,
+) -> list[NDArray[Any]]:
+    """Run a session.
+
+    Raises:
+        OnnxModelError: The network cannot be run on this input.
+    """
+    try:
+        results: list[NDArray[Any]] = session.run(outputs, dict(inputs))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise OnnxModelError(f"the network cannot be run: {reason}") from error
+    return results
+
+
+def infer_in_onnx_runtime(model: onnx.ModelProto) -> Infer:
+    """Return the model's first output as a function of its input.
+
+    Raises:
+        OnnxModelError: ONNX Runtime does not take it.
+    """
+    session = onnx_session(model)
+    name = session.get_inputs()[0].name
+
+    def infer(batch: NDArray[Any]) -> NDArray[Any]:
+        return run_session(session, {name: batch})[0]
+
+    return infer
+
+
+@contextmanager
+def infer_in_openvino(model: onnx.ModelProto, precision: str) -> Iterator[Infer]:
+    """Yield the network as the server's step runs it.
+
+    Raises:
+        OnnxModelError: OpenVINO does not take it.
+    """
+    from tritonseg_steps.openvino_engine import OpenvinoEngine
+
+    with tempfile.TemporaryDirectory() as workspace:
+        path = Path(workspace) / "model.onnx"
+        save_onnx(model, path)
+        try:
+            engine = OpenvinoEngine(str(path), precision)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise OnnxModelError(f"OpenVINO cannot load the network: {reason}") from error
+        yield engine.infer
+
+
+class Steps(Protocol):
+    """What stands around a network: a picture in, a class map out."""
+
+    def batch(self, picture: Picture) -> NDArray[Any]:
+        """Return the network's input for a picture."""
+
+    def class_map(self, output: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+        """Return the `(H, W)` class map at the picture's size that its output means."""
+
+
+class FoldedSteps:
+    """Around a graph with the server's steps inside: nothing.
+
+    Args:
+        image_hw: Size of the pictures that the graph takes.
+    """
+
+    def __init__(self, image_hw: tuple[int, int]) -> None:
+        self._image_hw = image_hw
+
+    def batch(self, picture: Picture) -> NDArray[np.uint8]:
+        """Return the picture itself, `(1, H, W, 3)` uint8.
+
+        Raises:
+            CalibrationError: It has not the graph's size.
+        """
+        if picture.image_hwc.shape[:2] != self._image_hw:
+            height, width = self._image_hw
+            raise CalibrationError(
+                f"{picture.name}: the fused layout takes pictures of {height}x{width} pixels, got "
+                f"{picture.image_hwc.shape[0]}x{picture.image_hwc.shape[1]}; give such with "
+                "--pictures"
+            )
+        return np.ascontiguousarray(picture.image_hwc[None])
+
+    def class_map(self, output: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+        """Return the graph's only class map; it has the picture's size already."""
+        class_map_hw: NDArray[np.uint8] = output[0]
+        return class_map_hw
+
+
+class Segmenter:
+    """From a picture to a class map with the server's own steps around a network.
+
+    Args:
+        preprocessing: What the normalize step does.
+        upsampling: What the argmax step does.
+        input_hw: Size that the network takes, None where open.
+    """
+
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        upsampling: Upsampling,
+        input_hw: tuple[int | None, int | None],
+    ) -> None:
+        self._normalizer = Normalizer(preprocessing)
+        self._upsampling = upsampling
+        self._input_hw = input_hw
+
+    def batch(self, picture: Picture) -> NDArray[np.float32]:
+        """Return the network's input for a picture, `(1, 3, h, w)`.
+
+        Raises:
+            CalibrationError: The picture leads to another size than the network takes.
+        """
+        batch_nchw = self._normalizer.batch(picture.image_hwc[None])
+        for wanted, got in zip(self._input_hw, batch_nchw.shape[2:], strict=True):
+            if wanted not in (None, got):
+                raise CalibrationError(
+                    f"{picture.name}: expected pictures that lead to the network's input of "
+                    f"{self._input_hw[0]}x{self._input_hw[1]} pixels, "
+                    f"got {batch_nchw.shape[2]}x{batch_nchw.shape[3]}"
+                )
+        return batch_nchw
+
+    def class_map(self, output: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
+        """Return the class map at the picture's size that the argmax step would return.
+
+        Raises:
+            OnnxModelError: A score is not a number.
+        """
+        height, width = picture.image_hwc.shape[:2]
+        geometry: Geometry = self._normalizer.geometry((height, width))
+        if self._upsampling.kind == "class_map":
+            return class_map_at_image_size(output[0], geometry)
+        if not np.isfinite(output).all():
+            raise OnnxModelError(f"{picture.name}: the network's scores are not all finite")
+        return class_map_from_scores(
+            output[0], geometry, align_corners=self._upsampling.align_corners
+        )
+
+
+def input_size_hw(model: onnx.ModelProto) -> tuple[int | None, int | None]:
+    """Return height and width that the NCHW input takes, None where left open."""
+    dims = dimensions(graph_inputs(model.graph)[0]) or [None] * 4
+    return dims[2], dims[3]
+
+
+def one_batch_shapes(
+    model: onnx.ModelProto, size_hw: tuple[int, int]
+) -> Mapping[str, list[int | None] | None]:
+    """Return the inferred shape of every tensor for one picture of a size."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    dims = graph_inputs(fixed.graph)[0].type.tensor_type.shape.dim
+    for dim, size in zip((dims[0], dims[2], dims[3]), (1, *size_hw), strict=True):
+        dim.dim_value = size
+    inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
+    values = (*inferred.input, *inferred.value_info, *inferred.output)
+    return {value.name: dimensions(value) for value in values}

@@ -1,0 +1,144 @@
+"""The pictures that a build is calibrated with and judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from tritonseg import InvalidImageError, load_image
+from tritonseg_engines.errors import CalibrationError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+NOISE_CELL = 16
+"""Pixels between two independent values of the noise: networks answer to white noise with one
+class everywhere."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """One picture and, where it is known, what is on it.
+
+    Attributes:
+        name: For reports; a file's name without folder.
+        image_hwc: `(H, W, 3)` uint8 RGB.
+        labels_hw: `(H, W)` uint8 true classes, or None.
+    """
+
+    name: str
+    image_hwc: NDArray[np.uint8]
+    labels_hw: NDArray[np.uint8] | None = None
+
+
+class Pictures(Sequence[Picture]):
+    """Pictures that are read or made one at a time, when they are asked for.
+
+    Args:
+        origin: What they are, as a report says it.
+        read: Returns the picture of an index.
+        count: How many there are.
+        labelled: Whether they have labels.
+    """
+
+    def __init__(
+        self, origin: str, read: Callable[[int], Picture], count: int, *, labelled: bool
+    ) -> None:
+        self.origin = origin
+        self.labelled = labelled
+        self._read = read
+        self._indices = range(count)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> Picture: ...
+    @overload
+    def __getitem__(self, index: slice) -> Pictures: ...
+    def __getitem__(self, index: int | slice) -> Picture | Pictures:
+        if isinstance(index, int):
+            return self._read(self._indices[index])
+        part = Pictures(self.origin, self._read, 0, labelled=self.labelled)
+        part._indices = self._indices[index]
+        return part
+
+
+def picture_folder(folder: Path, labels: Path | None = None) -> Pictures:
+    """Return the pictures of a folder in the order of their names.
+
+    Args:
+        folder: Holds files of the usual formats; others and subfolders are left out.
+        labels: Holds an 8-bit PNG of the same stem for every picture; a pixel is a class.
+
+    Raises:
+        CalibrationError: A folder has no pictures, or a picture has no labels.
+    """
+    files = _picture_files(folder)
+    if not files:
+        raise CalibrationError(f"{folder}: expected pictures ({', '.join(SUFFIXES)}), found none")
+    label_files = [] if labels is None else [_label_file(labels, file) for file in files]
+
+    def read(index: int) -> Picture:
+        image_hwc = _read_image(files[index])
+        labels_hw = _read_labels(label_files[index], image_hwc) if label_files else None
+        return Picture(name=files[index].name, image_hwc=image_hwc, labels_hw=labels_hw)
+
+    origin = f"{len(files)} pictures of {folder}"
+    return Pictures(origin, read, len(files), labelled=bool(label_files))
+
+
+def smooth_noise(size_hw: tuple[int, int], count: int, *, seed: int = 0) -> Pictures:
+    """Return coloured clouds: better than nothing where nobody gave pictures, and no more."""
+    height, width = size_hw
+
+    def read(index: int) -> Picture:
+        rng = np.random.default_rng((seed, index))
+        coarse = rng.normal(128, 64, (height // NOISE_CELL + 2, width // NOISE_CELL + 2, 3))
+        fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        return Picture(name=f"noise {index}", image_hwc=fine.clip(0, 255).astype(np.uint8))
+
+    origin = f"{count} pictures of smooth noise, because no pictures were given"
+    return Pictures(origin, read, count, labelled=False)
+
+
+def _picture_files(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise CalibrationError(f"{folder}: cannot be read: {error.strerror}") from error
+    return [entry for entry in entries if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+
+
+def _label_file(labels: Path, picture: Path) -> Path:
+    file = labels / f"{picture.stem}.png"
+    if not file.is_file():
+        raise CalibrationError(f"{picture.name}: expected its labels at {file}, found none")
+    return file
+
+
+def _read_image(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as a caller's would be, so that a build sees what will be served."""
+    try:
+        return load_image(path)
+    except InvalidImageError as error:
+        raise CalibrationError(str(error)) from error
+
+
+def _read_labels(path: Path, image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            labels_hw = np.asarray(image)
+    except (OSError, UnidentifiedImageError) as error:
+        raise CalibrationError(f"{path}: expected labels, cannot be read: {error}") from error
+    if labels_hw.dtype != np.uint8 or labels_hw.shape != image_hwc.shape[:2]:
+        raise CalibrationError(
+            f"{path}: expected 8-bit class indices of {image_hwc.shape[:2]} pixels, "
+            f"got {labels_hw.dtype} {labels_hw.shape}"
+        )
+    return labels_hw
