@@ -87,7 +87,7 @@ def _run_case(case: Case, material: Material, timeout_s: float) -> Row:
     try:
         done = subprocess.run(  # noqa: S603 - our own program
             [*command, *material.arguments()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_python_path())},
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
@@ -98,6 +98,11 @@ def _run_case(case: Case, material: Material, timeout_s: float) -> Row:
         return Failed(case=case, reason=f"took more than {timeout_s:g} s")
     row = read_measured(path) if done.returncode == 0 else None
     return row or Failed(case=case, reason=_reason(done.returncode, done.stderr))
+
+
+def _python_path() -> list[str]:
+    """Return where this package is found, and what the environment already says."""
+    return [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 def _reason(returncode: int, stderr: str) -> str:
