@@ -31,14 +31,14 @@ zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minu
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py -s
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
-	$(BIN)/python tests/benchmarks/run.py latency
-	$(BIN)/python tests/benchmarks/run.py throughput
+	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py latency
+	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py throughput
 
 bench-peers: $(VENV)/test-installed  ## The same picture through other ways to serve it
-	$(BIN)/python tests/benchmarks/run.py peers
+	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py peers
 
 bench-scaling: $(VENV)/test-installed  ## Cost by size of picture, batch, callers and classes
-	$(BIN)/python tests/benchmarks/run.py scaling
+	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py scaling
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

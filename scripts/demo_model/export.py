@@ -1,6 +1,6 @@
-"""Turn the weights that `train_demo_model.py` saved into the demo model that ships.
+"""Turn the weights that `train.py` saved into the demo model that ships.
 
-    python scripts/export_demo_model.py WEIGHTS.pth FIGURES.json
+    PYTHONPATH=scripts python -m demo_model.export WEIGHTS.pth FIGURES.json
 
 Writes `street-demo.onnx` and `street-demo.json` into the package. The weights are stored as
 float16, which halves the file; the arithmetic stays float32.

@@ -29,7 +29,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from scenes import CLASSES, IGNORE, draw_scene
+from demo_model.scenes import CLASSES, IGNORE, draw_scene
 from tritonseg_engines.gate.metrics import ConfusionMatrix
 from tritonseg_engines.zoo.hrnet import W18_SMALL_V1, HRNetV2
 

@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tritonseg_engines import zoo
 from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.spec import ModelSpec

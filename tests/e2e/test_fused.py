@@ -13,7 +13,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tritonseg import RequestRejectedError, SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.options import BuildOptions

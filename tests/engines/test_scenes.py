@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from scenes import (
+from demo_model.scenes import (
     CLASSES,
     IGNORE,
     Scene,
@@ -75,7 +75,7 @@ def read(path: Path) -> npt.NDArray[np.uint8]:
 class TestDrawScene:
     def test_same_seed_and_size_give_the_same_bytes_in_another_process(self) -> None:
         program = (
-            "import hashlib; from scenes import draw_scene\n"
+            "import hashlib; from demo_model.scenes import draw_scene\n"
             "scene = draw_scene(5, height=96, width=160)\n"
             "both = scene.image_hwc.tobytes() + scene.labels_hw.tobytes()\n"
             "print(hashlib.sha256(both).hexdigest())"

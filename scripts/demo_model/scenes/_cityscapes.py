@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scenes._labels import label_ids_from_train_ids
-from scenes._scene import Scene, draw_scene
+from demo_model.scenes._labels import label_ids_from_train_ids
+from demo_model.scenes._scene import Scene, draw_scene
 from tritonseg_engines.errors import CalibrationError
 
 CITY = "drawn"
