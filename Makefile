@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 IMAGE ?=
+PYTEST_OPTIONS ?=
 
 .PHONY: help demo serve test lint zoo-check bench bench-peers bench-scaling clean
 
@@ -20,7 +21,7 @@ serve: $(VENV)/demo-installed  ## Serve what `tritonseg build` built
 	@$(BIN)/tritonseg serve
 
 test: $(VENV)/test-installed  ## All tests, with real servers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 lint: $(VENV)/test-installed  ## ruff and mypy --strict
 	$(BIN)/ruff check .
