@@ -34,6 +34,7 @@ from tritonseg_engines.tensorrt import (
     Machine,
     PlanInputError,
     PlanOptions,
+    TensorRTError,
     check_manifest,
     plan_manifest,
 )
@@ -81,8 +82,10 @@ def new_order(folder: Path, precision: str) -> BuildOrder:
 
 @pytest.mark.parametrize("precision", TOLERANCES)
 def test_scores_and_masks_are_the_files(
-    precision: str, make_plan: MakePlan, tmp_path: Path
+    precision: str, make_plan: MakePlan, machine: Machine, tmp_path: Path
 ) -> None:
+    if precision == "int8" and (machine.tensorrt_version or "").startswith("8."):
+        pytest.skip("int8 beside fp16 needs TensorRT 10 or newer")
     conversion, judged = convert_and_judge(new_order(tmp_path, precision))
     model = conversion.converted.model
     report = make_plan(model)
@@ -168,6 +171,11 @@ def test_kernel_timings_are_reused(make_plan: MakePlan, tmp_path: Path) -> None:
 
 
 def test_a_version_compatible_plan_is_loaded_with_its_code(make_plan: MakePlan) -> None:
-    report = make_plan(residual_network(), PlanOptions(version_compatible=True))
+    try:
+        report = make_plan(residual_network(), PlanOptions(version_compatible=True))
+    except TensorRTError as error:
+        if "libnvinfer_lean" in str(error):
+            pytest.skip("this TensorRT came without its lean runtime, as the wheel of 8.6 does")
+        raise
     with load_plan(report.plan, runs_host_code=True) as plan:
         assert np.isfinite(plan.infer(smooth_batch(0))).all()
