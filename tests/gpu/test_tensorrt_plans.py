@@ -34,7 +34,6 @@ from tritonseg_engines.tensorrt import (
     Machine,
     PlanInputError,
     PlanOptions,
-    TensorRTError,
     check_manifest,
     plan_manifest,
 )
@@ -168,14 +167,3 @@ def test_kernel_timings_are_reused(make_plan: MakePlan, tmp_path: Path) -> None:
     assert file.stat().st_size > 0
     make_plan(residual_network(), options)
     assert list((tmp_path / "timings").iterdir()) == [file]
-
-
-def test_a_version_compatible_plan_is_loaded_with_its_code(make_plan: MakePlan) -> None:
-    try:
-        report = make_plan(residual_network(), PlanOptions(version_compatible=True))
-    except TensorRTError as error:
-        if "libnvinfer_lean" in str(error):
-            pytest.skip("this TensorRT came without its lean runtime, as the wheel of 8.6 does")
-        raise
-    with load_plan(report.plan, runs_host_code=True) as plan:
-        assert np.isfinite(plan.infer(smooth_batch(0))).all()
