@@ -19,7 +19,7 @@ from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
 from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
-from tritonseg_engines.running.networks import Segmenter, input_size_hw
+from tritonseg_engines.running.networks import ServerSteps, input_size_hw
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
 from tritonseg_steps.upsampling import Upsampling
@@ -65,9 +65,9 @@ class Prepared:
         return tuple(dims[1:])
 
     @property
-    def segmenter(self) -> Segmenter:
+    def server_steps(self) -> ServerSteps:
         """The server's steps around the network."""
-        return Segmenter(self.spec.preprocessing, self.upsampling, self.input_hw)
+        return ServerSteps(self.spec.preprocessing, self.upsampling, self.input_hw)
 
 
 def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Prepared:
