@@ -23,7 +23,7 @@ from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
-from tritonseg_engines.running.networks import Segmenter, input_size_hw
+from tritonseg_engines.running.networks import ServerSteps, input_size_hw
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
 from tritonseg_steps.upsampling import Upsampling
@@ -71,9 +71,9 @@ class Prepared:
         return tuple(dims[1:])
 
     @property
-    def segmenter(self) -> Segmenter:
+    def server_steps(self) -> ServerSteps:
         """The server's steps around the network."""
-        return Segmenter(self.spec.preprocessing, self.upsampling, self.input_hw)
+        return ServerSteps(self.spec.preprocessing, self.upsampling, self.input_hw)
 
 
 def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Prepared:
@@ -186,7 +186,7 @@ def _output_shape(model: ir.Model, tail: Tail, sample: Sample) -> list[int | Non
 
 def _input_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | None]:
     """Return the size that the file takes, or the specification says, None where open."""
-    fed = next(value for value in graph.inputs if not value.is_initializer())
+    (fed,) = surgery.fed_inputs(graph)
     dims = surgery.dimensions(fed) or [None] * 4
     rows, columns = (1, 2) if spec.input.layout == "NHWC" else (2, 3)
     return dims[rows] or spec.input.height, dims[columns] or spec.input.width

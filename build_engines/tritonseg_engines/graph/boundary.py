@@ -16,6 +16,7 @@ from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.surgery import (
     add_constant,
     dimensions,
+    fed_inputs,
     make_node,
     rename,
 )
@@ -40,8 +41,7 @@ def check_boundary(graph: ir.Graph, spec: ModelSpec) -> None:
     Raises:
         OnnxModelError: A name, rank, type or size differs; the message has both sides.
     """
-    # Old files list initializers among the inputs.
-    inputs = [value for value in graph.inputs if not value.is_initializer()]
+    inputs = fed_inputs(graph)
     if [value.name for value in inputs] != [spec.input.name]:
         raise OnnxModelError(
             f"expected exactly one input named {spec.input.name!r}, "
@@ -140,7 +140,7 @@ def _scores_to_nchw(
 
 
 def _settle_input(graph: ir.Graph, spec: ModelSpec) -> None:
-    fed = next(value for value in graph.inputs if not value.is_initializer())
+    (fed,) = fed_inputs(graph)
     nodes: list[tuple[str, dict[str, Any]]] = []
     if spec.input.dtype != "float32":
         nodes.append(("Cast", {"to": ELEMENT_TYPES[spec.input.dtype]}))
