@@ -67,7 +67,7 @@ def test_a_softmax_over_the_last_axis_is_taken_without_the_dropout(
 def check_mask(name: str, export: Path, exports: Path, folder: Path) -> BuildReport:
     spec = read_spec(exports / f"{name}.yaml")
     report = build_model(spec, export, folder / "repository")
-    steps = prepare_network(spec, export, keep_tail=False).segmenter
+    steps = prepare_network(spec, export, keep_tail=False).server_steps
     picture = Picture(name=name, image_hwc=load_image(exports / f"{name}.png"))
     built = onnx.load(report.model / "1" / "model.onnx")
     with infer_as_served(built, BuildTarget.of()) as infer:
