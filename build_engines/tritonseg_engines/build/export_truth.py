@@ -243,7 +243,7 @@ def _interpolated(plane_hw: NDArray[np.float32], size_hw: tuple[int, int]) -> ND
 
 def _nearest(classes_hw: NDArray[np.int64], size_hw: tuple[int, int]) -> NDArray[np.int64]:
     rows, columns = (
-        ((np.arange(wanted) + 0.5) * have / wanted).astype(np.int64)
+        (2 * np.arange(wanted, dtype=np.int64) + 1) * have // (2 * wanted)
         for wanted, have in zip(size_hw, classes_hw.shape, strict=True)
     )
     nearest_hw: NDArray[np.int64] = classes_hw[rows[:, None], columns]

@@ -156,7 +156,9 @@ def _network(
     gather_constants(edited)
     if "ArgMax" in tail.operators:
         kind = "scores"
-    settle_boundary(edited, spec, kind=kind, threshold=threshold, shape=shape)
+    settle_boundary(
+        edited, spec, kind=kind, threshold=threshold, shape=shape, classes_last=tail.classes_last
+    )
     name_nodes(edited.graph)
     upsampling = Upsampling(
         kind="class_map" if kind == "class_map" else "scores", align_corners=tail.align_corners
@@ -178,10 +180,7 @@ def _output_shape(model: ir.Model, tail: Tail, sample: Sample) -> list[int | Non
         fixed = [None, *answered[1:]] if len(answered) > 2 else answered
         return [size if axis != 0 else None for axis, size in enumerate(fixed)]
     class_axis = 3 if tail.classes_last else 1
-    return [
-        answered[axis] if dim is None and axis == class_axis else dim
-        for axis, dim in enumerate(dims)
-    ]
+    return [answered[axis] if axis == class_axis else dim for axis, dim in enumerate(dims)]
 
 
 def _input_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | None]:

@@ -68,7 +68,13 @@ def binary_threshold(graph: ir.Graph, spec: ModelSpec) -> float:
 
 
 def settle_boundary(
-    model: ir.Model, spec: ModelSpec, *, kind: str, threshold: float, shape: Sequence[int | None]
+    model: ir.Model,
+    spec: ModelSpec,
+    *,
+    kind: str,
+    threshold: float,
+    shape: Sequence[int | None],
+    classes_last: bool = False,
 ) -> None:
     """Rewrite input and output, in place, to the contract of the steps.
 
@@ -79,6 +85,7 @@ def settle_boundary(
             `(N, 1, h, w)` floats, which get their threshold as a first score.
         threshold: Of "binary".
         shape: Of the output, None where it is open.
+        classes_last: Whether scores are `(N, h, w, C)`.
 
     Raises:
         OnnxModelError: The output has another rank or another number of classes.
@@ -87,7 +94,7 @@ def settle_boundary(
     if kind == "class_map":
         _settle_class_map(model.graph, shape)
     else:
-        shape = _scores_to_nchw(model.graph, spec, kind, shape)
+        shape = _scores_to_nchw(model.graph, spec, kind, shape, classes_last=classes_last)
         if kind == "binary":
             _add_threshold(model.graph, threshold, shape)
     rename(model.graph, model.graph.outputs[0], SCORES)
@@ -116,7 +123,7 @@ def _check_input(value: ir.Value, spec: ModelSpec) -> None:
 
 
 def _scores_to_nchw(
-    graph: ir.Graph, spec: ModelSpec, kind: str, shape: Sequence[int | None]
+    graph: ir.Graph, spec: ModelSpec, kind: str, shape: Sequence[int | None], *, classes_last: bool
 ) -> list[int | None]:
     """Make the output float32 and `(N, C, h, w)`, and return that shape."""
     count = 1 if kind == "binary" else len(spec.classes)
@@ -127,7 +134,7 @@ def _scores_to_nchw(
         axis = add_constant(graph, f"{graph.outputs[0].name}_class_axis", np.array([1], np.int64))
         _append_node(graph, "Unsqueeze", [axis])
         shape.insert(1, 1)
-    if len(shape) == 4 and shape[1] not in (None, count) and shape[3] == count:
+    if classes_last and len(shape) == 4:
         _append_node(graph, "Transpose", perm=NHWC_TO_NCHW)
         shape = [shape[axis] for axis in NHWC_TO_NCHW]
     if len(shape) != 4 or shape[1] not in (None, count):
