@@ -8,8 +8,9 @@ CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 IMAGE ?=
 PYTEST_OPTIONS ?=
+FUZZ ?=
 
-.PHONY: help demo serve test lint zoo-check bench bench-peers bench-scaling clean
+.PHONY: help demo serve test lint fuzz zoo-check bench bench-peers bench-scaling clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +28,9 @@ lint: $(VENV)/test-installed  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(VENV)/test-installed  ## Thousands of random exports: right, or refused in one line; FUZZ='--count N'
+	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz.py $(FUZZ)
 
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py -s

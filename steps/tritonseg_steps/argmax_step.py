@@ -23,7 +23,7 @@ from tritonseg_steps.contract import (
 from tritonseg_steps.cuda.argmax import CudaUpsampler
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Preprocessing
-from tritonseg_steps.step import Arrays, InputError, ModelConfig, Step, StepRequest
+from tritonseg_steps.step import Arrays, InputError, ModelConfig, NetworkError, Step, StepRequest
 from tritonseg_steps.upsampling import Upsampling
 
 
@@ -86,6 +86,8 @@ class ArgmaxStep(Step):
     def _class_map(self, scores: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
         if self._upsampling.kind == "class_map":
             return self._upsampler.class_map_at_image_size(scores, geometry)
+        if isinstance(scores, np.ndarray) and not upsampling.all_finite(scores):
+            raise NetworkError("the network gave NaN or infinite scores for this picture")
         return self._upsampler.class_map_from_scores(
             scores, geometry, align_corners=self._upsampling.align_corners
         )

@@ -31,6 +31,10 @@ class InputError(ValueError):
     """A request that this step cannot answer; its text is meant for the caller."""
 
 
+class NetworkError(RuntimeError):
+    """An answer of the network that means nothing; its text is meant for the caller."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRequest:
     """What a step is to answer.
@@ -154,6 +158,7 @@ class Step(abc.ABC):
 
         Raises:
             InputError: A request cannot be answered; the text reaches the caller.
+            NetworkError: What the network gave is no answer; the text reaches the caller.
         """
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -164,11 +169,24 @@ class Step(abc.ABC):
             if len(requests) == 1:
                 return [self._failure(error)]
         # One bad request must not fail those it happened to be batched with.
-        return [self.execute([request])[0] for request in requests]
+        return [self._answer_alone(request) for request in requests]
 
-    def _respond(self, requests: Sequence[Any]) -> list[Any]:
+    def _answer_alone(self, request: Any) -> Any:
+        try:
+            (response,) = self._respond([request], copied=True)
+        except Exception as error:  # noqa: BLE001 - the boundary to the server
+            return self._failure(error)
+        return response
+
+    def _respond(self, requests: Sequence[Any], *, copied: bool = False) -> list[Any]:
+        """Return the responses; `copied` where `run` is called again before they are sent.
+
+        What a run returns may lie in memory that the next run overwrites.
+        """
         return [
-            pb_utils.InferenceResponse([_tensor(name, array) for name, array in outputs.items()])
+            pb_utils.InferenceResponse(
+                [_tensor(name, array, copied=copied) for name, array in outputs.items()]
+            )
             for outputs in self.run(
                 [StepRequest.received(one, self.device, self.on_device) for one in requests]
             )
@@ -177,6 +195,9 @@ class Step(abc.ABC):
     def _failure(self, error: Exception) -> Any:
         if isinstance(error, InputError):
             text, code = f"{self.name}: {error}", pb_utils.TritonError.INVALID_ARG
+        elif isinstance(error, NetworkError):
+            pb_utils.Logger.log_error(f"{self.name}: {error}")
+            text, code = f"{self.name}: {error}", pb_utils.TritonError.INTERNAL
         else:
             pb_utils.Logger.log_error(f"{self.name}: {traceback.format_exc()}")
             text = f"{self.name}: internal error; the server's log has the details"
@@ -184,7 +205,8 @@ class Step(abc.ABC):
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
 
 
-def _tensor(name: str, array: NDArray[Any] | DeviceArray) -> Any:
+def _tensor(name: str, array: NDArray[Any] | DeviceArray, *, copied: bool) -> Any:
     if isinstance(array, np.ndarray):
-        return pb_utils.Tensor(name, np.ascontiguousarray(array))
+        whole = np.array(array, order="C") if copied else np.ascontiguousarray(array)
+        return pb_utils.Tensor(name, whole)
     return pb_utils.Tensor.from_dlpack(name, array)

@@ -82,6 +82,18 @@ def class_map_from_scores(
     return class_map_hw
 
 
+def all_finite(scores_chw: NDArray[np.float32]) -> bool:
+    """Return whether every score is a number.
+
+    One pass: neither NaN nor an infinity leaves a sum finite. A second only where the first does
+    not settle it, because numbers can add up to infinity too.
+    """
+    with np.errstate(all="ignore"):
+        if np.isfinite(scores_chw.sum()):
+            return True
+    return bool(np.isfinite(scores_chw).all())
+
+
 def confidence_from_scores(
     scores_chw: NDArray[np.float32], geometry: Geometry, *, align_corners: bool = False
 ) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,16 @@ import onnx
 import pytest
 import tritonclient.grpc as triton
 from click.testing import CliRunner
+from onnx import helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
 from tiny_models import RESIZE, SIZE_HW, TinyModel, tiny_spec
-from tritonseg import ModelNotFoundError, RequestRejectedError, SegmentationClient
+from tritonseg import (
+    ModelNotFoundError,
+    RequestRejectedError,
+    SegmentationClient,
+    SegmentationError,
+)
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.cli.app import COMMANDS, cli
 from tritonseg_engines.errors import ServerStartError
@@ -88,6 +95,41 @@ def test_an_empty_picture_sent_past_the_client_is_answered_without_paths(
     assert "Traceback" not in str(caught.value)
     assert "/" not in str(caught.value)
     raw.close()
+
+
+@pytest.mark.parametrize("layout", ["ensemble", "single"])
+def test_scores_that_are_no_numbers_are_an_error_of_that_request(
+    layout: str, tmp_path: Path
+) -> None:
+    """A network that divides by zero where the brightest value is 200."""
+    spec = tiny_spec()
+    spec = replace(
+        spec, preprocessing=replace(spec.preprocessing, mean=(100.0,) * 3, scale=(50.0,) * 3)
+    )
+    model = TinyModel().model()
+    output = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["raw" if name == output else name for name in node.output]
+    model.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["image"], ["brightest"], axes=[1, 2, 3], keepdims=1),
+            helper.make_node("Sub", ["brightest", "limit"], ["distance"]),
+            helper.make_node("Div", ["raw", "distance"], [output]),
+        ]
+    )
+    limit = np.array((200 - spec.preprocessing.mean[0]) / spec.preprocessing.scale[0], np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(limit, "limit"))
+    onnx.save(model, tmp_path / "export.onnx")
+    build_model(spec, tmp_path / "export.onnx", tmp_path / "repository", layout=layout)
+    right, wrong = (np.full((*SIZE_HW, 3), value, np.uint8) for value in (90, 200))
+    with (
+        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        SegmentationClient(server.grpc_url, model="tiny") as client,
+    ):
+        before = client.segment(right).class_map
+        with pytest.raises(SegmentationError, match="NaN or infinite scores for this picture"):
+            client.segment(wrong)
+        assert np.array_equal(client.segment(right).class_map, before)
 
 
 @pytest.mark.parametrize(

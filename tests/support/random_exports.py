@@ -257,10 +257,11 @@ def _tail(
     """Add what stands behind the scores; return the last tensor, the kind, and if it is a
     probability."""
     if binary:
-        return *_binary_tail(draw, scores, tail, opset),
+        return (*_binary_tail(draw, scores, tail, opset),)
     to_last = {"perm": [0, 2, 3, 1]}
     if tail in ("softmax", "log_softmax"):
-        return draw.node({"softmax": "Softmax"}.get(tail, "LogSoftmax"), scores, axis=1), "scores", False  # fmt: skip
+        operator = "Softmax" if tail == "softmax" else "LogSoftmax"
+        return draw.node(operator, scores, axis=1), "scores", False
     if tail == "prior":
         prior = draw.rng.normal(0, 1, (1, classes, 1, 1))
         return draw.node("Add", scores, draw.constant(prior)), "scores", False

@@ -28,6 +28,8 @@ NCHW_TO_NHWC = (0, 2, 3, 1)
 NHWC_TO_NCHW = (0, 3, 1, 2)
 CHANNELS = 3
 PROBABILITY_THRESHOLD = 0.5
+AXES_ARE_INPUT_SINCE = 13
+"""Opset from which Squeeze and Unsqueeze read their axes as an input."""
 ELEMENT_TYPES = {
     "float32": ir.DataType.FLOAT,
     "float16": ir.DataType.FLOAT16,
@@ -131,8 +133,7 @@ def _scores_to_nchw(
     if graph.outputs[0].dtype != ir.DataType.FLOAT:
         _append_node(graph, "Cast", to=ir.DataType.FLOAT)
     if kind == "binary" and len(shape) == 3:
-        axis = add_constant(graph, f"{graph.outputs[0].name}_class_axis", np.array([1], np.int64))
-        _append_node(graph, "Unsqueeze", [axis])
+        _append_axis_node(graph, "Unsqueeze", 1)
         shape.insert(1, 1)
     if classes_last and len(shape) == 4:
         _append_node(graph, "Transpose", perm=NHWC_TO_NCHW)
@@ -194,20 +195,25 @@ def _settle_class_map(graph: ir.Graph, shape: Sequence[int | None]) -> None:
                 f"output {graph.outputs[0].name!r}: expected a class map (N, h, w) or "
                 f"(N, 1, h, w), got {list(shape)}"
             )
-        axes = add_constant(
-            graph, f"{graph.outputs[0].name}_unit_axis", np.array([unit_axis], np.int64)
-        )
-        _append_node(graph, "Squeeze", [axes])
+        _append_axis_node(graph, "Squeeze", unit_axis)
         shape = [size for axis, size in enumerate(shape) if axis != unit_axis]
     elif len(shape) == 2:  # of a batch of one that is fixed
-        axes = add_constant(graph, f"{graph.outputs[0].name}_batch_axis", np.array([0], np.int64))
-        _append_node(graph, "Unsqueeze", [axes])
+        _append_axis_node(graph, "Unsqueeze", 0)
         shape = [1, *shape]
     # TensorRT casts to uint8 from floating point only; a float32 holds every class exactly.
     # Source: TensorRT 10 Python API, DataType.UINT8.
     _append_node(graph, "Cast", to=ir.DataType.FLOAT)
     _append_node(graph, "Cast", to=ir.DataType.UINT8)
     _declare_output(graph, ir.DataType.UINT8, shape)
+
+
+def _append_axis_node(graph: ir.Graph, op_type: str, axis: int) -> None:
+    """Put a Squeeze or Unsqueeze behind the output, in the form of the graph's opset."""
+    if graph.opset_imports[""] < AXES_ARE_INPUT_SINCE:
+        _append_node(graph, op_type, axes=[axis])
+        return
+    name = f"{graph.outputs[0].name}_{op_type.lower()}_axes"
+    _append_node(graph, op_type, [add_constant(graph, name, np.array([axis], np.int64))])
 
 
 def _declare_output(graph: ir.Graph, dtype: ir.DataType, shape: Sequence[int | None]) -> None:
