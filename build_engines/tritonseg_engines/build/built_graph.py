@@ -8,8 +8,8 @@ from typing import Any
 import onnx
 
 from tritonseg_engines.build.fuse_check import without_resize
-from tritonseg_engines.gate.verdict import Judged
 from tritonseg_engines.build.prepare import Prepared
+from tritonseg_engines.gate.verdict import Judged
 from tritonseg_engines.repository import Deployment, Engine, Provenance
 from tritonseg_engines.target import BuildTarget
 from tritonseg_steps.int8_cpu import Int8Cpu

@@ -15,10 +15,10 @@ import onnx
 from numpy.typing import NDArray
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.running.networks import onnx_session, run_session
 from tritonseg_engines.graph.boundary import NCHW_TO_NHWC, SIGMOID_THRESHOLD
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, producers
 from tritonseg_engines.graph.tail import Tail
+from tritonseg_engines.running.networks import onnx_session, run_session
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.upsampling import Upsampling, class_map_from_scores

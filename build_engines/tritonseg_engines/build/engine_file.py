@@ -30,6 +30,7 @@ ONNX_FILE = "model.onnx"
 OPEN_SIZES = ImageSizeRange(minimum_hw=(32, 32), optimum_hw=(1024, 2048), maximum_hw=(1024, 2048))
 """What a plan takes where the export leaves height and width open."""
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WrittenEngine:
     """An engine that was written.

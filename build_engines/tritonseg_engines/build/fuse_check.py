@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import onnx
 
+from tritonseg_engines.build.prepare import Prepared
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
+from tritonseg_engines.graph.fuse import fuse_steps
 from tritonseg_engines.running.networks import Infer, Segmenter
 from tritonseg_engines.running.pictures import Picture, Pictures
 from tritonseg_engines.running.served import infer_as_served
-from tritonseg_engines.graph.fuse import fuse_steps
-from tritonseg_engines.build.prepare import Prepared
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget
 from tritonseg_steps.geometry import Geometry, Native, Size

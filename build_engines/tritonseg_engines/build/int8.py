@@ -77,9 +77,7 @@ def blame(order: BuildOrder, int8: Int8Conversion, bar: Bar) -> list[LayerCost]:
     return _costs(order, int8, _spread(bar, BLAME_PICTURES), maximum=BLAME_MEASUREMENTS)
 
 
-def _costs(
-    order: BuildOrder, int8: Int8Conversion, bar: Bar, **bound: int
-) -> list[LayerCost]:
+def _costs(order: BuildOrder, int8: Int8Conversion, bar: Bar, **bound: int) -> list[LayerCost]:
     return layer_costs(
         int8.layers,
         lambda layers: _measure(order, int8.convert(layers), bar),

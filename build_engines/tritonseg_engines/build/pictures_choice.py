@@ -77,4 +77,3 @@ class PictureChoice:
             pictures.origin += " that it was calibrated with, because no others were given"
             return pictures
         return smooth_noise(self._size_hw, NOISE_PICTURES)
-

@@ -8,17 +8,17 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto
 
-from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.build.cut_check import check_cut
+from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.running.networks import Segmenter, input_size_hw
 from tritonseg_engines.graph.boundary import check_boundary, normalize_boundary
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.finite_weights import check_weights
 from tritonseg_engines.graph.half_weights import expand_half_weights
+from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
-from tritonseg_engines.graph.nodes import name_nodes
+from tritonseg_engines.running.networks import Segmenter, input_size_hw
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
 from tritonseg_steps.upsampling import Upsampling

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tritonseg_engines.rebuild import rebuild_command
 from tritonseg_engines.tensorrt.machine import Gpu, Machine
 
 if TYPE_CHECKING:
@@ -59,12 +61,15 @@ def plan_manifest(report: PlanReport) -> dict[str, Any]:
     }
 
 
-def check_manifest(manifest: Mapping[str, Any], machine: Machine) -> list[str]:
+def check_manifest(
+    manifest: Mapping[str, Any], machine: Machine, repository: Path | None = None
+) -> list[str]:
     """Return what must be built again before this machine can serve the model.
 
     Args:
         manifest: A model's `manifest.json`.
         machine: As `inspect_machine` found it.
+        repository: Where the model lies, for the command that builds it again.
 
     Returns:
         One line for each plan that does not fit; none if all is well or the model needs no GPU.
@@ -72,9 +77,7 @@ def check_manifest(manifest: Mapping[str, Any], machine: Machine) -> list[str]:
     provenance = manifest.get("provenance", {})
     if provenance.get("runtime") != "tensorrt":
         return []
-    command = f"tritonseg build {manifest.get('model', 'MODEL')} --runtime tensorrt"
-    if manifest.get("layout", "ensemble") != "ensemble":
-        command += f" --layout {manifest['layout']}"
+    command = rebuild_command(manifest, repository)
     engines = manifest.get(ENGINES_KEY, {})
     if not engines:
         return [f"no plan has been built yet; build it here: {command}"]
@@ -82,7 +85,6 @@ def check_manifest(manifest: Mapping[str, Any], machine: Machine) -> list[str]:
         return [f"needs a GPU, and this machine has none: {machine.no_gpu_reason}"]
     if machine.tensorrt_version is None:
         return [f"needs TensorRT, and this machine has none: {machine.no_tensorrt_reason}"]
-    command += f" --precision {provenance.get('precision')}"
     different = {(gpu.name, gpu.compute_capability): gpu for gpu in machine.gpus}.values()
     reasons = (_reason(engines, gpu, machine.tensorrt_version) for gpu in different)
     return [f"{reason}; build it again here: {command}" for reason in reasons if reason is not None]
