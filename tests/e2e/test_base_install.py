@@ -60,6 +60,11 @@ def test_client_works_in_an_environment_with_nothing_else(
     assert answer["numpy"].startswith(numpy.removeprefix("numpy==").removeprefix("numpy>=")[0])
     assert set(answer["packages"]) >= EXPECTED_PACKAGES
     assert not {"click", "onnx", "torch", "openvino", "numba"} & set(answer["packages"])
+    command = [python, "-m", "tritonseg", "serve"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    needed = f"{python} -m pip install '{wheel}[serve]'"
+    assert done.returncode == 1
+    assert done.stderr == f"tritonseg: the command needs click: {needed}\n"
 
 
 def test_the_command_names_the_extra_it_needs(wheel: Path, tmp_path: Path) -> None:
@@ -68,4 +73,9 @@ def test_the_command_names_the_extra_it_needs(wheel: Path, tmp_path: Path) -> No
     run(bin_folder / "python", "-m", "pip", "install", "-q", "--no-deps", wheel)
     done = subprocess.run([bin_folder / "tritonseg"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "tritonseg: the command line needs: pip install 'tritonseg[cli]'\n"
+    needed = f"{bin_folder / 'python'} -m pip install '{wheel}[build]'"
+    assert done.stderr == f"tritonseg: the command needs click: {needed}\n"
+
+
+def test_the_readme_names_the_wheel_that_is_built(wheel: Path) -> None:
+    assert f"pip install 'dist/{wheel.name}[serve]'" in (PROJECT / "README.md").read_text()

@@ -99,7 +99,7 @@ def test_a_plan_that_does_not_fit_says_what_to_build(
 ) -> None:
     (line,) = check_manifest(manifest(model__plan=plan), on)
     assert reason in line
-    assert "tritonseg build fastseg-small --runtime tensorrt --precision fp16" in line
+    assert "tritonseg build fastseg-small --onnx FILE --runtime tensorrt --precision fp16" in line
     assert "\n" not in line
 
 
@@ -117,7 +117,7 @@ def test_a_model_for_the_cpu_needs_no_gpu() -> None:
 
 def test_what_was_not_built_is_to_be_built() -> None:
     (line,) = check_manifest(manifest(), machine(L4))
-    assert line.startswith("no plan has been built yet; build it here: tritonseg build")
+    assert line.startswith("no plan has been built yet; build it here: tritonseg build fastseg")
 
 
 def test_a_manifest_of_another_kind_is_to_be_replaced() -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from tritonseg_engines.install_command import install_command
-
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 _LIBRARIES: Final = {"click", "rich", "yaml"}
@@ -20,17 +18,20 @@ _EXTRAS: Final = {"demo": "serve", "serve": "serve", "export": "export"}
 
 def main() -> None:
     """Run the command line; `tritonseg --help` has the exit codes."""
-    try:
+    try:  # around the imports, too: they take longer than a user who mistyped waits
         try:
             from tritonseg_engines.cli.app import cli
         except ModuleNotFoundError as error:
             if error.name not in _LIBRARIES:
                 raise
+            from tritonseg_engines.install_command import install_command
+
             hint = install_command(extra_of(next(iter(sys.argv[1:]), None)))
             sys.stderr.write(f"tritonseg: the command needs {error.name}: {hint}\n")
             raise SystemExit(1) from None
         cli.main(prog_name="tritonseg")
     except KeyboardInterrupt:
+        sys.stderr.write("stopped by Ctrl-C\n")
         raise SystemExit(INTERRUPTED) from None
 
 

@@ -47,6 +47,9 @@ Exit codes:
 """
 
 
+_COMMAND = f"{__name__}.command"
+
+
 class LazyGroup(click.Group):
     """Imports a command when it is called, so that `segment` need not wait for ONNX."""
 
@@ -58,6 +61,7 @@ class LazyGroup(click.Group):
         """Import the module of one command."""
         if cmd_name not in COMMANDS:
             return None
+        ctx.meta[_COMMAND] = cmd_name  # click's own note comes after the import, which may fail
         module = importlib.import_module(f"tritonseg_engines.cli.{cmd_name}_command")
         command: click.Command = module.command
         return command
@@ -69,6 +73,13 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Turn the project's errors into one line and exit code 1, and Ctrl-C into 130."""
+        try:
+            return self._invoke(ctx)
+        except KeyboardInterrupt:  # click's own answer would be "Aborted!" and 1
+            click.echo("stopped by Ctrl-C", err=True)
+            raise SystemExit(INTERRUPTED) from None
+
+    def _invoke(self, ctx: click.Context) -> Any:
         from tritonseg import SegmentationError
         from tritonseg_engines.errors import EngineBuildError
 
@@ -79,11 +90,8 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in DEPENDENCIES:
                 raise
-            hint = install_command(extra_of(ctx.invoked_subcommand))
+            hint = install_command(extra_of(ctx.meta.get(_COMMAND)))
             raise click.ClickException(f"this needs {error.name}: {hint}") from error
-        except KeyboardInterrupt:
-            click.echo("stopped by Ctrl-C", err=True)
-            raise SystemExit(INTERRUPTED) from None
 
 
 @click.group(
