@@ -100,6 +100,7 @@ def test_a_folder_of_ones_own_stands_in_the_commands(tmp_path: Path) -> None:
     output = run(f"{shlex.quote(sys.executable)} -m tritonseg demo 'my picture.png' -o o", tmp_path)
     assert "serve --repository o/model_repository\n" in output
     assert "segment 'my picture.png' --model street-demo -o o/segmented\n" in output
+    assert (tmp_path / "o" / "street.jpg").is_file()
     assert "--onnx o/street-demo.onnx --repository o/model_repository\n" in output
 
 

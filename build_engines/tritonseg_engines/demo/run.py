@@ -69,8 +69,8 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
     output.mkdir(parents=True, exist_ok=True)
     repository = output / "model_repository"
     specification, onnx = (Path(shutil.copy(file, output)) for file in (DEMO_SPEC, DEMO_ONNX))
-    if image is None:
-        image = Path(shutil.copy(STREET, output))
+    street = Path(shutil.copy(STREET, output))  # in any case: the README's first lines ask for it
+    image = image or street
     image_hwc = load_image(image)
     with _step(progress, f"built the ensemble from {onnx.name} and proved its masks"):
         # Of the layouts the one that shows where the time goes.
