@@ -20,6 +20,7 @@ demo: $(VENV)/demo-installed  ## ONNX → real Triton → overlay on this machin
 	@$(BIN)/tritonseg demo $(if $(IMAGE),'$(IMAGE)')
 
 serve: $(VENV)/demo-installed  ## Serve what the demo or `tritonseg build` built
+	@test -d out/model_repository || { echo "nothing is built yet; this builds: make demo" >&2; exit 1; }
 	@$(BIN)/tritonseg serve
 
 test: $(VENV)/test-installed  ## All tests, with real servers
