@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 IMAGE ?=
+PYTEST_OPTIONS ?=
 
 .PHONY: help demo serve test lint zoo-check bench bench-peers bench-scaling clean
 
@@ -24,7 +25,7 @@ serve: $(VENV)/demo-installed  ## Serve what the demo or `tritonseg build` built
 	@$(BIN)/tritonseg serve
 
 test: $(VENV)/test-installed  ## All tests, with real servers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 lint: $(VENV)/test-installed  ## ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -35,14 +36,14 @@ zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minu
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py -s
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
-	$(BIN)/python tests/benchmarks/run.py latency
-	$(BIN)/python tests/benchmarks/run.py throughput
+	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py latency
+	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py throughput
 
 bench-peers: $(VENV)/test-installed  ## The same picture through other ways to serve it
-	$(BIN)/python tests/benchmarks/run.py peers
+	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py peers
 
 bench-scaling: $(VENV)/test-installed  ## Cost by size of picture, batch, callers and classes
-	$(BIN)/python tests/benchmarks/run.py scaling
+	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py scaling
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

@@ -1,6 +1,6 @@
 """Draw the streets that ship with the demo model, which judge and calibrate its builds.
 
-    python scripts/demo_model/draw_streets.py
+    PYTHONPATH=scripts python -m demo_model.draw_streets
 
 Writes into the package, over what is there. The same seeds give the same pictures.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tritonseg_engines.zoo.street_demo import (
     CALIBRATION,
     JUDGED,

@@ -1,6 +1,6 @@
-"""Turn the weights that `train_demo_model.py` saved into the demo model that ships.
+"""Turn the weights that `train.py` saved into the demo model that ships.
 
-    python scripts/export_demo_model.py WEIGHTS.pth FIGURES.json
+    PYTHONPATH=scripts python -m demo_model.export WEIGHTS.pth FIGURES.json
 
 Writes `street-demo.onnx` and `street-demo.json` into the package. The weights are stored as
 float16, which halves the file; the arithmetic stays float32.
@@ -16,6 +16,7 @@ from pathlib import Path
 from tritonseg_engines.checkpoints import load_checkpoint
 from tritonseg_engines.graph.half_weights import store_weights_as_half
 from tritonseg_engines.graph.onnx_file import load_onnx, save_onnx
+from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.zoo.export import export_onnx
 from tritonseg_engines.zoo.street_demo import DEMO_FIGURES, DEMO_ONNX, demo_spec
 
@@ -34,9 +35,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder) / DEMO_ONNX.name
         export_onnx(network, exported, size_hw=spec.input.size_hw)
-        model = load_onnx(exported)
+        model = editable(load_onnx(exported))
     store_weights_as_half(model)
-    save_onnx(model, DEMO_ONNX)
+    save_onnx(as_proto(model), DEMO_ONNX)
     shutil.copyfile(arguments.figures, DEMO_FIGURES)
     size = DEMO_ONNX.stat().st_size
     if size > MAX_BYTES:

@@ -8,8 +8,8 @@ from typing import Final
 
 from PIL import Image
 
+from demo_model.scenes import draw_scene
 from gpu_check.rows import RANDOM_WEIGHTS
-from scenes import draw_scene
 from tritonseg_engines import zoo
 from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.build.options import BuildOptions

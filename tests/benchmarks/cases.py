@@ -11,9 +11,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tritonseg_engines import zoo
 from tritonseg_engines.graph.half_weights import expand_half_weights
+from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX
 from tritonseg_steps.geometry import Native
@@ -94,8 +95,9 @@ def _demo_network(height: int, width: int) -> onnx.ModelProto:
     The shipped file is for 512x1024, but the network is convolutional and its Resizes have
     constant ratios, so only the declared input size has to change.
     """
-    network = onnx.load(DEMO_ONNX)
-    expand_half_weights(network)
+    edited = editable(onnx.load(DEMO_ONNX))
+    expand_half_weights(edited)
+    network = as_proto(edited)
     dims = network.graph.input[0].type.tensor_type.shape.dim
     dims[2].dim_value, dims[3].dim_value = height, width
     del network.graph.value_info[:]

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pace import Call, Pace, time_ms
 from results import markdown_table
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tritonseg import SegmentationClient
 from tritonseg_engines import zoo
 from tritonseg_engines.build.model import build_model

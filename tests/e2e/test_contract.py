@@ -16,7 +16,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, TinyModel, tiny_spec
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tritonseg import SegmentationClient
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.gate.metrics import ConfusionMatrix

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, TinyModel, tiny_spec
 from tritonseg import (
     ConfigurationError,

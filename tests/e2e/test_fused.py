@@ -13,15 +13,18 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tritonseg import RequestRejectedError, SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.running.networks import infer_in_openvino
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.serving.latency import LatencyProbe
 from tritonseg_engines.spec import InputSpec
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
-from tritonseg_steps.geometry import FitPad
+from tritonseg_steps.geometry import FitPad, Native
+from tritonseg_steps.preprocessing import Normalizer
+from tritonseg_steps.upsampling import class_map_from_scores
 
 pytestmark = pytest.mark.int8_cpu
 SIZE_HW = (128, 256)
@@ -51,7 +54,7 @@ def street(seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fused")
     export = small_export(folder)
     options = BuildOptions(
@@ -78,12 +81,43 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
                 options=options,
             )
             assert layout == "ensemble" or report.equal_pixels_after_fuse >= 0.9999
-    config = ServerConfig(repository=folder / "repository", ready_timeout_s=180)
-    with TritonServer(config) as server:
+    return folder / "repository"
+
+
+@pytest.fixture(scope="module")
+def server(repository: Path) -> Iterator[TritonServer]:
+    with TritonServer(ServerConfig(repository=repository, ready_timeout_s=180)) as server:
         yield server
 
 
-def test_both_layouts_give_the_same_masks(server: TritonServer) -> None:
+def equal_after_rounding_otherwise(repository: Path) -> float:
+    """Share of the pixels that keep their class when the network's input is rounded otherwise.
+
+    The fused graph multiplies and adds where the normalize step reads a table. The two differ by a
+    rounding of the product, which is larger than one of a result near 0, and for a grey value that
+    lies between two steps of int8 that decides which of them it becomes.
+    """
+    preprocessing = replace(demo_spec().preprocessing, resize=Native())
+    normalizer, geometry = Normalizer(preprocessing), Native().geometry(SIZE_HW)
+    model = onnx.load(repository / "ensemble-int8_engine" / "1" / "model.onnx")
+    equal = []
+    with infer_in_openvino(model, "int8") as infer:
+        for seed in SEEDS:
+            batch = normalizer.batch(street(seed)[None])
+            rounding = np.spacing(np.abs(batch).max())
+            maps = [
+                class_map_from_scores(infer(batch + shift)[0].copy(), geometry)
+                for shift in (np.float32(0), rounding, -rounding)
+            ]
+            equal += [(maps[0] == other).mean() for other in maps[1:]]
+    return float(np.mean(equal))
+
+
+def test_both_layouts_give_the_same_masks(server: TritonServer, repository: Path) -> None:
+    """In int8 as far as roundings of the input allow: twice what they move, on few pictures."""
+    bounds = dict.fromkeys(PRECISIONS, 0.9999)
+    bounds["int8"] = min(0.9999, 1 - 2 * (1 - equal_after_rounding_otherwise(repository)))
+    assert bounds["int8"] > 0.99, bounds
     masks = {}
     for precision in PRECISIONS:
         for layout in ("ensemble", "fused"):
@@ -91,7 +125,7 @@ def test_both_layouts_give_the_same_masks(server: TritonServer) -> None:
                 masks[layout] = [client.segment(street(seed)).class_map for seed in SEEDS]
         equal = np.stack(masks["fused"]) == np.stack(masks["ensemble"])
         assert len(np.unique(masks["ensemble"])) > 5
-        assert equal.mean() >= 0.9999, precision
+        assert equal.mean() >= bounds[precision], (precision, bounds)
 
 
 def test_the_model_describes_itself_as_the_ensemble_does(server: TritonServer) -> None:

@@ -12,7 +12,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from scenes import draw_scene
+from demo_model.scenes import draw_scene
 from tritonseg import SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.errors import ServerStartError

@@ -17,8 +17,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="exporting the networks needs torch")
 
+from demo_model.scenes import draw_scene  # noqa: E402
 from gpu_check.lively_weights import enliven  # noqa: E402
-from scenes import draw_scene  # noqa: E402
 from tritonseg import SegmentationClient  # noqa: E402
 from tritonseg_engines import zoo  # noqa: E402
 from tritonseg_engines.build.model import build_model  # noqa: E402

@@ -16,6 +16,7 @@ from tiny_models import ARGMAX, RESIZE, SIZE_HW, SOFTMAX, TinyModel, run_onnx, t
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.errors import OnnxModelError, RepositoryError, SpecificationError
 from tritonseg_engines.graph.half_weights import expand_half_weights, store_weights_as_half
+from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.repository import writer
 from tritonseg_engines.repository.writer import read_config
 from tritonseg_steps import contract
@@ -121,7 +122,7 @@ def test_keep_tail_keeps_a_class_map(save: Callable[..., Path], tmp_path: Path) 
     # TensorRT casts to uint8 from floating point only.
     *_, widening, narrowing = engine.graph.node
     assert (widening.op_type, narrowing.op_type) == ("Cast", "Cast")
-    assert widening.attribute[0].i == TensorProto.FLOAT
+    assert helper.get_node_attr_value(widening, "to") == TensorProto.FLOAT
     assert list(narrowing.input) == list(widening.output)
 
 
@@ -227,14 +228,16 @@ def test_building_again_replaces_the_model(save: Callable[..., Path], tmp_path: 
 def test_half_weights_compute_the_same_when_expanded() -> None:
     model = TinyModel(tail=[RESIZE]).model()
     exact = run_onnx(model, batch())
-    store_weights_as_half(model)
-    onnx.checker.check_model(model)
-    assert TensorProto.FLOAT16 in {value.data_type for value in model.graph.initializer}
-    rounded = run_onnx(model, batch())
+    edited = editable(model)
+    store_weights_as_half(edited)
+    stored = as_proto(edited)
+    onnx.checker.check_model(stored)
+    assert TensorProto.FLOAT16 in {value.data_type for value in stored.graph.initializer}
+    rounded = run_onnx(stored, batch())
     np.testing.assert_allclose(rounded, exact, atol=2e-3 * np.abs(exact).max())
-    expand_half_weights(model)
-    assert {node.op_type for node in model.graph.node} == {"Conv", "Resize"}
-    assert np.array_equal(run_onnx(model, batch()), rounded)
+    expand_half_weights(edited)
+    assert {node.op_type for node in edited.graph} == {"Conv", "Resize"}
+    assert np.array_equal(run_onnx(as_proto(edited), batch()), rounded)
 
 
 def test_bad_model_names_touch_no_path(tmp_path: Path) -> None:

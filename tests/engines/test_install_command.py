@@ -16,7 +16,7 @@ from tritonseg_engines.cli import extra_of
 from tritonseg_engines.cli.app import COMMANDS, DEPENDENCIES
 from tritonseg_engines.install_command import install_command
 
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "onnx_ir": "onnx-ir", "yaml": "pyyaml"}
 """Where it is not the module's own name."""
 
 

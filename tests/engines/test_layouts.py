@@ -217,13 +217,12 @@ def test_on_a_gpu_the_plan_lies_under_the_models_own_name(tmp_path: Path) -> Non
     plan.write_bytes(b"the engine")
     manifest = {"provenance": {"runtime": "tensorrt"}}
     deployment = plan_deployment(serving=serving)
-    write_model(tmp_path / "r", deployment, plan, manifest, fleet={"8.6": plan})
+    write_model(tmp_path / "r", deployment, plan, manifest)
     assert folders(tmp_path / "r") == ["tiny"]
     version = tmp_path / "r" / "tiny" / "1"
-    assert folders(version) == ["model.plan", "model_sm86.plan"]
+    assert folders(version) == ["model.plan"]
     config = read_config(version.parent / "config.pbtxt")
     assert config.platform == "tensorrt_plan"
-    assert dict(config.cc_model_filenames) == {"8.6": "model_sm86.plan"}
     (group,) = config.instance_group
     assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_GPU, 2)
     assert [sample.batch_size for sample in config.model_warmup] == [1, 4]

@@ -20,7 +20,8 @@ from residual_network import residual_network, smooth_batch
 from tiny_models import run_onnx
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import CalibrationError, OnnxModelError, SpecificationError
-from tritonseg_engines.graph.nodes import name_nodes, sort_by_execution
+from tritonseg_engines.graph.nodes import name_nodes
+from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.precision import Converted, lint, tensorrt_releases
 from tritonseg_engines.precision.modelopt import (
     LEFT,
@@ -232,8 +233,9 @@ def test_only_a_foreign_quantizer_may_choose_slow_places() -> None:
         ]
         network.graph.node.extend(pair)
         addition.input[index] = f"{name}.dq"
-    name_nodes(network.graph)
-    sort_by_execution(network.graph)
+    edited = editable(network)
+    name_nodes(edited.graph)
+    network = as_proto(edited)
     left = dict.fromkeys(("stem", "first", "second", "head"), "for this test")
     converted = Converted(model=network, kept_float=left)
     with pytest.raises(OnnxModelError, match=r"residual: .* got both \(residual\)"):

@@ -1,4 +1,4 @@
-"""What is written for a GPU, for a fleet of GPU types, and before anything is built."""
+"""What is written for a GPU, for the CPU, and before anything is built."""
 
 from __future__ import annotations
 
@@ -110,33 +110,6 @@ def test_the_config_for_the_cpu_is_a_python_step(tmp_path: Path) -> None:
     assert engine.instance_group[0].kind == pb.ModelInstanceGroup.KIND_CPU
     files = {path.name for path in (tmp_path / "r" / "tiny_engine" / "1").iterdir()}
     assert files == {"model.onnx", "model.py"}
-
-
-def test_a_fleet_gets_a_plan_for_each_gpu_type(tmp_path: Path) -> None:
-    plans = {}
-    for capability in ("8.6", "10.0"):
-        plans[capability] = tmp_path / f"plan for {capability}"
-        plans[capability].write_text(capability)
-    engine = write(tmp_path / "r", deployment(), fleet=plans)["tiny_engine"]
-    folder = tmp_path / "r" / "tiny_engine" / "1"
-    assert dict(engine.cc_model_filenames) == {"8.6": "model_sm86.plan", "10.0": "model_sm100.plan"}
-    for capability, name in engine.cc_model_filenames.items():
-        assert (folder / name).read_text() == capability
-    assert (folder / engine.default_model_filename).read_bytes() == b"the engine"
-
-
-def test_plans_of_the_repository_itself_can_be_kept(tmp_path: Path) -> None:
-    """As when a second GPU type is added to what was built on the first."""
-    write(tmp_path / "r", deployment())
-    old = tmp_path / "r" / "tiny_engine" / "1" / "model.plan"
-    write(tmp_path / "r", deployment(), fleet={"8.6": old})
-    assert (old.with_name("model_sm86.plan")).read_bytes() == b"the engine"
-
-
-def test_a_fleet_of_cpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RepositoryError, match="one engine for the CPU"):
-        write(tmp_path / "r", deployment("openvino"), fleet={"8.6": tmp_path})
-    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize("runtime", ["tensorrt", "openvino"])

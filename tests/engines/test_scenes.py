@@ -6,7 +6,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from scenes import (
+from demo_model.scenes import (
     CLASSES,
     IGNORE,
     Scene,
     draw_scene,
-    write_cityscapes,
 )
 from tritonseg_engines.errors import CalibrationError
 
@@ -75,7 +73,7 @@ def read(path: Path) -> npt.NDArray[np.uint8]:
 class TestDrawScene:
     def test_same_seed_and_size_give_the_same_bytes_in_another_process(self) -> None:
         program = (
-            "import hashlib; from scenes import draw_scene\n"
+            "import hashlib; from demo_model.scenes import draw_scene\n"
             "scene = draw_scene(5, height=96, width=160)\n"
             "both = scene.image_hwc.tobytes() + scene.labels_hw.tobytes()\n"
             "print(hashlib.sha256(both).hexdigest())"
@@ -170,82 +168,3 @@ def label_border(labels_hw: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     border[:-1] |= labels_hw[:-1] != labels_hw[1:]
     border[:, :-1] |= labels_hw[:, :-1] != labels_hw[:, 1:]
     return border
-
-
-class TestWriteCityscapes:
-    def test_files_lie_where_cityscapes_has_them(self, tmp_path: Path) -> None:
-        write_cityscapes(tmp_path / "set", count=2, seed=8, height=64, width=96, split="train")
-        written = {
-            path.relative_to(tmp_path / "set").as_posix()
-            for path in (tmp_path / "set").rglob("*")
-            if path.is_file()
-        }
-        assert written == {
-            f"{kind}/train/drawn/drawn_{index:06d}_000019_{suffix}.png"
-            for index in range(2)
-            for kind, suffix in (
-                ("leftImg8bit", "leftImg8bit"),
-                ("gtFine", "gtFine_labelIds"),
-                ("gtFine", "gtFine_labelTrainIds"),
-            )
-        }
-
-    def test_files_hold_the_scenes(self, tmp_path: Path) -> None:
-        write_cityscapes(tmp_path / "set", count=2, seed=8, height=64, width=96)
-        scene = draw_scene(9, height=64, width=96)
-        stem = "val/drawn/drawn_000001_000019"
-        image_hwc = read(tmp_path / "set/leftImg8bit" / f"{stem}_leftImg8bit.png")
-        train_ids_hw = read(tmp_path / "set/gtFine" / f"{stem}_gtFine_labelTrainIds.png")
-        np.testing.assert_array_equal(image_hwc, scene.image_hwc)
-        np.testing.assert_array_equal(train_ids_hw, scene.labels_hw)
-
-    def test_label_ids_are_those_of_the_data_set(self, tmp_path: Path) -> None:
-        bonnet = next(
-            s for s in range(100) if IGNORE in draw_scene(s, height=32, width=64).labels_hw
-        )
-        write_cityscapes(tmp_path / "set", count=1, seed=bonnet, height=128, width=256)
-        stem = tmp_path / "set/gtFine/val/drawn/drawn_000000_000019_gtFine"
-        label_ids_hw = read(stem.with_name(f"{stem.name}_labelIds.png"))
-        train_ids_hw = read(stem.with_name(f"{stem.name}_labelTrainIds.png"))
-        expected = {index: CITYSCAPES_LABEL_IDS[name] for index, name in enumerate(CLASSES)}
-        expected[IGNORE] = 0
-        present = np.unique(train_ids_hw).tolist()
-        assert IGNORE in present
-        assert len(present) > 5
-        for train_id in present:
-            assert set(label_ids_hw[train_ids_hw == train_id].tolist()) == {expected[train_id]}
-
-    def test_the_data_set_appears_whole(self, tmp_path: Path) -> None:
-        target = tmp_path / "set"
-        writer = threading.Thread(
-            target=write_cityscapes,
-            args=(target,),
-            kwargs={"count": 4, "seed": 0, "height": 64, "width": 96},
-        )
-        writer.start()
-        while not target.exists() and writer.is_alive():
-            pass
-        seen = len(list(target.rglob("*.png")))
-        writer.join()
-        assert seen == 12
-        assert [path.name for path in tmp_path.iterdir()] == ["set"]
-
-    def test_a_failure_leaves_nothing_behind(self, tmp_path: Path) -> None:
-        with pytest.raises(CalibrationError, match="width"):
-            write_cityscapes(tmp_path / "set", count=1, seed=0, height=64, width=1)
-        assert list(tmp_path.iterdir()) == []
-
-    def test_an_existing_folder_is_left_alone(self, tmp_path: Path) -> None:
-        (tmp_path / "mine").write_text("kept")
-        with pytest.raises(CalibrationError, match="does not exist"):
-            write_cityscapes(tmp_path, count=1, seed=0, height=64, width=96)
-        assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-
-    @pytest.mark.parametrize("arguments", [{"count": 0}, {"split": "../val"}, {"split": ""}])
-    def test_what_cannot_be_written_is_refused(
-        self, tmp_path: Path, arguments: dict[str, object]
-    ) -> None:
-        whole = {"count": 1, "seed": 0, "height": 64, "width": 96, **arguments}
-        with pytest.raises(CalibrationError, match="expected"):
-            write_cityscapes(tmp_path / "set", **whole)  # type: ignore[arg-type]
-        assert list(tmp_path.iterdir()) == []

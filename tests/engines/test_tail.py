@@ -16,6 +16,7 @@ from tiny_models import (
     TinyModel,
     run_onnx,
 )
+from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.graph.tail import cut_tail, recognise_tail
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.upsampling import class_map_from_scores
@@ -65,23 +66,25 @@ def class_map_of(output: np.ndarray, tail: list[Operator]) -> np.ndarray:
 def test_tails_of_exporters_are_recognised(
     operators: list[Operator], expected: tuple[str, ...]
 ) -> None:
-    tail = recognise_tail(TinyModel(tail=operators).model(), "output")
+    tail = recognise_tail(editable(TinyModel(tail=operators).model()).graph, "output")
     assert tail.operators == expected
     assert tail.align_corners == (RESIZE_CORNERS in operators)
 
 
 @pytest.mark.parametrize("operators", KEPT.values(), ids=KEPT)
 def test_what_the_argmax_step_cannot_repeat_stays(operators: list[Operator]) -> None:
-    assert recognise_tail(TinyModel(tail=operators).model(), "output").operators == ()
+    graph = editable(TinyModel(tail=operators).model()).graph
+    assert recognise_tail(graph, "output").operators == ()
 
 
 @pytest.mark.parametrize("name", [name for name in CUT if name != "nothing"])
 def test_cut_and_step_give_the_class_map_of_the_export(name: str) -> None:
     operators = CUT[name][0]
     exported = TinyModel(tail=operators).model()
-    tail = recognise_tail(exported, "output")
-    network = cut_tail(exported, tail)
-    scores = run_onnx(network, image())[0]
+    network = editable(exported)
+    tail = recognise_tail(network.graph, "output")
+    cut_tail(network, tail)
+    scores = run_onnx(as_proto(network), image())[0]
     assert scores.shape == (5, SIZE_HW[0] // 4, SIZE_HW[1] // 4)
     actual = class_map_from_scores(
         scores, Geometry(SIZE_HW, SIZE_HW, SIZE_HW), align_corners=tail.align_corners
@@ -93,7 +96,8 @@ def test_cut_and_step_give_the_class_map_of_the_export(name: str) -> None:
 def test_cut_leaves_the_export_as_it_was_and_drops_what_nobody_reads() -> None:
     exported = TinyModel(tail=[RESIZE, SOFTMAX, ARGMAX]).model()
     before = exported.SerializeToString()
-    network = cut_tail(exported, recognise_tail(exported, "output"))
+    network = editable(exported)
+    cut_tail(network, recognise_tail(network.graph, "output"))
     assert exported.SerializeToString() == before
-    assert [node.op_type for node in network.graph.node] == ["Conv"]
-    assert [value.name for value in network.graph.initializer] == ["weight"]
+    assert [node.op_type for node in network.graph] == ["Conv"]
+    assert list(network.graph.initializers) == ["weight"]

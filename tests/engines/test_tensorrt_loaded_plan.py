@@ -19,7 +19,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tensorrt_double import Scenario, tensorrt_double
-from tensorrt_runtime_double import HostDevice, Running, RuntimeDouble
+from tensorrt_runtime_double import HostDevice, Running
 from tiny_models import ARGMAX, CAST, SIZE_HW, TinyModel, run_onnx
 from tritonseg_engines.tensorrt import (
     EngineIncompatibleError,
@@ -163,30 +163,6 @@ def test_a_plan_with_two_inputs_is_refused(load: Load) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(EngineIncompatibleError, match=r"inputs \['a', 'b'\]"), load(model):
         pass
-
-
-def test_code_in_a_plan_runs_only_if_that_was_asked_for(
-    load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[bool] = []
-    call = RuntimeDouble.__call__
-
-    def spy(self: RuntimeDouble, logger: Any) -> Any:
-        runtime = call(self, logger)
-        made = runtime.deserialize_cuda_engine
-
-        def deserialize(plan: bytes) -> Any:
-            seen.append(runtime.engine_host_code_allowed)
-            return made(plan)
-
-        object.__setattr__(runtime, "deserialize_cuda_engine", deserialize)
-        return runtime
-
-    monkeypatch.setattr(RuntimeDouble, "__call__", spy)
-    for asked in (False, True):
-        with load(TinyModel().model(), runs_host_code=asked):
-            pass
-    assert seen == [False, True]
 
 
 def test_without_cupy_it_says_what_to_install(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

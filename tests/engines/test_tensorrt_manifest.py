@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tritonseg_engines.tensorrt import Gpu, Machine, check_manifest, plan_file_name
+from tritonseg_engines.tensorrt import Gpu, Machine, check_manifest
 
 L4 = Gpu(
     name="NVIDIA L4",
@@ -24,7 +24,6 @@ ON_L4 = {
     "gpu_name": "NVIDIA L4",
     "compute_capability": "8.9",
     "hardware_compatibility": "none",
-    "version_compatible": False,
 }
 
 
@@ -48,31 +47,10 @@ FITS = {
         machine(RTX_4090),
     ),
     "Ampere and newer": ({**ON_L4, "hardware_compatibility": "ampere_plus"}, machine(A10)),
-    "newer TensorRT, as promised": (
-        {**ON_L4, "version_compatible": True},
-        machine(L4, tensorrt="10.20.0.1"),
-    ),
-    "10 to 11, as promised": (
-        {**ON_L4, "version_compatible": True},
-        machine(L4, tensorrt="11.4.0.106"),
-    ),
-    "8 to 10, as promised": (
-        {**ON_L4, "version_compatible": True, "tensorrt_version": "8.6.1"},
-        machine(L4),
-    ),
 }
 DOES_NOT_FIT = {
     "newer TensorRT": (ON_L4, machine(L4, tensorrt="10.16.2.1"), "TensorRT 10.16.1.11, this"),
-    "older TensorRT": (
-        {**ON_L4, "version_compatible": True},
-        machine(L4, tensorrt="10.3.0"),
-        "this machine has 10.3.0",
-    ),
-    "8 to 11": (
-        {**ON_L4, "version_compatible": True, "tensorrt_version": "8.6.1"},
-        machine(L4, tensorrt="11.4.0.106"),
-        "8.6.1",
-    ),
+    "older TensorRT": (ON_L4, machine(L4, tensorrt="10.3.0"), "this machine has 10.3.0"),
     "other capability": (ON_L4, machine(A10), "NVIDIA L4 (compute capability 8.9)"),
     "another model of the capability": (ON_L4, machine(RTX_4090), "NVIDIA GeForce RTX 4090"),
     "other capability, promised for one": (
@@ -125,25 +103,5 @@ def test_a_manifest_of_another_kind_is_to_be_replaced() -> None:
     assert "lacks compute_capability, hardware_compatibility, tensorrt_version" in line
 
 
-def test_a_fleet_has_a_plan_for_each_kind_of_gpu() -> None:
-    on_a10 = {**ON_L4, "gpu_name": "NVIDIA A10", "compute_capability": "8.6"}
-    fleet = manifest(model_sm89__plan=ON_L4, model_sm86__plan=on_a10)
-    assert check_manifest(fleet, machine(L4, A10)) == []
-    (line,) = check_manifest(fleet, machine(A10, T4))
-    assert "model_sm89.plan, model_sm86.plan, none for Tesla T4 (model_sm75.plan)" in line
-
-
-def test_the_plan_of_its_own_goes_before_the_default() -> None:
-    on_a10 = {**ON_L4, "gpu_name": "NVIDIA A10", "compute_capability": "8.6"}
-    assert check_manifest(manifest(model__plan=on_a10), machine(L4)) != []
-    assert check_manifest(manifest(model__plan=on_a10, model_sm89__plan=ON_L4), machine(L4)) == []
-
-
 def test_every_kind_of_gpu_is_told_once() -> None:
     assert len(check_manifest(manifest(model__plan=ON_L4), machine(A10, A10, L4, T4))) == 2
-
-
-def test_plan_names() -> None:
-    assert plan_file_name() == "model.plan"
-    assert plan_file_name("8.6") == "model_sm86.plan"
-    assert plan_file_name("10.0") == "model_sm100.plan"

@@ -67,7 +67,7 @@ def build(
     return build
 
 
-def mixed_model(*, quantized: bool = False) -> onnx.ModelProto:
+def mixed_model(*, quantized: bool = False, half_scale: bool = False) -> onnx.ModelProto:
     """float32 in and out; the convolution in float16, the product after it in float32."""
     weight = np.ones((5, 3, 4, 4), np.float16)
     nodes = [
@@ -77,6 +77,11 @@ def mixed_model(*, quantized: bool = False) -> onnx.ModelProto:
         helper.make_node("Mul", ["float", "scale"], ["product"], "/sensitive"),
     ]
     last = "product"
+    if half_scale:
+        # What quantization makes of weights that are kept in float16.
+        nodes.insert(1, helper.make_node("QuantizeLinear", ["weight", "half_scale"], ["wq"], "/wq"))
+        nodes.insert(2, helper.make_node("DequantizeLinear", ["wq", "half_scale"], ["wdq"], "/wdq"))
+        nodes[3].input[1] = "wdq"
     if quantized:
         nodes.append(helper.make_node("QuantizeLinear", ["product", "scale"], ["q"], "/q"))
         nodes.append(helper.make_node("DequantizeLinear", ["q", "scale"], ["dq"], "/dq"))
@@ -86,9 +91,11 @@ def mixed_model(*, quantized: bool = False) -> onnx.ModelProto:
     constants = [
         numpy_helper.from_array(weight, "weight"),
         numpy_helper.from_array(np.array(0.1, np.float32), "scale"),
+        numpy_helper.from_array(np.array(0.1, np.float16), "half_scale"),
     ]
     graph = helper.make_graph(nodes, "mixed", [image], [scores], constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    opsets = [helper.make_opsetid("", 19 if half_scale else 17)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
 
 def flags(scenario: Scenario) -> set[str]:
@@ -131,6 +138,14 @@ def test_types_are_the_files_where_tensorrt_can_be_strict(
     assert report.precision == ("int8" if quantized else "fp16")
 
 
+def test_int8_beside_fp16_is_refused_where_the_parser_cannot_read_it(build: Build) -> None:
+    scenario = Scenario()
+    with pytest.raises(OnnxModelError, match=r"needs TensorRT 10 or newer; got 8\.6\.0"):
+        build("8.6.0", scenario, model=mixed_model(half_scale=True))
+    assert scenario.calls == []
+    assert build("10.16.1.11", scenario, model=mixed_model(half_scale=True)).precision == "int8"
+
+
 def test_types_are_allowed_and_pinned_where_it_cannot(build: Build, apis: dict[str, Any]) -> None:
     """8.6 takes the fastest type that flags allow, so what the file keeps in float32 is pinned."""
     scenario = Scenario(
@@ -158,26 +173,10 @@ def test_a_float32_file_allows_nothing_lower(build: Build) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_tensor_cores_do_not_round_float32_unless_allowed(version: str, build: Build) -> None:
-    strict, loose = Scenario(), Scenario()
-    build(version, strict)
-    build(version, loose, PlanOptions(tf32=True))
-    assert ("clear_flag", "TF32") in strict.calls
-    assert ("clear_flag", "TF32") not in loose.calls
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_options_reach_tensorrt(version: str, build: Build) -> None:
+def test_tensor_cores_do_not_round_float32(version: str, build: Build) -> None:
     scenario = Scenario()
-    options = PlanOptions(
-        workspace_bytes=2**30,
-        optimization_level=1,
-        hardware_compatibility="ampere_plus",
-        version_compatible=True,
-    )
-    build(version, scenario, options)
-    assert ("pool", "WORKSPACE", 2**30) in scenario.calls
-    assert flags(scenario) == {"VERSION_COMPATIBLE"}
+    build(version, scenario)
+    assert ("clear_flag", "TF32") in scenario.calls
 
 
 def test_a_compatibility_that_8_6_lacks_is_refused(build: Build, tmp_path: Path) -> None:

@@ -81,8 +81,10 @@ def new_order(folder: Path, precision: str) -> BuildOrder:
 
 @pytest.mark.parametrize("precision", TOLERANCES)
 def test_scores_and_masks_are_the_files(
-    precision: str, make_plan: MakePlan, tmp_path: Path
+    precision: str, make_plan: MakePlan, machine: Machine, tmp_path: Path
 ) -> None:
+    if precision == "int8" and (machine.tensorrt_version or "").startswith("8."):
+        pytest.skip("int8 beside fp16 needs TensorRT 10 or newer")
     conversion, judged = convert_and_judge(new_order(tmp_path, precision))
     model = conversion.converted.model
     report = make_plan(model)
@@ -165,9 +167,3 @@ def test_kernel_timings_are_reused(make_plan: MakePlan, tmp_path: Path) -> None:
     assert file.stat().st_size > 0
     make_plan(residual_network(), options)
     assert list((tmp_path / "timings").iterdir()) == [file]
-
-
-def test_a_version_compatible_plan_is_loaded_with_its_code(make_plan: MakePlan) -> None:
-    report = make_plan(residual_network(), PlanOptions(version_compatible=True))
-    with load_plan(report.plan, runs_host_code=True) as plan:
-        assert np.isfinite(plan.infer(smooth_batch(0))).all()

@@ -84,7 +84,7 @@ class RuntimeDouble:
             logger.log(self.error, "CUDA initialization failure with error: 35")
             raise TypeError("pybind11::init(): factory function returned nullptr")
         methods = {"deserialize_cuda_engine": lambda plan: self.engine(plan, logger)}
-        return Strict(self.api["classes"]["Runtime"], methods, engine_host_code_allowed=False)
+        return Strict(self.api["classes"]["Runtime"], methods)
 
     def engine(self, plan: bytes, logger: Any) -> Strict | None:
         try:

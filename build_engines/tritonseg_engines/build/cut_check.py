@@ -12,11 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.boundary import NCHW_TO_NHWC, SIGMOID_THRESHOLD
-from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, producers
+from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
+from tritonseg_engines.graph.surgery import editable, maker
 from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.running.networks import onnx_session, run_session
 from tritonseg_engines.spec import ModelSpec
@@ -103,8 +105,8 @@ def _above_threshold(
     exported: onnx.ModelProto, output: NDArray[Any], ends: tuple[str, str]
 ) -> NDArray[Any]:
     """Return where the only score is above 0, or 0.5 where a sigmoid stands at either end."""
-    producer = producers(exported.graph)
-    sigmoid = any(name in producer and producer[name].op_type == "Sigmoid" for name in ends)
+    values = ir.convenience.create_value_mapping(editable(exported).graph)
+    sigmoid = any(maker(values[name], "Sigmoid") is not None for name in ends)
     above: NDArray[Any] = output > (SIGMOID_THRESHOLD if sigmoid else 0.0)
     return above.reshape(above.shape[-2:])
 

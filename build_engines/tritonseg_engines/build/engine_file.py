@@ -14,11 +14,11 @@ from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.repository import Deployment
 from tritonseg_engines.tensorrt import (
     ENGINES_KEY,
+    PLAN_FILE,
     BatchRange,
     Gpu,
     ImageSizeRange,
     PlanOptions,
-    plan_file_name,
     plan_manifest,
 )
 
@@ -48,7 +48,7 @@ class WrittenEngine:
 
 def engine_file_name(gpu: Gpu | None) -> str:
     """Return the engine's name in the version folder: an ONNX for the CPU, a plan for a GPU."""
-    return ONNX_FILE if gpu is None else plan_file_name()
+    return ONNX_FILE if gpu is None else PLAN_FILE
 
 
 def write_engine(
@@ -57,6 +57,7 @@ def write_engine(
     folder: Path,
     *,
     gpu: Gpu | None,
+    hardware_compatibility: str = "none",
     progress: Progress,
 ) -> WrittenEngine:
     """Write the engine into a folder.
@@ -66,6 +67,7 @@ def write_engine(
         deployment: Says how the engine will be batched and which sizes it takes.
         folder: Empty.
         gpu: What a TensorRT plan is built on; None for OpenVINO, which runs the ONNX.
+        hardware_compatibility: Which other GPUs the plan shall run on, see `PlanOptions`.
         progress: Told how far TensorRT is.
 
     Raises:
@@ -81,8 +83,9 @@ def write_engine(
     options = PlanOptions(
         batch=BatchRange(maximum=deployment.serving.max_batch_size),
         image_size=OPEN_SIZES if None in deployment.engine.input_hw else None,
+        hardware_compatibility=hardware_compatibility,
     )
-    plan = folder / plan_file_name()
+    plan = folder / PLAN_FILE
     report = build_plan(onnx_path, plan, options, progress=progress, gpu=gpu)
     facts = {ENGINES_KEY: {plan.name: plan_manifest(report)}}
     return WrittenEngine(file=plan, facts=facts, plan=report)
@@ -119,6 +122,5 @@ def judge_plan(
     from tritonseg_engines.tensorrt.loaded_plan import load_plan
 
     ran_in = f"TensorRT {plan.tensorrt_version} on {plan.gpu.name}"
-    host_code = plan.options.version_compatible
-    with load_plan(plan.plan, gpu=plan.gpu, device=device, runs_host_code=host_code) as loaded:
+    with load_plan(plan.plan, gpu=plan.gpu, device=device) as loaded:
         return judged.judge_engine(loaded.infer, ran_in, progress)

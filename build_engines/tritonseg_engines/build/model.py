@@ -125,9 +125,7 @@ def build_model(
     built = _built_graph(order, conversion, judged)
     gpu, note = _gpu_for(target, options)
     if note is None:
-        built, model, report = _write_repository(
-            repository, built, beside=beside, gpu=gpu, progress=order.progress
-        )
+        built, model, report = _write_repository(repository, built, order, beside=beside, gpu=gpu)
     else:
         model, report = _write_onnx(beside, built)
     return BuildReport(
@@ -195,14 +193,22 @@ def _write_onnx(beside: Path, built: BuiltGraph) -> tuple[Path, Path]:
 
 
 def _write_repository(
-    repository: Path, built: BuiltGraph, *, beside: Path, gpu: Gpu | None, progress: Progress
+    repository: Path, built: BuiltGraph, order: BuildOrder, *, beside: Path, gpu: Gpu | None
 ) -> tuple[BuiltGraph, Path, Path]:
     """Write the model, and return what was built with the verdict on what will be served."""
     deployment = built.deployment(engine_file_name(gpu))
     with tempfile.TemporaryDirectory() as workspace:
-        written = write_engine(built.graph, deployment, Path(workspace), gpu=gpu, progress=progress)
+        written = write_engine(
+            built.graph,
+            deployment,
+            Path(workspace),
+            gpu=gpu,
+            hardware_compatibility=order.options.hardware_compatibility,
+            progress=order.progress,
+        )
         if written.plan is not None:
-            built = replace(built, judged=judge_plan(written.plan, built.judged, progress=progress))
+            judged = judge_plan(written.plan, built.judged, progress=order.progress)
+            built = replace(built, judged=judged)
             if built.judged.report.verdict == "refused":
                 raise refusal(built.judged.report, beside)
         manifest = {**built.manifest(), **written.facts}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonseg_engines.errors import CalibrationError
+from tritonseg_engines.tensorrt.errors import PlanOptionsError
+from tritonseg_engines.tensorrt.options import HARDWARE_COMPATIBILITY
 from tritonseg_steps.int8_cpu import Int8Cpu
 
 MINIMUM_CALIBRATION_PICTURES = 32
@@ -32,6 +34,8 @@ class BuildOptions:
             precision until it does. None leaves none.
         cpu: What int8 weights for OpenVINO are made for; None for this machine's CPU.
         gpu_steps: For TensorRT: normalize and argmax on the GPU too; see `Serving.steps_on_gpu`.
+        hardware_compatibility: For TensorRT: which GPUs beside those of the same model the plan
+            runs on, one of `HARDWARE_COMPATIBILITY`; see `PlanOptions`.
         accept: Write the engine although the gate refuses it, and record that.
         onnx_only: Stop after the converted ONNX and its gate.
     """
@@ -47,10 +51,16 @@ class BuildOptions:
     max_miou_drop: float | None = None
     cpu: Int8Cpu | None = None
     gpu_steps: bool = False
+    hardware_compatibility: str = "none"
     accept: bool = False
     onnx_only: bool = False
 
     def __post_init__(self) -> None:
+        if self.hardware_compatibility not in HARDWARE_COMPATIBILITY:
+            raise PlanOptionsError(
+                "hardware_compatibility: expected one of "
+                f"{', '.join(HARDWARE_COMPATIBILITY)}, got {self.hardware_compatibility!r}"
+            )
         if self.labels is not None and self.pictures is None:
             raise CalibrationError("labels: expected the pictures that they belong to, got none")
         if self.max_miou_drop is not None and not self.max_miou_drop >= 0:

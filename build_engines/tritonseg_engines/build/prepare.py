@@ -11,12 +11,13 @@ from onnx import TensorProto
 from tritonseg_engines.build.cut_check import check_cut
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.boundary import check_boundary, normalize_boundary
+from tritonseg_engines.graph.boundary import check_boundary, settle_boundary
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.finite_weights import check_weights
 from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
+from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
 from tritonseg_engines.running.networks import Segmenter, input_size_hw
 from tritonseg_engines.spec import ModelSpec
@@ -77,20 +78,22 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
             change masks.
     """
     exported = load_onnx(onnx_path)
-    check_boundary(exported, spec)
-    check_weights(exported)
-    tail = recognise_tail(exported, spec.output.name)
+    edited = editable(exported)
+    check_boundary(edited.graph, spec)
+    check_weights(edited.graph)
+    tail = recognise_tail(edited.graph, spec.output.name)
     if keep_tail:
         tail = replace(tail, scores=spec.output.name, operators=(), align_corners=False)
-    network = cut_tail(exported, tail)
-    expand_half_weights(network)
-    gather_constants(network.graph)
+    cut_tail(edited, tail)
+    expand_half_weights(edited)
+    gather_constants(edited)
     cut = bool(tail.operators)
     kind = spec.output.kind
     if cut and kind == "class_map":
         kind = "scores"  # an ArgMax was among what was cut
-    normalize_boundary(network, spec, kind=kind)
-    name_nodes(network.graph)
+    settle_boundary(edited, spec, kind=kind)
+    name_nodes(edited.graph)
+    network = as_proto(edited)
     upsampling = Upsampling(
         kind="class_map" if kind == "class_map" else "scores", align_corners=tail.align_corners
     )

@@ -28,6 +28,7 @@ DEPENDENCIES = {
     "cv2",
     "numba",
     "onnx",
+    "onnx_ir",
     "onnxruntime",
     "onnxscript",
     "openvino",

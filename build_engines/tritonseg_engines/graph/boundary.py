@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+import onnx_ir as ir
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.onnx_file import (
+from tritonseg_engines.graph.surgery import (
+    add_constant,
     dimensions,
-    graph_inputs,
     inferred_values,
-    producers,
-    rename_tensor,
+    make_node,
+    maker,
+    rename,
 )
 from tritonseg_engines.spec import BINARY_CLASSES, ModelSpec
 from tritonseg_steps.contract import NORMALIZED, SCORES
@@ -30,31 +30,32 @@ CHANNELS = 3
 SIGMOID_THRESHOLD = 0.5
 """Behind a sigmoid; a raw score is parted at 0, which is the same."""
 ELEMENT_TYPES = {
-    "float32": TensorProto.FLOAT,
-    "float16": TensorProto.FLOAT16,
-    "uint8": TensorProto.UINT8,
+    "float32": ir.DataType.FLOAT,
+    "float16": ir.DataType.FLOAT16,
+    "uint8": ir.DataType.UINT8,
 }
 
 
-def check_boundary(model: onnx.ModelProto, spec: ModelSpec) -> None:
-    """Check that the file has the input and output that the specification names.
+def check_boundary(graph: ir.Graph, spec: ModelSpec) -> None:
+    """Check that the graph has the input and output that the specification names.
 
     Raises:
         OnnxModelError: A name, rank, type or size differs; the message has both sides.
     """
-    inputs = graph_inputs(model.graph)
+    # Old files list initializers among the inputs.
+    inputs = [value for value in graph.inputs if not value.is_initializer()]
     if [value.name for value in inputs] != [spec.input.name]:
         raise OnnxModelError(
             f"expected exactly one input named {spec.input.name!r}, "
             f"got {[value.name for value in inputs]}"
         )
-    outputs = [value.name for value in model.graph.output]
+    outputs = [value.name for value in graph.outputs]
     if spec.output.name not in outputs:
         raise OnnxModelError(f"expected an output named {spec.output.name!r}, got {outputs}")
     _check_input(inputs[0], spec)
 
 
-def normalize_boundary(model: onnx.ModelProto, spec: ModelSpec, *, kind: str) -> None:
+def settle_boundary(model: ir.Model, spec: ModelSpec, *, kind: str) -> None:
     """Rewrite input and output, in place, to the contract of the steps.
 
     Args:
@@ -66,29 +67,23 @@ def normalize_boundary(model: onnx.ModelProto, spec: ModelSpec, *, kind: str) ->
     Raises:
         OnnxModelError: The output has another rank or another number of classes.
     """
-    _rewrite_input(model.graph, spec)
-    output = model.graph.output[0]
+    graph = model.graph
+    _settle_input(graph, spec)
     if kind in ("scores", "binary"):
         if kind == "binary":
             _add_threshold(model)
-            output = model.graph.output[0]
-        _check_scores(inferred_values(model)[output.name], spec)
-        if output.type.tensor_type.elem_type != TensorProto.FLOAT:
-            _append_node(model.graph, "Cast", to=TensorProto.FLOAT)
-            output.type.tensor_type.elem_type = TensorProto.FLOAT
+        _check_scores(_inferred_output(model), spec)
+        if graph.outputs[0].dtype != ir.DataType.FLOAT:
+            _append_node(graph, "Cast", to=ir.DataType.FLOAT)
     else:
-        _rewrite_class_map(model)
-    rename_tensor(model.graph, output.name, SCORES)
+        _settle_class_map(model)
+    rename(graph, graph.outputs[0], SCORES)
 
 
-def _check_input(value: onnx.ValueInfoProto, spec: ModelSpec) -> None:
-    expected_type = ELEMENT_TYPES[spec.input.dtype]
-    actual_type = value.type.tensor_type.elem_type
-    if actual_type != expected_type:
-        raise OnnxModelError(
-            f"input {value.name!r}: expected {spec.input.dtype}, "
-            f"got {TensorProto.DataType.Name(actual_type).lower()}"
-        )
+def _check_input(value: ir.Value, spec: ModelSpec) -> None:
+    if value.dtype != ELEMENT_TYPES[spec.input.dtype]:
+        got = "none" if value.dtype is None else value.dtype.name.lower()
+        raise OnnxModelError(f"input {value.name!r}: expected {spec.input.dtype}, got {got}")
     shape = dimensions(value)
     if shape is None or len(shape) != 4:
         raise OnnxModelError(f"input {value.name!r}: expected 4 dimensions, got {shape}")
@@ -107,7 +102,7 @@ def _check_input(value: onnx.ValueInfoProto, spec: ModelSpec) -> None:
         )
 
 
-def _check_scores(value: onnx.ValueInfoProto, spec: ModelSpec) -> None:
+def _check_scores(value: ir.Value, spec: ModelSpec) -> None:
     shape = dimensions(value)
     if shape is None or len(shape) != 4:
         raise OnnxModelError(
@@ -121,67 +116,61 @@ def _check_scores(value: onnx.ValueInfoProto, spec: ModelSpec) -> None:
         )
 
 
-def _rewrite_input(graph: onnx.GraphProto, spec: ModelSpec) -> None:
-    value = graph_inputs(graph)[0]
-    original = value.name
+def _settle_input(graph: ir.Graph, spec: ModelSpec) -> None:
+    fed = next(value for value in graph.inputs if not value.is_initializer())
     nodes: list[tuple[str, dict[str, Any]]] = []
     if spec.input.dtype != "float32":
         nodes.append(("Cast", {"to": ELEMENT_TYPES[spec.input.dtype]}))
     if spec.input.layout == "NHWC":
-        nodes.append(("Transpose", {"perm": list(NCHW_TO_NHWC)}))
+        nodes.append(("Transpose", {"perm": NCHW_TO_NHWC}))
     if not nodes:
-        rename_tensor(graph, original, NORMALIZED)
+        rename(graph, fed, NORMALIZED)
         return
-    dims = list(value.type.tensor_type.shape.dim)
+    dims = list(fed.shape or ())
     if spec.input.layout == "NHWC":
         dims = [dims[axis] for axis in NHWC_TO_NCHW]
-    shape = [dim.dim_value or dim.dim_param or None for dim in dims]
-    value.CopyFrom(helper.make_tensor_value_info(NORMALIZED, TensorProto.FLOAT, shape))
-    source = NORMALIZED
-    for position, (op_type, attributes) in enumerate(nodes):
-        last = position == len(nodes) - 1
-        target = original if last else f"{original}_{op_type.lower()}"
-        node = helper.make_node(op_type, [source], [target], **attributes)
-        graph.node.insert(position, node)
-        source = target
+    source = ir.val(NORMALIZED, ir.DataType.FLOAT, ir.Shape(dims))
+    graph.inputs[graph.inputs.index(fed)] = source
+    added = []
+    for op_type, attributes in nodes:
+        node = make_node(op_type, [source], f"{fed.name}_{op_type.lower()}", **attributes)
+        added.append(node)
+        source = node.outputs[0]
+    fed.replace_all_uses_with(source, replace_graph_outputs=True)
+    source.name = fed.name
+    graph.insert_before(graph[0], added)
 
 
-def _add_threshold(model: onnx.ModelProto) -> None:
+def _add_threshold(model: ir.Model) -> None:
     """Put the threshold in front of the only score, so that the higher of the two decides.
 
     A constant stays what it is under bilinear interpolation, so that upsampling and argmax of
     the two is the threshold of the upsampled score; a tie goes to the first class.
     """
-    graph, output = model.graph, model.graph.output[0]
-    shape = dimensions(inferred_values(model)[output.name])
-    if shape is None or len(shape) != 4 or shape[1] != 1:
+    graph, output = model.graph, _inferred_output(model)
+    shape, sizes = output.shape, dimensions(output)
+    if output.dtype is None or shape is None or len(shape) != 4 or shape[1] != 1:
         raise OnnxModelError(
             f"output {output.name!r}: expected one score (N, 1, h, w) as the specification's "
-            f"kind binary says, got {shape}"
+            f"kind binary says, got {sizes}"
         )
-    element_type = output.type.tensor_type.elem_type
-    dtype = helper.tensor_dtype_to_np_dtype(element_type)
-    node = producers(graph).get(output.name)
-    threshold = SIGMOID_THRESHOLD if node is not None and node.op_type == "Sigmoid" else 0.0
-    pads = numpy_helper.from_array(
-        np.array([0, 1, 0, 0, 0, 0, 0, 0], np.int64), f"{output.name}_threshold_pads"
+    sigmoid = maker(graph.outputs[0], "Sigmoid") is not None
+    threshold = np.array(SIGMOID_THRESHOLD if sigmoid else 0.0, output.dtype.numpy())
+    pads = add_constant(
+        graph, f"{output.name}_threshold_pads", np.array([0, 1, 0, 0, 0, 0, 0, 0], np.int64)
     )
-    value = numpy_helper.from_array(np.array(threshold, dtype), f"{output.name}_threshold")
-    graph.initializer.extend([pads, value])
-    _append_node(graph, "Pad", [pads.name, value.name])
-    dims = [dim.dim_value or dim.dim_param or None for dim in output.type.tensor_type.shape.dim]
-    dims[1] = BINARY_CLASSES
-    name = graph.output[0].name
-    graph.output[0].CopyFrom(helper.make_tensor_value_info(name, element_type, dims))
+    value = add_constant(graph, f"{output.name}_threshold", threshold)
+    padded = _append_node(graph, "Pad", [pads, value])
+    padded.type = output.type
+    padded.shape = ir.Shape([shape[0], BINARY_CLASSES, *shape[2:]])
 
 
-def _rewrite_class_map(model: onnx.ModelProto) -> None:
-    output = model.graph.output[0]
-    shape = dimensions(inferred_values(model)[output.name])
+def _settle_class_map(model: ir.Model) -> None:
+    graph, output = model.graph, _inferred_output(model)
+    shape = dimensions(output)
     if shape is not None and len(shape) == 4 and shape[1] == 1:
-        axes = numpy_helper.from_array(np.array([1], np.int64), f"{output.name}_unit_axis")
-        model.graph.initializer.append(axes)
-        _append_node(model.graph, "Squeeze", [axes.name])
+        axes = add_constant(graph, f"{output.name}_unit_axis", np.array([1], np.int64))
+        _append_node(graph, "Squeeze", [axes])
         shape = [shape[0], *shape[2:]]
     if shape is None or len(shape) != 3:
         raise OnnxModelError(
@@ -189,18 +178,22 @@ def _rewrite_class_map(model: onnx.ModelProto) -> None:
         )
     # TensorRT casts to uint8 from floating point only; a float32 holds every class exactly.
     # Source: TensorRT 10 Python API, DataType.UINT8.
-    _append_node(model.graph, "Cast", to=TensorProto.FLOAT)
-    _append_node(model.graph, "Cast", to=TensorProto.UINT8)
-    model.graph.output[0].CopyFrom(
-        helper.make_tensor_value_info(model.graph.output[0].name, TensorProto.UINT8, shape)
-    )
+    _append_node(graph, "Cast", to=ir.DataType.FLOAT)
+    class_map = _append_node(graph, "Cast", to=ir.DataType.UINT8)
+    class_map.type, class_map.shape = ir.TensorType(ir.DataType.UINT8), ir.Shape(shape)
+
+
+def _inferred_output(model: ir.Model) -> ir.Value:
+    return inferred_values(model)[model.graph.outputs[0].name or ""]
 
 
 def _append_node(
-    graph: onnx.GraphProto, op_type: str, extra_inputs: Sequence[str] = (), **attributes: Any
-) -> None:
-    """Put a node behind the only output, which takes the node's output as its new tensor."""
-    source = graph.output[0].name
-    target = f"{source}_{op_type.lower()}"
-    graph.node.append(helper.make_node(op_type, [source, *extra_inputs], [target], **attributes))
-    graph.output[0].name = target
+    graph: ir.Graph, op_type: str, more_inputs: Sequence[ir.Value] = (), **attributes: Any
+) -> ir.Value:
+    """Put a node behind the only output; what it gives is the new output, and is returned."""
+    source = graph.outputs[0]
+    target = f"{source.name}_{op_type.lower()}"
+    node = make_node(op_type, [source, *more_inputs], target, **attributes)
+    graph.append(node)
+    graph.outputs[0] = node.outputs[0]
+    return node.outputs[0]

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
+import onnx_ir as ir
 
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.surgery import constant_value
 
 
-def check_weights(model: onnx.ModelProto) -> None:
+def check_weights(graph: ir.Graph) -> None:
     """Check that no constant of the main graph holds NaN; infinities may be meant (Clip, masks).
 
     Raises:
         OnnxModelError: One does; the message names it.
     """
-    constants = list(model.graph.initializer)
-    constants += [
-        entry.t
-        for node in model.graph.node
-        for entry in node.attribute
-        if node.op_type == "Constant" and entry.name == "value"
-    ]
-    for tensor in constants:
-        values = numpy_helper.to_array(tensor)
-        if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
+    constants = [*graph.initializers.values()]
+    constants += [node.outputs[0] for node in graph if node.op_type == "Constant"]
+    for constant in constants:
+        values = constant_value(constant)
+        if values is None or not np.issubdtype(values.dtype, np.floating):
+            continue
+        if np.isnan(values).any():
             raise OnnxModelError(
-                f"constant {tensor.name!r}: expected numbers, got NaN at {np.isnan(values).sum()} "
-                f"of {values.size} places; the model was saved from a training that diverged"
+                f"constant {constant.name!r}: expected numbers, got NaN at "
+                f"{np.isnan(values).sum()} of {values.size} places; the model was saved from a "
+                "training that diverged"
             )

@@ -13,18 +13,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.boundary import CHANNELS, NCHW_TO_NHWC, NHWC_TO_NCHW
-from tritonseg_engines.graph.onnx_file import (
-    default_opset,
-    graph_inputs,
-    producers,
-    rename_tensor,
-)
 from tritonseg_engines.graph.static_shapes import exact_scale
+from tritonseg_engines.graph.surgery import add_constant, as_proto, editable, make_node, maker
 from tritonseg_engines.graph.tail import CLASS_AXIS_NHWC
 from tritonseg_steps.contract import CLASS_MAP, IMAGE, NORMALIZED, SCORES
 from tritonseg_steps.geometry import Size
@@ -33,6 +28,7 @@ from tritonseg_steps.upsampling import Upsampling
 
 FUSED_PREFIX = "tritonseg/"
 """Begins the name of every node and constant that is added."""
+UINT8 = ir.TensorType(ir.DataType.UINT8)
 ROI_OPTIONAL_SINCE = 13
 """Opset from which Resize may go without its second input, which is read for cropping only."""
 NEAREST = {
@@ -64,20 +60,21 @@ def fuse_steps(
         IMAGE `(N, h, w, 3)` uint8 RGB to CLASS_MAP `(N, h, w)` uint8.
 
     Raises:
-        OnnxModelError: The network gives class indices otherwise than `normalize_boundary`
+        OnnxModelError: The network gives class indices otherwise than `settle_boundary`
             leaves them.
     """
-    fused = onnx.ModelProto()
-    fused.CopyFrom(network)
+    fused = editable(network)
     graph = fused.graph
-    for name in (IMAGE, CLASS_MAP):
-        rename_tensor(graph, name, f"{FUSED_PREFIX}export/{name}")
-    _prepend_normalization(graph, preprocessing)
-    tail = _Chain(graph, SCORES, "argmax")
+    _free_names(graph, (IMAGE, CLASS_MAP))
+    (fed,), (scores,) = graph.inputs, graph.outputs
+    batch = None if fed.shape is None else fed.shape[0]
+    image = ir.Value(name=IMAGE, type=UINT8, shape=ir.Shape([batch, *image_hw, CHANNELS]))
+    _prepend_normalization(graph, image, preprocessing)
+    tail = _Chain(graph, scores, "argmax")
     scales_hw = [exact_scale(*axis) for axis in zip(scores_hw, image_hw, strict=True)]
-    resize = _Resize(default_opset(fused), scales_hw, needed=scores_hw != image_hw)
+    resize = _Resize(graph.opset_imports[""], scales_hw, needed=scores_hw != image_hw)
     if upsampling.kind == "class_map":
-        _leave_classes_float(graph)
+        _leave_classes_float(scores)
         resize.append(tail, leading_axes=1, attributes=NEAREST)
     else:
         mode = "align_corners" if upsampling.align_corners else "half_pixel"
@@ -86,37 +83,42 @@ def fuse_steps(
         # OpenVINO takes 41 ms for the argmax of 19 planes of 512x1024, and 8 ms with classes last.
         tail.append("Transpose", perm=NCHW_TO_NHWC)
         tail.append("ArgMax", axis=CLASS_AXIS_NHWC, keepdims=0)
-        tail.append("Cast", to=TensorProto.FLOAT)
-    tail.append("Cast", output=CLASS_MAP, to=TensorProto.UINT8)
-    graph.node.extend(tail.nodes)
-    _set_border(graph, image_hw)
-    return fused
+        tail.append("Cast", to=ir.DataType.FLOAT)
+    class_map = tail.append("Cast", output=CLASS_MAP, to=ir.DataType.UINT8)
+    graph.extend(tail.nodes)
+    class_map.type, class_map.shape = UINT8, ir.Shape([batch, *image_hw])
+    graph.outputs[:] = [class_map]
+    return as_proto(fused)
 
 
 class _Chain:
     """Nodes one behind the other that are yet to be put into a graph; constants are put at once."""
 
-    def __init__(self, graph: onnx.GraphProto, tensor: str, name: str) -> None:
-        self.nodes: list[onnx.NodeProto] = []
+    def __init__(self, graph: ir.Graph, value: ir.Value, name: str) -> None:
+        self.nodes: list[ir.Node] = []
         self._graph = graph
-        self._tensor = tensor
+        self._value = value
         self._prefix = f"{FUSED_PREFIX}{name}/"
 
     def append(
-        self, op_type: str, more_inputs: Sequence[str] = (), *, output: str = "", **attributes: Any
-    ) -> None:
-        """Put a node behind the last; the tensor that it gives has its name, unless told."""
+        self,
+        op_type: str,
+        more_inputs: Sequence[ir.Value | None] = (),
+        *,
+        output: str = "",
+        **attributes: Any,
+    ) -> ir.Value:
+        """Put a node behind the last and return what it gives, which has its name unless told."""
         name = self._prefix + (output or op_type)
-        inputs = [self._tensor, *more_inputs]
-        self._tensor = output or name
-        node = helper.make_node(op_type, inputs, [self._tensor], name=name, **attributes)
+        inputs = [self._value, *more_inputs]
+        node = make_node(op_type, inputs, output or name, name=name, **attributes)
         self.nodes.append(node)
+        self._value = node.outputs[0]
+        return self._value
 
-    def constant(self, name: str, value: NDArray[Any]) -> str:
-        """Add a constant to the graph and return its full name."""
-        full_name = self._prefix + name
-        self._graph.initializer.append(numpy_helper.from_array(value, full_name))
-        return full_name
+    def constant(self, name: str, value: NDArray[Any]) -> ir.Value:
+        """Add a constant to the graph."""
+        return add_constant(self._graph, self._prefix + name, value)
 
 
 class _Resize:
@@ -129,13 +131,13 @@ class _Resize:
         if not self._needed:
             return
         scales = np.array([1] * leading_axes + [*self._scales_hw], np.float32)
-        roi = ""
+        roi = None
         if self._opset < ROI_OPTIONAL_SINCE:
             roi = chain.constant("roi", np.empty(0, np.float32))
         chain.append("Resize", [roi, chain.constant("scales", scales)], **attributes)
 
 
-def _prepend_normalization(graph: onnx.GraphProto, preprocessing: Preprocessing) -> None:
+def _prepend_normalization(graph: ir.Graph, image: ir.Value, preprocessing: Preprocessing) -> None:
     """Put `(pixel - mean) / scale`, as one multiplication and one addition, in front."""
     order = preprocessing.channel_order()
     mean = np.array(preprocessing.mean, np.float64)[order]
@@ -144,32 +146,31 @@ def _prepend_normalization(graph: onnx.GraphProto, preprocessing: Preprocessing)
         values.astype(np.float32).reshape(1, CHANNELS, 1, 1)
         for values in (1 / scale, -mean / scale)
     )
-    head = _Chain(graph, IMAGE, "normalize")
-    head.append("Cast", to=TensorProto.FLOAT)
+    head = _Chain(graph, image, "normalize")
+    head.append("Cast", to=ir.DataType.FLOAT)
     head.append("Transpose", perm=NHWC_TO_NCHW)
     if preprocessing.color_order == "BGR":
         head.append("Gather", [head.constant("order", order)], axis=1)
     head.append("Mul", [head.constant("factor", factor)])
-    head.append("Add", [head.constant("offset", offset)], output=NORMALIZED)
-    for position, node in enumerate(head.nodes):
-        graph.node.insert(position, node)
+    normalized = head.append("Add", [head.constant("offset", offset)], output=NORMALIZED)
+    graph.inputs[0].replace_all_uses_with(normalized)
+    graph.inputs[:] = [image]
+    graph.insert_before(graph[0], head.nodes)
 
 
-def _leave_classes_float(graph: onnx.GraphProto) -> None:
+def _leave_classes_float(class_map: ir.Value) -> None:
     """Make the network's last Cast, from class indices to uint8, one to float32."""
-    cast = producers(graph).get(SCORES)
-    if cast is None or cast.op_type != "Cast":
-        found = "nothing" if cast is None else cast.op_type
+    cast, node = maker(class_map, "Cast"), class_map.producer()
+    if cast is None:
+        found = "nothing" if node is None else node.op_type
         raise OnnxModelError(f"expected a Cast that gives {SCORES}, the class map, got {found}")
-    del cast.attribute[:]
-    cast.attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
+    cast.attributes["to"] = ir.AttrInt64("to", ir.DataType.FLOAT)
+    class_map.type = ir.TensorType(ir.DataType.FLOAT)
 
 
-def _set_border(graph: onnx.GraphProto, image_hw: Size) -> None:
-    batch = graph_inputs(graph)[0].type.tensor_type.shape.dim[0]
-    count = batch.dim_value or batch.dim_param or None
-    del graph.input[:], graph.output[:]
-    image = helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, [count, *image_hw, CHANNELS])
-    class_map = helper.make_tensor_value_info(CLASS_MAP, TensorProto.UINT8, [count, *image_hw])
-    graph.input.append(image)
-    graph.output.append(class_map)
+def _free_names(graph: ir.Graph, names: Sequence[str]) -> None:
+    """Rename tensors of the export that are called as the fused graph's own are."""
+    values = ir.convenience.create_value_mapping(graph)
+    for name in names:
+        if name in values:
+            values[name].name = f"{FUSED_PREFIX}export/{name}"

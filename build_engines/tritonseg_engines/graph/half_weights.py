@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+import onnx_ir as ir
+
+from tritonseg_engines.graph.surgery import add_constant, constant_value, make_node
 
 MINIMUM_ELEMENTS = 64
 """Below this a Cast node takes more bytes than it saves."""
 
 
-def store_weights_as_half(model: onnx.ModelProto) -> None:
+def store_weights_as_half(model: ir.Model) -> None:
     """Round large float32 initializers to float16, each behind a Cast to float32, in place."""
-    casts = []
-    for initializer in model.graph.initializer:
-        weights = numpy_helper.to_array(initializer)
-        if weights.dtype != np.float32 or weights.size < MINIMUM_ELEMENTS:
+    graph, casts = model.graph, []
+    for name, initializer in list(graph.initializers.items()):
+        weights = constant_value(initializer)
+        if weights is None or weights.dtype != np.float32 or weights.size < MINIMUM_ELEMENTS:
             continue
-        name = initializer.name
-        initializer.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), f"{name}_half"))
-        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    for position, cast in enumerate(casts):
-        model.graph.node.insert(position, cast)
+        half = add_constant(graph, f"{name}_half", weights.astype(np.float16))
+        cast = make_node("Cast", [half], name, to=ir.DataType.FLOAT)
+        initializer.replace_all_uses_with(cast.outputs[0], replace_graph_outputs=True)
+        del graph.initializers[name]
+        casts.append(cast)
+    graph.insert_before(graph[0], casts)
 
 
-def expand_half_weights(model: onnx.ModelProto) -> None:
-    """Undo `store_weights_as_half`, in place: every cast initializer becomes a plain one.
+def expand_half_weights(model: ir.Model) -> None:
+    """Undo `store_weights_as_half`, in place: every cast constant becomes a plain one.
 
     TensorRT wants the weights of a convolution as constants, not as the output of a node.
     """
-    initializers = {value.name: value for value in model.graph.initializer}
-    for index in reversed(range(len(model.graph.node))):
-        node = model.graph.node[index]
-        if node.op_type != "Cast" or node.input[0] not in initializers:
+    graph = model.graph
+    for cast in [node for node in graph if node.op_type == "Cast"]:
+        weights = constant_value(cast.inputs[0])
+        if weights is None:
             continue
-        initializer = initializers[node.input[0]]
-        dtype = helper.tensor_dtype_to_np_dtype(node.attribute[0].i)
-        weights = numpy_helper.to_array(initializer).astype(dtype)
-        model.graph.initializer.append(numpy_helper.from_array(weights, node.output[0]))
-        del model.graph.node[index]
+        cast_weights = cast.outputs[0]
+        dtype = ir.DataType(cast.attributes["to"].as_int()).numpy()
+        wide = ir.val(cast_weights.name, const_value=ir.tensor(weights.astype(dtype)))
+        cast_weights.replace_all_uses_with(wide, replace_graph_outputs=True)
+        graph.remove(cast, safe=True)
+        graph.register_initializer(wide)

@@ -1,32 +1,26 @@
-"""Names and order of the nodes of a graph."""
+"""Names of the nodes of a graph."""
 
 from __future__ import annotations
 
-import onnx
+import itertools
+
+import onnx_ir as ir
 
 
-def name_nodes(graph: onnx.GraphProto) -> None:
-    """Give nodes without a name, or with another's, one of their own, in place."""
-    taken: set[str] = set()
-    for index, node in enumerate(graph.node):
-        if not node.name or node.name in taken:
-            node.name = f"{node.op_type}_{index}"
-        taken.add(node.name)
+def name_nodes(graph: ir.Graph) -> None:
+    """Give nodes without a name, or with another's, one of their own, in place.
 
-
-def sort_by_execution(graph: onnx.GraphProto) -> None:
-    """Put every node behind those whose outputs it reads, in place, otherwise as they were."""
-    nodes = list(graph.node)
-    pending = {name for node in nodes for name in node.output if name}
-    ordered: list[onnx.NodeProto] = []
-    while nodes:
-        waiting = []
-        for node in nodes:
-            if pending.isdisjoint(node.input):
-                ordered.append(node)
-                pending.difference_update(node.output)
-            else:
-                waiting.append(node)
-        nodes = waiting
-    del graph.node[:]
-    graph.node.extend(ordered)
+    onnx_ir's NameFixPass does so too, but gives an unnamed node a name that a later one has, and
+    then renames that one, which the user's `--keep-fp32` may mean.
+    """
+    given = {node.name for node in graph}
+    seen: set[str] = set()
+    for index, node in enumerate(graph):
+        if not node.name or node.name in seen:
+            stem = f"{node.op_type}_{index}"
+            numbered = (f"{stem}_{number}" for number in itertools.count(2))
+            node.name = next(
+                name for name in itertools.chain([stem], numbered) if name not in given
+            )
+            given.add(node.name)
+        seen.add(node.name)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableSequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -69,11 +68,6 @@ def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     return [value for value in graph.input if value.name not in initialized]
 
 
-def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
-    """Return the node that produces every tensor."""
-    return {name: node for node in graph.node for name in node.output if name}
-
-
 def dimensions(value: onnx.ValueInfoProto) -> list[int | None] | None:
     """Return the tensor's dimensions, None for those left open; None if the rank is unknown."""
     if not value.type.tensor_type.HasField("shape"):
@@ -94,61 +88,3 @@ def _values(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
     yield from graph.input
     yield from graph.value_info
     yield from graph.output
-
-
-def remove_dead_nodes(graph: onnx.GraphProto) -> None:
-    """Remove nodes, initializers and shape notes that no output depends on."""
-    producer = producers(graph)
-    needed = {value.name for value in graph.output}
-    pending = list(needed)
-    while pending:
-        node = producer.get(pending.pop())
-        fresh = set(_reads(node)) - needed if node is not None else set()
-        needed |= fresh
-        pending.extend(fresh)
-    _discard(graph.node, lambda node: needed.isdisjoint(node.output))
-    _discard(graph.initializer, lambda value: value.name not in needed)
-    _discard(graph.value_info, lambda value: value.name not in needed)
-
-
-def rename_tensor(graph: onnx.GraphProto, old: str, new: str) -> None:
-    """Give a tensor another name wherever the main graph mentions it.
-
-    Raises:
-        OnnxModelError: Another tensor has the new name already.
-    """
-    if old == new:
-        return
-    names = {name for node in graph.node for name in (*node.input, *node.output)}
-    names.update(value.name for value in (*graph.input, *graph.output))
-    names.update(initializer.name for initializer in graph.initializer)
-    if new in names:
-        raise OnnxModelError(f"tensor {old!r} cannot be renamed: {new!r} exists already")
-    for node in graph.node:
-        replace_name(node.input, old, new)
-        replace_name(node.output, old, new)
-    values: list[onnx.ValueInfoProto] = [*graph.input, *graph.output, *graph.value_info]
-    for value in values:
-        value.name = new if value.name == old else value.name
-
-
-def replace_name(names: MutableSequence[str], old: str, new: str) -> None:
-    """Replace a tensor's name in a node's inputs or outputs, in place."""
-    for index, name in enumerate(names):
-        if name == old:
-            names[index] = new
-
-
-def _discard(entries: MutableSequence[Any], unwanted: Callable[[Any], bool]) -> None:
-    for index in reversed(range(len(entries))):
-        if unwanted(entries[index]):
-            del entries[index]
-
-
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield the tensors a node reads, those that its subgraphs capture included."""
-    yield from (name for name in node.input if name)
-    for attribute in node.attribute:
-        for subgraph in (attribute.g, *attribute.graphs):
-            for inner in subgraph.node:
-                yield from _reads(inner)

@@ -10,19 +10,15 @@ Source: onnxruntime 1.31, `onnxruntime/transformers/float16.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import onnx
-from onnx import TensorProto
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from tritonseg_engines.graph.nodes import sort_by_execution
-from tritonseg_engines.graph.onnx_file import (
-    default_opset,
-    producers,
-    remove_dead_nodes,
-    replace_name,
-)
+from tritonseg_engines.graph.onnx_file import default_opset
+from tritonseg_engines.graph.surgery import as_proto, editable, inferred_values, maker
 
 HALF_QUANTIZE_OPSET = 19
 """From here on QuantizeLinear takes fp16. TensorRT 10 and 11 read it; 8.6 documents 17."""
@@ -37,16 +33,17 @@ def half_precision(model: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelP
         model: In fp32; every node has a name of its own and constants are initializers.
         kept: Names of the nodes that compute in fp32.
     """
-    prepared = _with_half_quantize(model)
+    prepared = editable(_with_half_quantize(model))
     _separate_constants(prepared.graph, kept)
-    typed: onnx.ModelProto = convert_float_to_float16(
-        prepared, keep_io_types=True, op_block_list=[], node_block_list=list(kept)
+    converted: onnx.ModelProto = convert_float_to_float16(
+        as_proto(prepared), keep_io_types=True, op_block_list=[], node_block_list=list(kept)
     )
-    _join_casts(typed.graph)
-    sort_by_execution(typed.graph)
+    _drop_repeated_nodes(converted.graph)
     # Written for fp32, or by a converter that knew less of the graph than inference now does.
-    del typed.graph.value_info[:]
-    return typed
+    del converted.graph.value_info[:]
+    typed = editable(converted)
+    _join_casts(typed)
+    return as_proto(typed)
 
 
 def _with_half_quantize(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -55,51 +52,52 @@ def _with_half_quantize(model: onnx.ModelProto) -> onnx.ModelProto:
         converted = onnx.version_converter.convert_version(model, HALF_QUANTIZE_OPSET)
         converted.ir_version = max(converted.ir_version, HALF_QUANTIZE_IR)
         return converted
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
+    return model
 
 
-def _separate_constants(graph: onnx.GraphProto, kept: Collection[str]) -> None:
+def _separate_constants(graph: ir.Graph, kept: Collection[str]) -> None:
     """Give kept nodes copies of constants that other nodes read too."""
-    constants = {value.name: value for value in graph.initializer}
-    shared = {name for node in graph.node if node.name not in kept for name in node.input}
-    copied: set[str] = set()
-    for node in graph.node:
+    copies: dict[ir.Value, ir.Value] = {}
+    for node in graph:
         if node.name not in kept:
             continue
-        for index, name in enumerate(node.input):
-            if name not in constants or name not in shared:
+        for index, value in enumerate(node.inputs):
+            if value is None or not value.is_initializer():
                 continue
-            own = f"{name}/fp32"
-            if own not in copied:
-                copied.add(own)
-                graph.initializer.append(constants[name])
-                graph.initializer[-1].name = own
-            node.input[index] = own
+            if value not in copies and all(reader.name in kept for reader in value.consumers()):
+                continue
+            if value not in copies:
+                copies[value] = ir.val(f"{value.name}/fp32", const_value=value.const_value)
+                graph.register_initializer(copies[value])
+            node.replace_input_with(index, copies[value])
 
 
-def _join_casts(graph: onnx.GraphProto) -> None:
+def _join_casts(model: ir.Model) -> None:
     """Connect fp32 nodes directly that are joined by a Cast to fp16 and one back."""
-    _drop_repeated_nodes(graph)
-    producer = producers(graph)
-    outputs = {value.name for value in graph.output}
-    for back in list(_casts(graph, TensorProto.FLOAT)):
-        there = producer.get(back.input[0])
-        if there is None or not _is_cast(there, TensorProto.FLOAT16):
+    types = {name: value.dtype for name, value in inferred_values(model).items()}
+    for back in list(model.graph):
+        if not _is_cast(back, ir.DataType.FLOAT):
             continue
-        source, target = there.input[0], back.output[0]
-        if target not in outputs:
-            _replace_reads(graph, target, source)
-        elif source in producer:
-            back.output[0] = ""
-            replace_name(producer[source].output, source, target)
-            _replace_reads(graph, source, target)
-    remove_dead_nodes(graph)
+        there, target = maker(back.inputs[0], "Cast"), back.outputs[0]
+        source = there.inputs[0] if there is not None else None
+        if there is None or source is None or not _is_cast(there, ir.DataType.FLOAT16):
+            continue
+        if types[source.name or ""] not in (ir.DataType.FLOAT, None):
+            continue  # from integers, say, which the node behind does not take
+        if not target.is_graph_output():
+            target.replace_all_uses_with(source)
+        elif source.producer() is not None:
+            target.replace_all_uses_with(source, replace_graph_outputs=True)
+            model.graph.remove(back, safe=True)
+            source.name, source.type, source.shape = target.name, target.type, target.shape
+    RemoveUnusedNodesPass()(model)
 
 
 def _drop_repeated_nodes(graph: onnx.GraphProto) -> None:
-    """Keep one Cast of a tensor; the converter adds one of the same name for every reader."""
+    """Keep one Cast of a tensor; the converter adds one of the same name for every reader.
+
+    Done on the file's own form: onnx_ir holds no graph in which a tensor comes from two nodes.
+    """
     produced: set[str] = set()
     for index in reversed(range(len(graph.node))):
         names = set(graph.node[index].output)
@@ -108,14 +106,5 @@ def _drop_repeated_nodes(graph: onnx.GraphProto) -> None:
         produced |= names
 
 
-def _replace_reads(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for node in graph.node:
-        replace_name(node.input, old, new)
-
-
-def _casts(graph: onnx.GraphProto, element_type: int) -> Iterator[onnx.NodeProto]:
-    return (node for node in graph.node if _is_cast(node, element_type))
-
-
-def _is_cast(node: onnx.NodeProto, element_type: int) -> bool:
-    return node.op_type == "Cast" and node.attribute[0].i == element_type
+def _is_cast(node: ir.Node, dtype: ir.DataType) -> bool:
+    return node.op_type == "Cast" and node.attributes["to"].as_int() == dtype

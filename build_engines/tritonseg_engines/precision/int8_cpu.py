@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
-from tritonseg_engines.graph.onnx_file import producers
+from tritonseg_engines.graph.surgery import constant_value, editable, maker
 from tritonseg_steps.int8_cpu import LARGEST_WEIGHT, Int8Cpu
 
 INTEGER_OPERATORS = (
@@ -29,23 +29,30 @@ def needed_int8_cpu(model: onnx.ModelProto) -> Int8Cpu | None:
         return Int8Cpu.VNNI
     if "DequantizeLinear" not in operators:
         return None
-    fits = all(largest <= LARGEST_WEIGHT[Int8Cpu.AVX2] for largest in _largest_weights(model.graph))
+    fits = all(largest <= LARGEST_WEIGHT[Int8Cpu.AVX2] for largest in _largest_weights(model))
     return Int8Cpu.AVX2 if fits else Int8Cpu.VNNI
 
 
-def _largest_weights(graph: onnx.GraphProto) -> Iterator[float]:
+def _largest_weights(model: onnx.ModelProto) -> Iterator[float]:
     """Yield the magnitude of every constant that is dequantized, NaN where it cannot be read."""
-    producer, constants = producers(graph), _constants(graph)
-    for node in graph.node:
+    for node in editable(model).graph:
         if node.op_type != "DequantizeLinear":
             continue
-        if node.input[0] in constants:
-            yield _magnitude(constants[node.input[0]])
-            continue
-        quantize = producer.get(node.input[0])
-        if quantize is not None and quantize.input[0] in constants:
-            scale = constants.get(quantize.input[1], np.array(np.nan))
-            yield _magnitude(_in_steps(constants[quantize.input[0]], scale, _axis(quantize)))
+        weights = constant_value(node.inputs[0])
+        quantize = maker(node.inputs[0], "QuantizeLinear")
+        if weights is None and quantize is not None:
+            weights = _quantized(quantize)
+        if weights is not None:
+            yield _magnitude(weights)
+
+
+def _quantized(quantize: ir.Node) -> NDArray[np.float64] | None:
+    """Return the steps that a constant is quantized to, NaN with an unknown scale, or None."""
+    weights, scale = (constant_value(value) for value in quantize.inputs[:2])
+    if weights is None:
+        return None
+    axis = quantize.attributes.get_int("axis", 1)
+    return _in_steps(weights, np.array(np.nan) if scale is None else scale, axis)
 
 
 def _in_steps(weights: NDArray[Any], scale: NDArray[Any], axis: int) -> NDArray[np.float64]:
@@ -55,17 +62,5 @@ def _in_steps(weights: NDArray[Any], scale: NDArray[Any], axis: int) -> NDArray[
     return steps
 
 
-def _axis(quantize: onnx.NodeProto) -> int:
-    return next((int(entry.i) for entry in quantize.attribute if entry.name == "axis"), 1)
-
-
 def _magnitude(weights: NDArray[Any]) -> float:
     return float(np.abs(weights.astype(np.float64)).max(initial=0))
-
-
-def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
-    found = {value.name: numpy_helper.to_array(value) for value in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    return found

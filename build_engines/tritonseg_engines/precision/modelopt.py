@@ -17,10 +17,12 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 
 from tritonseg_engines.errors import CalibrationError, EngineBuildError
-from tritonseg_engines.graph.nodes import name_nodes, sort_by_execution
-from tritonseg_engines.graph.onnx_file import load_onnx, producers, save_onnx
+from tritonseg_engines.graph.nodes import name_nodes
+from tritonseg_engines.graph.onnx_file import load_onnx, save_onnx
+from tritonseg_engines.graph.surgery import as_proto, editable, maker
 from tritonseg_engines.precision.activations import Batches, activation_ranges, float_tensors
 from tritonseg_engines.precision.conversion import Converted
 from tritonseg_engines.precision.half import half_precision
@@ -88,7 +90,7 @@ def convert_with_modelopt(
         kept = {**sensitive_nodes(network, ranges), **named}
     model = _quantized(network, batches, options, kept)
     layers = quantizable_layers(network)
-    quantized = _with_int8_weights(model.graph, layers)
+    quantized = _with_int8_weights(editable(model).graph, layers)
     if not quantized:
         raise ModelOptError(
             "ModelOpt quantized none of the network's layers; it leaves convolutions of few "
@@ -148,18 +150,15 @@ def _run(python: Path, document: dict[str, Any]) -> None:
 def _read(path: Path) -> onnx.ModelProto:
     if not path.is_file():
         raise ModelOptError("ModelOpt ended without an error and wrote no network")
-    model = load_onnx(path)
+    model = editable(load_onnx(path))
     name_nodes(model.graph)
-    sort_by_execution(model.graph)
-    return model
+    return as_proto(model)
 
 
-def _with_int8_weights(graph: onnx.GraphProto, layers: Collection[str]) -> list[str]:
+def _with_int8_weights(graph: ir.Graph, layers: Collection[str]) -> list[str]:
     """Return those of the layers whose weights are dequantized."""
-    makers = producers(graph)
-    found = []
-    for node in graph.node:
-        maker = makers.get(node.input[_WEIGHTS]) if len(node.input) > _WEIGHTS else None
-        if node.name in layers and maker is not None and maker.op_type == "DequantizeLinear":
-            found.append(node.name)
-    return found
+    return [
+        node.name or ""
+        for node in graph
+        if node.name in layers and maker(node.inputs[_WEIGHTS], "DequantizeLinear") is not None
+    ]

@@ -8,20 +8,16 @@ convolution's own result as it comes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+import onnx_ir as ir
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantType
 
-from tritonseg_engines.graph.nodes import sort_by_execution
-from tritonseg_engines.graph.onnx_file import producers
+from tritonseg_engines.graph.surgery import add_constant, as_proto, editable, make_node, maker
 
 LAYER_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 ACTIVATIONS = (
@@ -36,14 +32,13 @@ INT8_MAX = 127
 
 def quantizable_layers(model: onnx.ModelProto) -> list[str]:
     """Return the names of the nodes that can compute in int8, in order of execution."""
-    shapes = {value.name: list(value.dims) for value in model.graph.initializer}
-    return [node.name for node in model.graph.node if _is_layer(node, shapes)]
+    return [node.name or "" for node in editable(model).graph if _is_layer(node)]
 
 
 def calibrated_tensors(model: onnx.ModelProto, layers: Collection[str]) -> list[str]:
     """Return the tensors whose thresholds `quantize` needs for these layers."""
     tensors = [node.input[0] for node in model.graph.node if node.name in layers]
-    tensors += _skipped_branches(model, layers).values()
+    tensors += _skipped_branches(editable(model).graph, layers).values()
     return list(dict.fromkeys(tensors))
 
 
@@ -69,7 +64,7 @@ def quantize(
     copy.CopyFrom(model)
     if not layers:
         return copy
-    skipped = _skipped_branches(model, layers)
+    skipped = _skipped_branches(editable(model).graph, layers)
     quantizer = QDQQuantizer(
         copy,
         per_channel=True,
@@ -89,47 +84,44 @@ def quantize(
         },
     )
     quantizer.quantize_model()
-    quantized: onnx.ModelProto = quantizer.model.model
+    quantized = editable(quantizer.model.model)
     _free_activations(quantized.graph)
     _quantize_skipped_branches(quantized.graph, skipped, thresholds)
-    sort_by_execution(quantized.graph)
-    return quantized
+    return as_proto(quantized)
 
 
-def _is_layer(node: onnx.NodeProto, initializers: Mapping[str, list[int]]) -> bool:
-    if node.op_type not in LAYER_OPERATORS or node.input[1] not in initializers:
+def _is_layer(node: ir.Node) -> bool:
+    if node.op_type not in LAYER_OPERATORS:
         return False
-    shape = initializers[node.input[1]]
-    return node.op_type != "MatMul" or (len(shape) == 2 and min(shape) >= MINIMUM_MATMUL_SIDE)
+    weights = node.inputs[1]
+    if weights is None or weights.const_value is None:
+        return False
+    sides = weights.const_value.shape.numpy()
+    return node.op_type != "MatMul" or (len(sides) == 2 and min(sides) >= MINIMUM_MATMUL_SIDE)
 
 
-def _skipped_branches(model: onnx.ModelProto, layers: Collection[str]) -> dict[str, str]:
+def _skipped_branches(graph: ir.Graph, layers: Collection[str]) -> dict[str, str]:
     """Return, by name of a residual Add, its input that is to be read in int8.
 
     The other input is a convolution's result that nothing else reads, so that TensorRT adds
     within the convolution; if that one is not among the layers, the Add is left alone. Where both
     inputs are such, the second is read in int8, whichever layers are chosen.
     """
-    graph = model.graph
-    producer = producers(graph)
-    readers = Counter(name for node in graph.node for name in node.input)
-    candidates = set(quantizable_layers(model))
     skipped = {}
-    for node in graph.node:
-        if node.op_type != "Add" or node.input[0] == node.input[1]:
+    for node in graph:
+        if node.op_type != "Add" or node.inputs[0] is node.inputs[1]:
             continue
-        fused = [
-            name
-            for name in node.input
-            if name in producer
-            and producer[name].op_type == "Conv"
-            and producer[name].name in candidates
-            and readers[name] == 1
-        ]
-        if fused and producer[fused[0]].name in layers:
-            other = node.input[1] if fused[0] == node.input[0] else node.input[0]
-            if other in producer or other == model.graph.input[0].name:
-                skipped[node.name] = other
+        first, second = node.inputs
+        for value, other in ((first, second), (second, first)):
+            fused = maker(value, "Conv")
+            if value is None or other is None or fused is None:
+                continue
+            if not _is_layer(fused) or len(value.uses()) > 1:
+                continue
+            computed = other.producer() is not None or other is graph.inputs[0]
+            if fused.name in layers and computed:
+                skipped[node.name or ""] = other.name or ""
+            break
     return skipped
 
 
@@ -143,59 +135,46 @@ def _ranges(model: onnx.ModelProto, thresholds: Mapping[str, float]) -> TensorsD
 
 
 def _quantize_skipped_branches(
-    graph: onnx.GraphProto, skipped: Mapping[str, str], thresholds: Mapping[str, float]
+    graph: ir.Graph, skipped: Mapping[str, str], thresholds: Mapping[str, float]
 ) -> None:
     """Give every residual Add its Q/DQ; where the branch feeds a layer too, it has one already."""
-    for node in [node for node in graph.node if node.name in skipped]:
-        tensor = skipped[node.name]
-        for index, name in enumerate(node.input):
-            if name == tensor:
-                node.input[index] = _insert_pair(graph, node, tensor, thresholds[tensor])
+    for node in [node for node in graph if node.name in skipped]:
+        for index, value in enumerate(node.inputs):
+            if value is not None and value.name == skipped[node.name or ""]:
+                pair = _insert_pair(graph, node, value, thresholds[value.name])
+                node.replace_input_with(index, pair)
 
 
-def _free_activations(graph: onnx.GraphProto) -> None:
+def _free_activations(graph: ir.Graph) -> None:
     """Let activations read a convolution's result as it comes, also where a layer reads it too.
 
     ONNX Runtime's quantizer leads every reader of a tensor through the tensor's pair.
     """
-    producer = producers(graph)
-    for node in graph.node:
+    for node in graph:
         if node.op_type not in ACTIVATIONS:
             continue
-        source = _behind_pair(producer, node.input[0])
-        layer = producer.get(source) if source is not None else None
-        if source is not None and layer is not None and layer.op_type in LAYER_OPERATORS:
-            node.input[0] = source
+        source = _behind_pair(node.inputs[0])
+        if maker(source, *LAYER_OPERATORS) is not None:
+            node.replace_input_with(0, source)
 
 
-def _behind_pair(producer: Mapping[str, onnx.NodeProto], tensor: str) -> str | None:
+def _behind_pair(value: ir.Value | None) -> ir.Value | None:
     """Return what goes into the Q/DQ pair that a tensor comes out of, or None."""
-    dequantize = producer.get(tensor)
-    if dequantize is None or dequantize.op_type != "DequantizeLinear":
-        return None
-    quantize = producer.get(dequantize.input[0])
-    return quantize.input[0] if quantize is not None else None
+    dequantize = maker(value, "DequantizeLinear")
+    quantize = maker(dequantize.inputs[0], "QuantizeLinear") if dequantize is not None else None
+    return quantize.inputs[0] if quantize is not None else None
 
 
-def _insert_pair(
-    graph: onnx.GraphProto, reader: onnx.NodeProto, tensor: str, threshold: float
-) -> str:
+def _insert_pair(graph: ir.Graph, reader: ir.Node, value: ir.Value, threshold: float) -> ir.Value:
     """Put a Q/DQ pair of a tensor in front of its reader and return the pair's output."""
+    stem = f"{value.name}_skip"
     scale = np.array(threshold / INT8_MAX if threshold > 0 else 1.0, np.float32)
-    constants: dict[str, NDArray[Any]] = {
-        f"{tensor}_skip_scale": scale,
-        f"{tensor}_skip_zero_point": np.array(0, np.int8),
-    }
-    graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in constants.items())
-    quantized, result = f"{tensor}_skip_quantized", f"{tensor}_skip"
-    position = list(graph.node).index(reader)
-    pair = (
-        ("QuantizeLinear", tensor, quantized),
-        ("DequantizeLinear", quantized, result),
-    )
-    for offset, (op_type, source, target) in enumerate(pair):
-        node = helper.make_node(
-            op_type, [source, *constants], [target], name=f"{tensor}_skip_{op_type}"
-        )
-        graph.node.insert(position + offset, node)
-    return result
+    constants = [
+        add_constant(graph, f"{stem}_scale", scale),
+        add_constant(graph, f"{stem}_zero_point", np.array(0, np.int8)),
+    ]
+    for op_type, output in (("QuantizeLinear", f"{stem}_quantized"), ("DequantizeLinear", stem)):
+        node = make_node(op_type, [value, *constants], output, name=f"{stem}_{op_type}")
+        graph.insert_before(reader, node)
+        value = node.outputs[0]
+    return value

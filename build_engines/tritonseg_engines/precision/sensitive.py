@@ -7,14 +7,19 @@ and what it weighs. By name: what the user says.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+import onnx_ir as ir
 
 from tritonseg_engines.errors import SpecificationError
-from tritonseg_engines.graph.onnx_file import dimensions, inferred_values
+from tritonseg_engines.graph.surgery import (
+    constant_value,
+    dimensions,
+    editable,
+    inferred_values,
+)
 from tritonseg_engines.precision.activations import Range
 
 LARGEST_HALF = 65504.0
@@ -51,12 +56,13 @@ def sensitive_nodes(
         SpecificationError: A pattern matches no node.
     """
     reasons: dict[str, str] = {}
-    constants = _constant_magnitudes(model.graph)
+    edited = editable(model)
+    constants = _constant_magnitudes(edited.graph)
     for node in model.graph.node:
         reason = _range_reason(node, ranges) or _constant_reason(node, constants)
         if reason is not None:
             reasons[node.name] = reason
-    for name, reason in _softmax_rule(model):
+    for name, reason in _softmax_rule(edited):
         reasons.setdefault(name, reason)
     for name, reason in named_nodes(model, patterns).items():
         reasons.setdefault(name, reason)
@@ -103,43 +109,41 @@ def _fits_half(magnitude: float) -> bool:
     return magnitude == 0 or smallest <= magnitude <= LARGEST_HALF / HEADROOM
 
 
-def _constant_magnitudes(graph: onnx.GraphProto) -> dict[str, float]:
+def _constant_magnitudes(graph: ir.Graph) -> dict[str, float]:
     """Return the largest finite absolute value of every float constant; infinite stays so in fp16.
 
     A Resize's scales are no fp16 in any case, and are ordinary numbers.
     """
     magnitudes = {}
-    for initializer in graph.initializer:
-        if initializer.data_type == onnx.TensorProto.FLOAT:
-            values = np.abs(numpy_helper.to_array(initializer))
-            finite = values[np.isfinite(values)]
-            magnitudes[initializer.name] = float(finite.max()) if finite.size else 0.0
+    for name, initializer in graph.initializers.items():
+        values = constant_value(initializer)
+        if values is not None and values.dtype == np.float32:
+            finite = np.abs(values[np.isfinite(values)])
+            magnitudes[name] = float(finite.max()) if finite.size else 0.0
     return magnitudes
 
 
-def _softmax_rule(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:
+def _softmax_rule(model: ir.Model) -> Iterator[tuple[str, str]]:
     """Yield every softmax over positions, and the nodes that read its probabilities."""
     values = inferred_values(model)
-    for node in model.graph.node:
+    for node in model.graph:
         if node.op_type not in ("Softmax", "LogSoftmax"):
             continue
-        shape = dimensions(values[node.input[0]]) if node.input[0] in values else None
-        axis = next((entry.i for entry in node.attribute if entry.name == "axis"), -1)
-        length = shape[axis] if shape else None
+        read = node.inputs[0]
+        shape = None if read is None else dimensions(values[read.name or ""])
+        length = shape[node.attributes.get_int("axis", -1)] if shape else None
         if length is None or length > POSITIONS:
-            yield node.name, REASON_SOFTMAX
-            for reader in _readers(model.graph, node.output):
-                yield reader, REASON_PRODUCT
+            yield node.name or "", REASON_SOFTMAX
+            for reader in _readers(node.outputs[0]):
+                yield reader.name or "", REASON_PRODUCT
 
 
-def _readers(graph: onnx.GraphProto, tensors: Collection[str]) -> Iterator[str]:
-    """Yield the nodes that read tensors, also after a change of shape only."""
-    reached = set(tensors)
-    for node in graph.node:
-        if reached.intersection(node.input):
-            yield node.name
-            if node.op_type in PASSING_OPERATORS:
-                reached.update(node.output)
+def _readers(value: ir.Value) -> Iterator[ir.Node]:
+    """Yield the nodes that read a tensor, also after a change of shape only."""
+    for node in value.consumers():
+        yield node
+        if node.op_type in PASSING_OPERATORS:
+            yield from _readers(node.outputs[0])
 
 
 def _matching(graph: onnx.GraphProto, pattern: str) -> list[str]:

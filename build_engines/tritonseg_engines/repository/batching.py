@@ -50,7 +50,7 @@ class Serving:
         engine_instances: Copies of the engine on every GPU (on the CPU: altogether).
         step_instances: Processes for each of normalize and argmax.
         steps_on_gpu: Run those two on the engine's GPU, where network input and scores then stay;
-            takes CuPy in the server. Never run on a GPU yet, so not the default.
+            takes CuPy in the server. Not yet run in a Triton with a GPU, so not the default.
         queue_delay_us: How long the engine waits for a fuller batch, in microseconds.
         preferred_batch_sizes: Batches that go at once without waiting; ascending. Empty: only
             full ones do, which is right unless a plan has kernels for others.

@@ -20,16 +20,11 @@ from tritonseg_engines.repository.warm_up import warm_up
 from tritonseg_steps import contract
 
 
-def model_configs(deployment: Deployment, fleet: Iterable[str] = ()) -> dict[str, pb.ModelConfig]:
-    """Return the configs of the ensemble and its three steps by folder name.
-
-    Args:
-        deployment: What they say.
-        fleet: Compute capabilities that have a plan of their own; see `engine_config`.
-    """
+def model_configs(deployment: Deployment) -> dict[str, pb.ModelConfig]:
+    """Return the configs of the ensemble and its three steps by folder name."""
     steps = {
         contract.NORMALIZE_SUFFIX: _normalize(deployment),
-        contract.ENGINE_SUFFIX: engine_config(deployment, fleet),
+        contract.ENGINE_SUFFIX: engine_config(deployment),
         contract.ARGMAX_SUFFIX: _argmax(deployment),
     }
     for suffix, config in steps.items():

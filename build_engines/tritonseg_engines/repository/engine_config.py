@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.repository.deployment import Deployment
 from tritonseg_engines.repository.messages import input_tensor, output_tensor, set_parameters
-from tritonseg_engines.tensorrt.manifest import plan_file_name
 from tritonseg_steps import contract
 
 
-def engine_config(deployment: Deployment, fleet: Iterable[str] = ()) -> pb.ModelConfig:
-    """Return the config.
-
-    Args:
-        deployment: Its runtime decides which of the two.
-        fleet: Compute capabilities, e.g. "8.6", that have a plan of their own; Triton takes the
-            one of its GPU, and the engine's `file` where there is none.
-    """
-    config = _tensorrt(deployment, fleet) if deployment.on_gpu else _openvino(deployment)
+def engine_config(deployment: Deployment) -> pb.ModelConfig:
+    """Return the config; the deployment's runtime decides which of the two."""
+    config = _tensorrt(deployment) if deployment.on_gpu else _openvino(deployment)
     height, width = deployment.engine.input_hw
     config.input.append(input_tensor(contract.NORMALIZED, pb.TYPE_FP32, (3, height, width)))
     scores = (contract.SCORES, scores_type(deployment), deployment.engine.output_dims)
@@ -34,12 +25,11 @@ def scores_type(deployment: Deployment) -> int:
     return int(pb.TYPE_UINT8 if deployment.engine.gives_class_map else pb.TYPE_FP32)
 
 
-def _tensorrt(deployment: Deployment, fleet: Iterable[str]) -> pb.ModelConfig:
+def _tensorrt(deployment: Deployment) -> pb.ModelConfig:
     config = pb.ModelConfig(
         name=deployment.spec.name + contract.ENGINE_SUFFIX,
         platform="tensorrt_plan",
         default_model_filename=deployment.engine.file,
-        cc_model_filenames={capability: plan_file_name(capability) for capability in fleet},
         instance_group=[
             pb.ModelInstanceGroup(
                 kind=pb.ModelInstanceGroup.KIND_GPU, count=deployment.serving.engine_instances

@@ -35,17 +35,12 @@ def single_config(deployment: Deployment) -> pb.ModelConfig:
     )
 
 
-def fused_config(deployment: Deployment, fleet: Iterable[str] = ()) -> pb.ModelConfig:
-    """Return the config of an engine that has the steps in its graph.
-
-    Args:
-        deployment: Of the fused layout.
-        fleet: Compute capabilities that have a plan of their own; see `engine_config`.
-    """
+def fused_config(deployment: Deployment) -> pb.ModelConfig:
+    """Return the config of an engine that has the steps in its graph."""
     height, width = deployment.engine.input_hw
     return _one_model(
         deployment,
-        engine_config(deployment, fleet),
+        engine_config(deployment),
         [input_tensor(contract.IMAGE, pb.TYPE_UINT8, (height, width, 3))],
         [output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (height, width))],
         {},

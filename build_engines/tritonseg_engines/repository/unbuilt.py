@@ -11,7 +11,7 @@ from tritonseg_engines.repository.published_networks import network_facts
 from tritonseg_engines.repository.writer import write_model
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import Runtime
-from tritonseg_engines.tensorrt.manifest import plan_file_name
+from tritonseg_engines.tensorrt.manifest import PLAN_FILE
 from tritonseg_steps.upsampling import Upsampling
 
 
@@ -25,7 +25,7 @@ def unbuilt_deployment(spec: ModelSpec) -> Deployment:
         raise RepositoryError(f"{spec.name}: expected a published input size, it takes any")
     scores_hw = network_facts(spec.name).scores_hw(spec.input.size_hw)
     engine = Engine(
-        file=plan_file_name(),
+        file=PLAN_FILE,
         input_hw=spec.input.size_hw,
         output_dims=(len(spec.classes), *scores_hw),
         upsampling=Upsampling(),

@@ -19,7 +19,6 @@ from tritonseg_engines.repository.deployment import Deployment
 from tritonseg_engines.repository.one_model import fused_config, single_config
 from tritonseg_engines.repository.warm_up import WARM_UP_FOLDER, warm_up
 from tritonseg_engines.target import ServingLayout
-from tritonseg_engines.tensorrt.manifest import plan_file_name
 from tritonseg_steps import contract
 
 VERSION_FOLDER = "1"
@@ -45,8 +44,6 @@ def write_model(
     deployment: Deployment,
     engine: Path | None,
     manifest: Mapping[str, Any],
-    *,
-    fleet: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write the ensemble and its three steps, or the one model, in place of either.
 
@@ -56,8 +53,7 @@ def write_model(
         engine: The built network, copied to the engine's version folder; None leaves that empty,
             for an engine that is built later.
         manifest: Written beside the config of the model's own name as JSON, with that name, the
-            layout and the SHA-256 of every engine file.
-        fleet: TensorRT plans by the compute capability, e.g. "8.6", that they were built for.
+            layout and the SHA-256 of the engine file.
 
     Returns:
         The folder of the model's own name.
@@ -65,12 +61,7 @@ def write_model(
     Raises:
         RepositoryError: The folder cannot be written; what was there is unchanged.
     """
-    plans = fleet or {}
-    if plans and not deployment.on_gpu:
-        raise RepositoryError(
-            f"{deployment.spec.name}: expected one engine for the CPU, got plans for {list(plans)}"
-        )
-    name, configs = deployment.spec.name, _configs(deployment, plans)
+    name, configs = deployment.spec.name, _configs(deployment)
     obsolete = tuple(set(folder_names(name)) - set(configs))
     try:
         with replaced_directories(repository, tuple(configs), removed=obsolete) as staging:
@@ -78,7 +69,7 @@ def write_model(
                 (staging / folder / VERSION_FOLDER).mkdir(parents=True)
                 _write_config(staging / folder / CONFIG_FILE, config)
             _write_steps(staging, deployment)
-            files = _copy_engines(staging / deployment.engine_model, deployment, engine, plans)
+            files = _copy_engine(staging / deployment.engine_model, deployment, engine)
             document = {"model": name, "layout": deployment.layout, **manifest, "files": files}
             text = json.dumps(document, indent=2) + "\n"
             (staging / name / MANIFEST_FILE).write_text(text, encoding="utf-8")
@@ -107,13 +98,13 @@ def _write_config(path: Path, config: pb.ModelConfig) -> None:
     path.write_text(text_format.MessageToString(config), encoding="utf-8")
 
 
-def _configs(deployment: Deployment, fleet: Mapping[str, Path]) -> dict[str, pb.ModelConfig]:
+def _configs(deployment: Deployment) -> dict[str, pb.ModelConfig]:
     """Return the configs by folder name."""
     if deployment.layout is ServingLayout.SINGLE:
         return {deployment.spec.name: single_config(deployment)}
     if deployment.layout is ServingLayout.FUSED:
-        return {deployment.spec.name: fused_config(deployment, fleet)}
-    return model_configs(deployment, fleet)
+        return {deployment.spec.name: fused_config(deployment)}
+    return model_configs(deployment)
 
 
 def _write_steps(staging: Path, deployment: Deployment) -> None:
@@ -137,19 +128,13 @@ def _python_steps(deployment: Deployment) -> dict[str, str]:
     return steps
 
 
-def _copy_engines(
-    folder: Path, deployment: Deployment, engine: Path | None, fleet: Mapping[str, Path]
-) -> dict[str, str]:
-    """Copy the engine files; return the SHA-256 of each by its path in the repository."""
-    sources = {plan_file_name(capability): path for capability, path in fleet.items()}
-    if engine is not None:
-        sources[deployment.engine.file] = engine
-    digests = {}
-    for name, source in sources.items():
-        target = folder / VERSION_FOLDER / name
-        shutil.copyfile(source, target)
-        digests[target.relative_to(folder.parent).as_posix()] = sha256_of(target)
-    return digests
+def _copy_engine(folder: Path, deployment: Deployment, engine: Path | None) -> dict[str, str]:
+    """Copy the engine; return its SHA-256 by its path in the model's folder."""
+    if engine is None:
+        return {}
+    target = folder / VERSION_FOLDER / deployment.engine.file
+    shutil.copyfile(engine, target)
+    return {target.relative_to(folder.parent).as_posix(): sha256_of(target)}
 
 
 def _keep_if_empty(folder: Path) -> None:

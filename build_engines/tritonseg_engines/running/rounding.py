@@ -9,49 +9,59 @@ out it leaves alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+import onnx_ir as ir
 
-from tritonseg_engines.graph.onnx_file import inferred_values
+from tritonseg_engines.graph.surgery import as_proto, editable, inferred_values, make_node
 
 
 def with_written_rounding(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return an fp32 model with a Cast to fp16 and back behind everything that gives fp16."""
-    types = {
-        name: value.type.tensor_type.elem_type for name, value in inferred_values(model).items()
-    }
-    rounded = onnx.ModelProto()
-    rounded.CopyFrom(model)
+    rounded = editable(model)
     graph = rounded.graph
-    for initializer in graph.initializer:
-        _widen(initializer)
-    nodes = [step for node in graph.node for step in _rounded(node, types)]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    del graph.value_info[:]
-    return rounded
+    halves = {n for n, v in inferred_values(rounded).items() if v.dtype == ir.DataType.FLOAT16}
+    for initializer in graph.initializers.values():
+        if initializer.const_value is not None:
+            initializer.const_value = _widened(initializer.const_value)
+            initializer.dtype = initializer.const_value.dtype
+    for node in list(graph):
+        _widen_attributes(node)
+        for value in node.outputs:
+            if value.name in halves:
+                graph.insert_after(node, _round(value))
+    proto = as_proto(rounded)
+    del proto.graph.value_info[:]  # written for the types before
+    return proto
 
 
-def _rounded(node: onnx.NodeProto, types: dict[str, int]) -> Iterator[onnx.NodeProto]:
-    for entry in node.attribute:
-        if entry.HasField("t"):
-            _widen(entry.t)
-    yield node
-    for index, name in enumerate(node.output):
-        if types.get(name) != TensorProto.FLOAT16:
-            continue
-        if node.op_type == "Cast":
-            node.attribute[0].i = TensorProto.FLOAT
-        exact, half = f"{name}/exact", f"{name}/half"
-        node.output[index] = exact
-        yield helper.make_node("Cast", [exact], [half], f"{name}/to_half", to=TensorProto.FLOAT16)
-        yield helper.make_node("Cast", [half], [name], f"{name}/from_half", to=TensorProto.FLOAT)
+def _widen_attributes(node: ir.Node) -> None:
+    """Make a node that says its output's type say float32 instead of float16."""
+    for name, attribute in list(node.attributes.items()):
+        if attribute.type == ir.AttributeType.TENSOR:
+            node.attributes[name] = ir.AttrTensor(name, _widened(attribute.as_tensor()))
+        elif node.op_type == "Cast" and name == "to" and attribute.as_int() == ir.DataType.FLOAT16:
+            node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT)
 
 
-def _widen(tensor: onnx.TensorProto) -> None:
-    if tensor.data_type == TensorProto.FLOAT16:
-        values = numpy_helper.to_array(tensor).astype(np.float32)
-        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+def _round(value: ir.Value) -> list[ir.Node]:
+    """Return Casts to fp16 and back, through which all who read the value now read it."""
+    name = value.name or ""
+    value.name = f"{name}/exact"
+    to_half = make_node(
+        "Cast", [value], f"{name}/half", name=f"{name}/to_half", to=ir.DataType.FLOAT16
+    )
+    from_half = make_node(
+        "Cast", to_half.outputs, name, name=f"{name}/from_half", to=ir.DataType.FLOAT
+    )
+    rounded = from_half.outputs[0]
+    rounded.type, rounded.shape = ir.TensorType(ir.DataType.FLOAT), value.shape
+    value.replace_all_uses_with(rounded, replace_graph_outputs=True)
+    to_half.replace_input_with(0, value)
+    return [to_half, from_half]
+
+
+def _widened(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
+    if tensor.dtype != ir.DataType.FLOAT16:
+        return tensor
+    return ir.tensor(tensor.numpy().astype(np.float32), name=tensor.name)

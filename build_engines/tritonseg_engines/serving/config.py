@@ -31,7 +31,6 @@ class ServerConfig:
         ready_timeout_s: How long all models together may take to load, in seconds.
         drain_timeout_s: How long `stop` waits for requests in flight and for models to unload, in
             whole seconds. Triton needs about 3 for that even when idle.
-        log_verbose: Triton's own log level; 0 is quiet.
         extra_arguments: Further `tritonserver` flags, after ours. Paths in them must be absolute;
             health and metadata must stay open, because readiness is asked through them.
 
@@ -47,7 +46,6 @@ class ServerConfig:
     metrics_port: int | None = 0
     ready_timeout_s: float = 60
     drain_timeout_s: int = 10
-    log_verbose: int = 0
     extra_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -101,7 +99,6 @@ def triton_arguments(
         "--strict-readiness=true",
         "--disable-auto-complete-config",
         f"--exit-timeout-secs={config.drain_timeout_s}",
-        f"--log-verbose={config.log_verbose}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         # The stub's own limit is 30 s, which a large engine on a small CPU exceeds.
         f"--backend-config=python,stub-timeout-seconds={max(30, round(config.ready_timeout_s))}",

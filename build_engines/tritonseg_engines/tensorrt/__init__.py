@@ -15,14 +15,15 @@ from tritonseg_engines.tensorrt.errors import (
 from tritonseg_engines.tensorrt.machine import Gpu, Machine, inspect_machine
 from tritonseg_engines.tensorrt.manifest import (
     ENGINES_KEY,
+    PLAN_FILE,
     check_manifest,
-    plan_file_name,
     plan_manifest,
 )
 from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanOptions
 
 __all__ = [
     "ENGINES_KEY",
+    "PLAN_FILE",
     "BatchRange",
     "EngineIncompatibleError",
     "Gpu",
@@ -35,6 +36,5 @@ __all__ = [
     "TensorRTUnavailableError",
     "check_manifest",
     "inspect_machine",
-    "plan_file_name",
     "plan_manifest",
 ]

@@ -18,14 +18,8 @@ def apply_options(trt: Any, config: Any, options: PlanOptions) -> None:
     Raises:
         PlanOptionsError: This TensorRT lacks what is asked for.
     """
-    if options.workspace_bytes is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
-    if options.optimization_level is not None:
-        config.builder_optimization_level = options.optimization_level
-    if not options.tf32:
-        config.clear_flag(trt.BuilderFlag.TF32)
-    if options.version_compatible:
-        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    # On by default, it rounds what is fp32 in the file to 10 bits of mantissa.
+    config.clear_flag(trt.BuilderFlag.TF32)
     if options.hardware_compatibility != "none":
         config.hardware_compatibility_level = _compatibility_level(trt, options)
 

@@ -29,7 +29,6 @@ def load_plan(
     *,
     gpu: Gpu | None = None,
     device: Device | None = None,
-    runs_host_code: bool = False,
 ) -> Iterator[LoadedPlan]:
     """Load a plan and free its memory at the end.
 
@@ -37,8 +36,6 @@ def load_plan(
         path: The plan.
         gpu: The first GPU of this machine, if the caller has inspected it; else it is looked for.
         device: Holds the tensors; CuPy's unless given.
-        runs_host_code: Let the plan bring code of its own, which version compatible plans do.
-            Only for plans built here: such code can do anything.
 
     Raises:
         TensorRTUnavailableError: There is no GPU, no TensorRT from 8.6 on, or no CuPy.
@@ -52,8 +49,6 @@ def load_plan(
     logger = new_logger(trt, log)
     device = device or CudaDevice()
     runtime = _runtime(trt, logger, gpu, log)
-    if runs_host_code:
-        runtime.engine_host_code_allowed = True
     engine = _loaded(runtime.deserialize_cuda_engine(path.read_bytes()), trt, gpu, path, log)
     context = _loaded(engine.create_execution_context(), trt, gpu, path, log)
     plan = LoadedPlan(context, read_tensors(trt, engine, path), device, log)

@@ -18,28 +18,11 @@ ENGINES_KEY: Final = "engines"
 PLAN_FILE: Final = "model.plan"
 _NEEDED: Final = {
     "tensorrt_version",
-    "version_compatible",
     "gpu_name",
     "compute_capability",
     "hardware_compatibility",
 }
 _AMPERE: Final = (8, 0)
-_READABLE_MAJORS: Final = {(8, 10), (10, 11)}
-"""Source: TensorRT 11.4 support matrix, version compatibility."""
-
-
-def plan_file_name(compute_capability: str | None = None) -> str:
-    """Return the name of a plan: the default one, or that of a fleet's GPU type.
-
-    Args:
-        compute_capability: E.g. "8.6".
-
-    Returns:
-        "model.plan", or e.g. "model_sm86.plan".
-    """
-    if compute_capability is None:
-        return PLAN_FILE
-    return f"model_sm{compute_capability.replace('.', '')}.plan"
 
 
 def plan_manifest(report: PlanReport) -> dict[str, Any]:
@@ -55,7 +38,6 @@ def plan_manifest(report: PlanReport) -> dict[str, Any]:
         "gpu_name": report.gpu.name,
         "compute_capability": report.gpu.compute_capability,
         "hardware_compatibility": report.options.hardware_compatibility,
-        "version_compatible": report.options.version_compatible,
         "profiles": {name: asdict(shapes) for name, shapes in report.profile.items()},
         "pinned_layers": list(report.pinned_layers),
     }
@@ -93,37 +75,30 @@ def check_manifest(
 def _reason(
     engines: Mapping[str, Mapping[str, Any]], gpu: Gpu, tensorrt_version: str
 ) -> str | None:
-    """Return why the plan that Triton takes on this GPU does not fit, or None."""
-    own = plan_file_name(gpu.compute_capability)
-    file = own if own in engines else PLAN_FILE
-    if file not in engines:
-        return f"has plans for {', '.join(engines)}, none for {gpu.name} ({own})"
-    plan = engines[file]
+    """Return why the plan does not fit this GPU, or None."""
+    if PLAN_FILE not in engines:
+        return f"has {', '.join(engines)} and no {PLAN_FILE}"
+    plan = engines[PLAN_FILE]
     if missing := sorted(_NEEDED - set(plan)):
-        return f"the manifest of {file} lacks {', '.join(missing)}"
-    if not _version_fits(plan, tensorrt_version):
+        return f"the manifest of {PLAN_FILE} lacks {', '.join(missing)}"
+    if not _same_version(plan["tensorrt_version"], tensorrt_version):
         return (
-            f"{file} was built with TensorRT {plan['tensorrt_version']}, "
+            f"{PLAN_FILE} was built with TensorRT {plan['tensorrt_version']}, "
             f"this machine has {tensorrt_version}"
         )
     if not _gpu_fits(plan, gpu):
         return (
-            f"{file} was built for {plan['gpu_name']} (compute capability "
+            f"{PLAN_FILE} was built for {plan['gpu_name']} (compute capability "
             f"{plan['compute_capability']}), this machine has {gpu.name} "
             f"({gpu.compute_capability})"
         )
     return None
 
 
-def _version_fits(plan: Mapping[str, Any], found: str) -> bool:
-    built_parts, found_parts = _numbers(plan["tensorrt_version"]), _numbers(found)
+def _same_version(built: str, found: str) -> bool:
     # The bare library states three parts, the Python package four.
-    if all(one == other for one, other in zip(built_parts, found_parts, strict=False)):
-        return True
-    if not plan["version_compatible"] or found_parts < built_parts:
-        return False
-    majors = (built_parts[0], found_parts[0])
-    return majors[0] == majors[1] or majors in _READABLE_MAJORS
+    parts = zip(_numbers(built), _numbers(found), strict=False)
+    return all(one == other for one, other in parts)
 
 
 def _gpu_fits(plan: Mapping[str, Any], gpu: Gpu) -> bool:

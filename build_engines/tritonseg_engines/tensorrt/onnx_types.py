@@ -24,12 +24,14 @@ class OnnxTypes:
         nodes: (name, operator) of every node, in the file's order.
         has_half: Some of it computes in float16.
         is_quantized: It has QuantizeLinear or DequantizeLinear.
+        has_half_scales: One of them has a float16 scale, as int8 beside float16 wants it.
         float32_nodes: Names of the nodes that compute in float32.
     """
 
     nodes: tuple[tuple[str, str], ...]
     has_half: bool
     is_quantized: bool
+    has_half_scales: bool
     float32_nodes: frozenset[str]
 
     @property
@@ -50,11 +52,16 @@ def read_onnx_types(path: Path) -> OnnxTypes:
     values = {
         name: value.type.tensor_type.elem_type for name, value in inferred_values(model).items()
     }
+    constants = {initializer.name: initializer.data_type for initializer in model.graph.initializer}
     nodes = tuple(model.graph.node)
+    scales = [node.input[1] for node in nodes if node.op_type in QUANTIZERS]
     return OnnxTypes(
         nodes=tuple((layer_name(node), node.op_type) for node in nodes),
         has_half=TensorProto.FLOAT16 in set(_tensor_types(model.graph)) | set(values.values()),
         is_quantized=any(node.op_type in QUANTIZERS for node in nodes),
+        has_half_scales=any(
+            constants.get(name, values.get(name)) == TensorProto.FLOAT16 for name in scales
+        ),
         float32_nodes=frozenset(
             layer_name(node)
             for node in nodes

@@ -15,7 +15,6 @@ HARDWARE_COMPATIBILITY: Final = {
     "ampere_plus": "AMPERE_PLUS",
 }
 """Our names and those of `tensorrt.HardwareCompatibilityLevel`."""
-MAX_OPTIMIZATION_LEVEL: Final = 5
 OPEN: Final = -1
 """How TensorRT writes a dimension that the profile decides."""
 RANK: Final = 4
@@ -71,49 +70,25 @@ class PlanOptions:
     Attributes:
         batch: Batch sizes; the largest must be the served model's `max_batch_size`.
         image_size: Sizes of the network's input where the ONNX leaves them open, else None.
-        workspace_bytes: GPU memory that a kernel may use as scratch; None for all there is.
-            Less may exclude the fastest kernels.
         timing_cache: Folder with one cache per GPU model and TensorRT version. A second build of
             a similar network then takes seconds instead of minutes and chooses the same kernels.
-        optimization_level: 0 (builds fastest) to 5 (searches longest); None for TensorRT's own, 3.
-            Level 0 ignores the timing cache.
         hardware_compatibility: "none": this GPU model only, fastest. "same_compute_capability":
             every GPU of this compute capability; TensorRT 10 or newer. "ampere_plus": every GPU
             from Ampere on, with less shared memory and fewer fusions, hence slower.
-        version_compatible: Also run on newer TensorRT (8 to 10, 10 to 11). May be slower, carries
-            host code that Triton runs, and needs its
-            `--backend-config=tensorrt,version-compatible=true`.
-        tf32: Let float32 convolutions round their inputs to 10 bits of mantissa, which is
-            TensorRT's default and faster. Off, so that what is fp32 in the file is fp32.
 
     Raises:
         PlanOptionsError: A value is out of range.
 
-    Source: docstrings of `IBuilderConfig`, `HardwareCompatibilityLevel` and `BuilderFlag` in
-        TensorRT 11.4's Python bindings.
+    Source: docstrings of `IBuilderConfig` and `HardwareCompatibilityLevel` in TensorRT 11.4's
+        Python bindings.
     """
 
     batch: BatchRange = field(default_factory=BatchRange)
     image_size: ImageSizeRange | None = None
-    workspace_bytes: int | None = None
     timing_cache: Path | None = None
-    optimization_level: int | None = None
     hardware_compatibility: str = "none"
-    version_compatible: bool = False
-    tf32: bool = False
 
     def __post_init__(self) -> None:
-        if self.workspace_bytes is not None and not _is_positive(self.workspace_bytes):
-            raise PlanOptionsError(
-                f"workspace_bytes: expected bytes above 0 or None, got {self.workspace_bytes!r}"
-            )
-        level = self.optimization_level
-        if level is not None and (
-            not _is_integer(level) or not 0 <= level <= MAX_OPTIMIZATION_LEVEL
-        ):
-            raise PlanOptionsError(
-                f"optimization_level: expected 0 to {MAX_OPTIMIZATION_LEVEL} or None, got {level!r}"
-            )
         if self.hardware_compatibility not in HARDWARE_COMPATIBILITY:
             raise PlanOptionsError(
                 f"hardware_compatibility: expected one of {list(HARDWARE_COMPATIBILITY)}, "
@@ -184,9 +159,5 @@ def _wanted_sizes(
     return wanted
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_positive(value: int) -> bool:
-    return _is_integer(value) and value > 0
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -30,6 +30,7 @@ from tritonseg_engines.tensorrt.onnx_types import OnnxTypes, read_onnx_types
 from tritonseg_engines.tensorrt.options import PlanOptions, ProfileShapes, profile_shapes
 from tritonseg_engines.tensorrt.parsing import parse_onnx
 from tritonseg_engines.tensorrt.typing_rules import (
+    check_types,
     create_typed_network,
     layer_names,
     pin_float32_layers,
@@ -132,6 +133,7 @@ class _Build:
     def run(self, progress: Progress | None) -> bytes:
         """Return the serialized plan."""
         trt = self._trt
+        check_types(trt, self.types)
         logger = new_logger(trt, self.log)
         builder = self._builder(trt, logger)
         config = builder.create_builder_config()

@@ -12,10 +12,26 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.tensorrt.onnx_types import OnnxTypes
 
 _COUNTED: Final = re.compile(r"_\d+$")
 """The parser numbers the further layers that it makes of one node."""
+
+
+def check_types(trt: Any, types: OnnxTypes) -> None:
+    """Refuse int8 beside float16 where TensorRT cannot read it, before it takes minutes to fail.
+
+    The parser of 8.6 takes a float16 scale for one that is not positive (measured on 8.6.0).
+
+    Raises:
+        OnnxModelError: The file has float16 scales, and this TensorRT is older than 10.
+    """
+    if types.has_half_scales and not hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+        raise OnnxModelError(
+            "int8 beside fp16, as it is built for TensorRT, needs TensorRT 10 or newer; got "
+            f"{trt.__version__}. Build fp16 or fp32 here"
+        )
 
 
 def create_typed_network(trt: Any, builder: Any, config: Any, types: OnnxTypes) -> Any:

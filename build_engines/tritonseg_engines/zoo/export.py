@@ -19,6 +19,7 @@ from tritonseg_engines.errors import OnnxModelError, SpecificationError
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.graph.static_shapes import write_static_shapes
+from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.zoo.network import SegmentationNetwork
 
 OPSET = 17
@@ -105,8 +106,10 @@ def export_onnx(
         model = onnx.load(traced)
     finally:
         traced.unlink(missing_ok=True)
-    gather_constants(model.graph)
-    write_static_shapes(model)
+    edited = editable(model)
+    gather_constants(edited)
+    write_static_shapes(edited)
+    model = as_proto(edited)
     differences = [_compare(network, model, size, batch) for size in sizes_hw]
     difference, largest = max(differences)
     save_onnx(model, path)

@@ -16,8 +16,6 @@ from tritonseg_engines.zoo.mobilenet_v3 import STEM_CHANNELS, TRUNK_CHANNELS, Mo
 from tritonseg_engines.zoo.network import SegmentationNetwork
 
 DEFAULT_NUM_FILTERS = 128
-NUM_FILTERS = (64, 128, 256)
-"""Widths for which upstream publishes weights."""
 GATE_WINDOW = 49
 GATE_STRIDE = (16, 20)
 """Window and stride, in cells of the 1/8 map, of the means from which the gate is computed."""

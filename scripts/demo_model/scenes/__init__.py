@@ -5,9 +5,8 @@ They train the small model of the demo and stand in for a data set in tests and 
 
 from __future__ import annotations
 
-from scenes._cityscapes import write_cityscapes
-from scenes._labels import IGNORE
-from scenes._scene import Scene, draw_scene
+from demo_model.scenes._labels import IGNORE
+from demo_model.scenes._scene import Scene, draw_scene
 from tritonseg_engines.zoo.label_sets import CITYSCAPES_CLASSES as CLASSES
 
-__all__ = ["CLASSES", "IGNORE", "Scene", "draw_scene", "write_cityscapes"]
+__all__ = ["CLASSES", "IGNORE", "Scene", "draw_scene"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from scenes._canvas import Canvas
-from scenes._labels import FENCE, WALL
-from scenes._light import Colour, jittered, picked, scaled
-from scenes._plan import Side, SideKind, StreetPlan
-from scenes._wall import Wall
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._labels import FENCE, WALL
+from demo_model.scenes._light import Colour, jittered, picked, scaled
+from demo_model.scenes._plan import Side, SideKind, StreetPlan
+from demo_model.scenes._wall import Wall
 
 _MASONRY: tuple[Colour, ...] = (
     (142, 92, 76),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from scenes._canvas import Canvas
-from scenes._facades import Style, draw_front, draw_style, draw_windows
-from scenes._labels import BUILDING
-from scenes._light import Colour, jittered, picked
-from scenes._plan import FAR_M, Side, StreetPlan
-from scenes._wall import Wall
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._facades import Style, draw_front, draw_style, draw_windows
+from demo_model.scenes._labels import BUILDING
+from demo_model.scenes._light import Colour, jittered, picked
+from demo_model.scenes._plan import FAR_M, Side, StreetPlan
+from demo_model.scenes._wall import Wall
 
 _ROOFS: tuple[Colour, ...] = ((124, 66, 54), (92, 84, 82), (72, 74, 80), (142, 92, 70))
 _TO_CAMERA = (0.0, 0.0, -1.0)

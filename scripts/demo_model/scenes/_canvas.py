@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from scenes._camera import NEAR_M, Camera, Float
-from scenes._light import Colour, Light
-from scenes._textures import FOLIAGE_SPRITES, foliage
+from demo_model.scenes._camera import NEAR_M, Camera, Float
+from demo_model.scenes._light import Colour, Light
+from demo_model.scenes._textures import FOLIAGE_SPRITES, foliage
 
 SUPERSAMPLING = 2
 DEPTH_SCALE_M = 80.0

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes._camera import Float
-from scenes._canvas import Canvas
-from scenes._labels import CAR
-from scenes._light import Colour, jittered, mixed, picked, scaled
-from scenes._solids import (
+from demo_model.scenes._camera import Float
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._labels import CAR
+from demo_model.scenes._light import Colour, jittered, mixed, picked, scaled
+from demo_model.scenes._solids import (
     Box,
     Pose,
     box,
@@ -19,7 +19,7 @@ from scenes._solids import (
     draw_patch,
     draw_profile,
 )
-from scenes._wheels import Axles, draw_tyres, draw_wheels
+from demo_model.scenes._wheels import Axles, draw_tyres, draw_wheels
 
 PAINTS: tuple[Colour, ...] = (
     (28, 29, 32),

@@ -6,13 +6,13 @@ import itertools
 
 import numpy as np
 
-from scenes._canvas import Canvas
-from scenes._figure import CLOTHES, Figure
-from scenes._labels import BICYCLE, MOTORCYCLE
-from scenes._light import Colour, jittered, picked
-from scenes._people import draw_rider
-from scenes._solids import Pose, cast_shadow_under
-from scenes._wheels import wheel_outline
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._figure import CLOTHES, Figure
+from demo_model.scenes._labels import BICYCLE, MOTORCYCLE
+from demo_model.scenes._light import Colour, jittered, picked
+from demo_model.scenes._people import draw_rider
+from demo_model.scenes._solids import Pose, cast_shadow_under
+from demo_model.scenes._wheels import wheel_outline
 
 _BLACK: Colour = (28, 28, 30)
 _DARK: Colour = (52, 54, 58)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes._canvas import Canvas
-from scenes._labels import BUILDING
-from scenes._light import Colour, jittered, mixed, picked, scaled
-from scenes._wall import Wall
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._labels import BUILDING
+from demo_model.scenes._light import Colour, jittered, mixed, picked, scaled
+from demo_model.scenes._wall import Wall
 
 _PLASTER: tuple[Colour, ...] = (
     (206, 196, 174),

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes._camera import Float
-from scenes._canvas import Canvas
-from scenes._light import Colour, jittered, picked, scaled
-from scenes._solids import Pose
+from demo_model.scenes._camera import Float
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._light import Colour, jittered, picked, scaled
+from demo_model.scenes._solids import Pose
 
 Joint = tuple[float, float, float]
 """Right, up, forward, in metres of somebody 1.72 m tall."""

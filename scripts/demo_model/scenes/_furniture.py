@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from scenes._camera import Float
-from scenes._canvas import Canvas
-from scenes._labels import POLE, TRAFFIC_LIGHT
-from scenes._light import Colour, jittered, picked, scaled
+from demo_model.scenes._camera import Float
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._labels import POLE, TRAFFIC_LIGHT
+from demo_model.scenes._light import Colour, jittered, picked, scaled
 
 METALS: tuple[Colour, ...] = (
     (112, 116, 118),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from scenes._camera import Float
-from scenes._canvas import Canvas
-from scenes._labels import ROAD, SIDEWALK, TERRAIN
-from scenes._light import Colour, jittered, picked, scaled
-from scenes._plan import FAR_M, Side, StreetPlan
+from demo_model.scenes._camera import Float
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._labels import ROAD, SIDEWALK, TERRAIN
+from demo_model.scenes._light import Colour, jittered, picked, scaled
+from demo_model.scenes._plan import FAR_M, Side, StreetPlan
 
 _ASPHALT: Colour = (102, 102, 106)
 _PAVINGS: tuple[Colour, ...] = ((150, 146, 140), (136, 128, 124), (160, 146, 132))

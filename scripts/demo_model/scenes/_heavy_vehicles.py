@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes._canvas import Canvas
-from scenes._cars import GLASS, HEAD_LAMP, PAINTS, TAIL_LAMP
-from scenes._labels import BUS, TRAIN, TRUCK
-from scenes._light import Colour, jittered, mixed, picked, scaled
-from scenes._solids import (
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._cars import GLASS, HEAD_LAMP, PAINTS, TAIL_LAMP
+from demo_model.scenes._labels import BUS, TRAIN, TRUCK
+from demo_model.scenes._light import Colour, jittered, mixed, picked, scaled
+from demo_model.scenes._solids import (
     Box,
     Pose,
     box,
@@ -20,7 +20,7 @@ from scenes._solids import (
     draw_patch,
     sees,
 )
-from scenes._wheels import Axles, draw_tyres, draw_wheels
+from demo_model.scenes._wheels import Axles, draw_tyres, draw_wheels
 
 _LIVERIES: tuple[Colour, ...] = (
     (186, 42, 38),

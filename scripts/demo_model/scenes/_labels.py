@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from tritonseg_engines.zoo.label_sets import CITYSCAPES_IGNORE_INDEX, CITYSCAPES_LABEL_IDS
+from tritonseg_engines.zoo.label_sets import CITYSCAPES_IGNORE_INDEX
 
 ROAD: Final = 0
 SIDEWALK: Final = 1
@@ -29,17 +26,3 @@ TRAIN: Final = 16
 MOTORCYCLE: Final = 17
 BICYCLE: Final = 18
 IGNORE: Final = CITYSCAPES_IGNORE_INDEX
-
-
-def label_ids_from_train_ids(train_ids_hw: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Translate train ids to label ids.
-
-    Args:
-        train_ids_hw: `(H, W)` uint8, 0–18 or 255.
-
-    Returns:
-        `(H, W)` uint8 label ids; 255 becomes 0, "unlabeled".
-    """
-    table = np.zeros(256, dtype=np.uint8)
-    table[: len(CITYSCAPES_LABEL_IDS)] = CITYSCAPES_LABEL_IDS
-    return table[train_ids_hw]

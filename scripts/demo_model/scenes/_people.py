@@ -6,17 +6,17 @@ import math
 
 import numpy as np
 
-from scenes._canvas import Canvas
-from scenes._figure import (
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._figure import (
     CLOTHES,
     SHOES,
     Figure,
     draw_head,
     draw_outfit,
 )
-from scenes._labels import PERSON, RIDER
-from scenes._light import Colour, jittered, picked, scaled
-from scenes._solids import Pose, cast_shadow_under
+from demo_model.scenes._labels import PERSON, RIDER
+from demo_model.scenes._light import Colour, jittered, picked, scaled
+from demo_model.scenes._solids import Pose, cast_shadow_under
 
 
 def draw_person(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> None:

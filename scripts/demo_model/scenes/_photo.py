@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from scenes._camera import Camera, Float
-from scenes._canvas import SKY_DEPTH_M, Canvas
-from scenes._labels import (
+from demo_model.scenes._camera import Camera, Float
+from demo_model.scenes._canvas import SKY_DEPTH_M, Canvas
+from demo_model.scenes._labels import (
     BUILDING,
     FENCE,
     ROAD,
@@ -19,8 +19,8 @@ from scenes._labels import (
     VEGETATION,
     WALL,
 )
-from scenes._light import Light
-from scenes._textures import TILE_PX, noise_field, noise_tile
+from demo_model.scenes._light import Light
+from demo_model.scenes._textures import TILE_PX, noise_field, noise_tile
 
 Pixels = npt.NDArray[np.float32]
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from scenes._camera import Camera
+from demo_model.scenes._camera import Camera
 
 FAR_M = 220.0
 """The street ends here."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes._canvas import Canvas
+from demo_model.scenes._canvas import Canvas
 
 Draw = Callable[[Canvas, np.random.Generator], None]
 _NEAREST_M = 0.8

@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from scenes._barriers import draw_barriers
-from scenes._buildings import draw_buildings
-from scenes._canvas import Canvas
-from scenes._ground import draw_ground, strip_outline
-from scenes._labels import IGNORE, SKY
-from scenes._light import Light, draw_light
-from scenes._photo import develop, draw_sky
-from scenes._plan import FAR_M, Side, StreetPlan, draw_camera, draw_plan
-from scenes._props import draw_props
-from scenes._sidewalk import plan_sidewalks
-from scenes._traffic import plan_traffic
-from scenes._vegetation import draw_greenery, draw_woods
+from demo_model.scenes._barriers import draw_barriers
+from demo_model.scenes._buildings import draw_buildings
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._ground import draw_ground, strip_outline
+from demo_model.scenes._labels import IGNORE, SKY
+from demo_model.scenes._light import Light, draw_light
+from demo_model.scenes._photo import develop, draw_sky
+from demo_model.scenes._plan import FAR_M, Side, StreetPlan, draw_camera, draw_plan
+from demo_model.scenes._props import draw_props
+from demo_model.scenes._sidewalk import plan_sidewalks
+from demo_model.scenes._traffic import plan_traffic
+from demo_model.scenes._vegetation import draw_greenery, draw_woods
 from tritonseg_engines.errors import CalibrationError
 
 MIN_SIZE_PX = 32

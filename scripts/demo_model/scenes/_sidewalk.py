@@ -8,20 +8,20 @@ from functools import partial
 
 import numpy as np
 
-from scenes._cycles import draw_bicycle, draw_motorcycle
-from scenes._furniture import (
+from demo_model.scenes._cycles import draw_bicycle, draw_motorcycle
+from demo_model.scenes._furniture import (
     METALS,
     draw_bollard,
     draw_lamp,
     draw_traffic_light,
 )
-from scenes._light import jittered, picked
-from scenes._people import draw_person
-from scenes._plan import Side, StreetPlan
-from scenes._props import Prop
-from scenes._signs import draw_sign_post
-from scenes._solids import Pose
-from scenes._vegetation import draw_bush, draw_tree
+from demo_model.scenes._light import jittered, picked
+from demo_model.scenes._people import draw_person
+from demo_model.scenes._plan import Side, StreetPlan
+from demo_model.scenes._props import Prop
+from demo_model.scenes._signs import draw_sign_post
+from demo_model.scenes._solids import Pose
+from demo_model.scenes._vegetation import draw_bush, draw_tree
 
 
 def plan_sidewalks(rng: np.random.Generator, plan: StreetPlan) -> Iterator[Prop]:

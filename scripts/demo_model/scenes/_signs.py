@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from scenes._camera import Float
-from scenes._canvas import Canvas
-from scenes._furniture import draw_metal, draw_upright, plate
-from scenes._labels import TRAFFIC_SIGN
-from scenes._light import Colour, scaled
+from demo_model.scenes._camera import Float
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._furniture import draw_metal, draw_upright, plate
+from demo_model.scenes._labels import TRAFFIC_SIGN
+from demo_model.scenes._light import Colour, scaled
 
 _RED: Colour = (196, 34, 36)
 _BLUE: Colour = (34, 84, 164)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes._camera import Float
-from scenes._canvas import Canvas
-from scenes._light import Colour
+from demo_model.scenes._camera import Float
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._light import Colour
 
 _SHADOW_HEIGHT_M = 1.3
 """All things throw the shadow of a car: taller ones would need their outline."""

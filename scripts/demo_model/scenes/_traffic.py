@@ -10,18 +10,18 @@ from typing import Protocol
 
 import numpy as np
 
-from scenes._canvas import Canvas
-from scenes._cars import draw_car
-from scenes._cycles import draw_bicycle, draw_motorcycle
-from scenes._heavy_vehicles import (
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._cars import draw_car
+from demo_model.scenes._cycles import draw_bicycle, draw_motorcycle
+from demo_model.scenes._heavy_vehicles import (
     draw_bus,
     draw_tram_car,
     draw_tram_look,
     draw_truck,
 )
-from scenes._plan import Lane, Side, StreetPlan
-from scenes._props import Prop
-from scenes._solids import Pose
+from demo_model.scenes._plan import Lane, Side, StreetPlan
+from demo_model.scenes._props import Prop
+from demo_model.scenes._solids import Pose
 
 AHEAD, TOWARDS_CAMERA = 0.0, math.pi
 

@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from scenes._camera import Float
-from scenes._canvas import Canvas
-from scenes._labels import VEGETATION
-from scenes._light import Colour, jittered, picked, scaled
-from scenes._plan import FAR_M, Side, StreetPlan
-from scenes._props import Prop, draw_props
+from demo_model.scenes._camera import Float
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._labels import VEGETATION
+from demo_model.scenes._light import Colour, jittered, picked, scaled
+from demo_model.scenes._plan import FAR_M, Side, StreetPlan
+from demo_model.scenes._props import Prop, draw_props
 
 _GREENS: tuple[Colour, ...] = (
     (70, 96, 44),

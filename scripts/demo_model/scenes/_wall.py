@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes._camera import Float
+from demo_model.scenes._camera import Float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

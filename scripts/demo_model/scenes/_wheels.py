@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenes._camera import Float
-from scenes._canvas import Canvas
-from scenes._light import Colour, scaled
-from scenes._solids import Pose, distance_of, sees
+from demo_model.scenes._camera import Float
+from demo_model.scenes._canvas import Canvas
+from demo_model.scenes._light import Colour, scaled
+from demo_model.scenes._solids import Pose, distance_of, sees
 
 _TYRE: Colour = (24, 24, 26)
 _RIM: Colour = (138, 140, 144)

@@ -1,0 +1,111 @@
+"""What every change of a graph needs beside onnx_ir: one place for each.
+
+onnx_ir has the graph: producers, consumers, attributes by name, constants whatever form they come
+in. This adds what its answers need before the rest of the package can use them, and what an
+editing of ours says twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes.common import ShapeInferencePass
+
+from tritonseg_engines.errors import OnnxModelError
+
+
+def editable(model: onnx.ModelProto) -> ir.Model:
+    """Return a model's form that can be edited, its nodes in order of execution.
+
+    ONNX Runtime's converters leave nodes behind those that read them, which ONNX forbids and
+    onnx_ir does not clone.
+
+    Raises:
+        OnnxModelError: It has a cycle, or what onnx_ir cannot hold, as sparse constants.
+    """
+    if model.graph.sparse_initializer:
+        raise OnnxModelError("expected dense constants, got sparse ones; export without them")
+    try:
+        edited = ir.from_proto(model)
+        edited.graph.sort()
+    except (ir.serde.SerdeError, ValueError) as error:
+        reason: BaseException = error
+        while reason.__cause__ is not None:  # onnx_ir names every level on the way
+            reason = reason.__cause__
+        raise OnnxModelError(f"the graph cannot be edited: {reason}") from error
+    return edited
+
+
+def as_proto(model: ir.Model) -> onnx.ModelProto:
+    """Return a model's form that is written and run; the reverse of `editable`.
+
+    onnx_ir notes the types of constants among those of computed tensors, where ONNX Runtime's
+    converter to fp16 takes them for something to cast.
+    """
+    proto = ir.to_proto(model)
+    computed = [
+        info for info in proto.graph.value_info if info.name not in model.graph.initializers
+    ]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(computed)
+    return proto
+
+
+def maker(value: ir.Value | None, *op_types: str) -> ir.Node | None:
+    """Return the node that a value comes from, if it is one of these operators."""
+    node = None if value is None else value.producer()
+    return node if node is not None and node.op_type in op_types else None
+
+
+def constant_value(value: ir.Value | None) -> NDArray[Any] | None:
+    """Return what a value always is, as initializer or by a Constant of any form; else None."""
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()
+
+
+def add_constant(graph: ir.Graph, name: str, value: NDArray[Any]) -> ir.Value:
+    """Add an initializer and return it."""
+    constant = ir.val(name, const_value=ir.tensor(value))
+    graph.register_initializer(constant)
+    return constant
+
+
+def make_node(
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    output: str,
+    *,
+    name: str | None = None,
+    **attributes: Any,
+) -> ir.Node:
+    """Return a node with one output of that name, not yet in a graph."""
+    return ir.node(op_type, inputs, attributes, outputs=[ir.val(output)], name=name)
+
+
+def rename(graph: ir.Graph, value: ir.Value, name: str) -> None:
+    """Give a value another name.
+
+    Raises:
+        OnnxModelError: Another value has it already.
+    """
+    if ir.convenience.create_value_mapping(graph).get(name, value) is not value:
+        raise OnnxModelError(f"tensor {value.name!r} cannot be renamed: {name!r} exists already")
+    value.name = name
+
+
+def inferred_values(model: ir.Model) -> dict[str, ir.Value]:
+    """Return, by name, what ONNX can infer of types and shapes; the model stays as it was."""
+    copy = model.clone()
+    ShapeInferencePass(check_type=False, strict_mode=False)(copy)
+    return ir.convenience.create_value_mapping(copy.graph)
+
+
+def dimensions(value: ir.Value) -> list[int | None] | None:
+    """Return the sizes, None for those left open; None if the rank is unknown."""
+    if value.shape is None:
+        return None
+    return [dim if isinstance(dim, int) else None for dim in value.shape]

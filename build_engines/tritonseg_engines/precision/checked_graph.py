@@ -1,0 +1,44 @@
+"""A converted graph as the rules of `lint` see it."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+
+from tritonseg_engines.graph.surgery import editable, inferred_values, maker
+from tritonseg_engines.precision.quantize import LAYER_OPERATORS
+
+
+class CheckedGraph:
+    """A model and what the rules ask of it."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        edited = editable(model)
+        self.opset = edited.graph.opset_imports.get("", 0)
+        self.nodes = list(edited.graph)
+        self.initializers = list(edited.graph.initializers.values())
+        self.inputs = [value for value in edited.graph.inputs if not value.is_initializer()]
+        self.outputs = list(edited.graph.outputs)
+        self._types = {name: value.dtype for name, value in inferred_values(edited).items()}
+
+    def type_of(self, value: ir.Value | None) -> ir.DataType | None:
+        """Return a tensor's type, or None where ONNX cannot infer it."""
+        return None if value is None else self._types.get(value.name or "")
+
+    def layers(self) -> list[ir.Node]:
+        """Return the nodes whose weights can be int8."""
+        return [node for node in self.nodes if node.op_type in LAYER_OPERATORS]
+
+    @property
+    def has_half(self) -> bool:
+        """Whether any tensor is fp16."""
+        return ir.DataType.FLOAT16 in self._types.values()
+
+
+def quantized_source(value: ir.Value | None) -> ir.Value | None:
+    """Return what enters the Q/DQ pair, or the lone DQ, that a tensor comes from, or None."""
+    dequantize = maker(value, "DequantizeLinear")
+    if dequantize is None:
+        return None
+    quantize = maker(dequantize.inputs[0], "QuantizeLinear")
+    return (quantize or dequantize).inputs[0]

@@ -1,0 +1,1 @@
+"""The demo model that ships: its streets, its training, its export."""
