@@ -16,8 +16,7 @@ from tritonseg import Segmentation, SegmentationClient, load_image
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer, find_tritonserver
 from tritonseg_engines.serving.latency import LatencyProbe, StepLatency
-from tritonseg_engines.spec_yaml import read_spec
-from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX, DEMO_SPEC, STREET
+from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX, DEMO_SPEC, STREET, demo_spec
 
 TIMED_REQUESTS = 10
 WARM_UP_REQUESTS = 2
@@ -74,7 +73,7 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
     image_hwc = load_image(image)
     with _step(progress, f"built the ensemble from {onnx.name} and proved its masks"):
         # Of the layouts the one that shows where the time goes.
-        build_model(read_spec(specification), onnx, repository, layout="ensemble")
+        build_model(demo_spec(), onnx, repository, layout="ensemble")
     segmentation, latencies, client_ms = _serve_and_segment(repository, image, image_hwc, progress)
     class_map, overlay = output / "class_map.png", output / "overlay.png"
     segmentation.save(class_map)

@@ -89,11 +89,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _problems(path: Path, machine: Machine) -> Iterator[str]:
     try:
         manifest, repository = read_manifest(path), path.parent.parent
-        again = f"build it again: {rebuild_command(manifest, repository)}"
+        command = rebuild_command(manifest, repository)
+        again = f"build it again: {command}"
         yield from _contract_problems(path.with_name(CONFIG_FILE), again)
         yield from _version_problems(repository, path.parent.name)
         yield from _file_problems(repository, manifest, again)
-        yield from check_manifest(manifest, machine, repository)
+        yield from check_manifest(manifest, machine, command)
         yield from _cpu_problems(manifest)
     except RepositoryError as error:
         yield str(error)

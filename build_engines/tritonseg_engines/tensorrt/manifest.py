@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tritonseg_engines.rebuild import rebuild_command
 from tritonseg_engines.tensorrt.machine import Gpu, Machine
 
 if TYPE_CHECKING:
@@ -44,14 +42,14 @@ def plan_manifest(report: PlanReport) -> dict[str, Any]:
 
 
 def check_manifest(
-    manifest: Mapping[str, Any], machine: Machine, repository: Path | None = None
+    manifest: Mapping[str, Any], machine: Machine, rebuild: str = "tritonseg build"
 ) -> list[str]:
     """Return what must be built again before this machine can serve the model.
 
     Args:
         manifest: A model's `manifest.json`.
         machine: As `inspect_machine` found it.
-        repository: Where the model lies, for the command that builds it again.
+        rebuild: The command that builds the model again.
 
     Returns:
         One line for each plan that does not fit; none if all is well or the model needs no GPU.
@@ -59,17 +57,16 @@ def check_manifest(
     provenance = manifest.get("provenance", {})
     if provenance.get("runtime") != "tensorrt":
         return []
-    command = rebuild_command(manifest, repository)
     engines = manifest.get(ENGINES_KEY, {})
     if not engines:
-        return [f"no plan has been built yet; build it here: {command}"]
+        return [f"no plan has been built yet; build it here: {rebuild}"]
     if not machine.gpus:
         return [f"needs a GPU, and this machine has none: {machine.no_gpu_reason}"]
     if machine.tensorrt_version is None:
         return [f"needs TensorRT, and this machine has none: {machine.no_tensorrt_reason}"]
     different = {(gpu.name, gpu.compute_capability): gpu for gpu in machine.gpus}.values()
     reasons = (_reason(engines, gpu, machine.tensorrt_version) for gpu in different)
-    return [f"{reason}; build it again here: {command}" for reason in reasons if reason is not None]
+    return [f"{reason}; build it again here: {rebuild}" for reason in reasons if reason is not None]
 
 
 def _reason(
