@@ -79,15 +79,21 @@ class OutputSpec:
     Attributes:
         name: Tensor name in the ONNX file.
         kind: "scores" `(N, C, h, w)`, a "class_map" `(N, h, w)`, or "binary" `(N, 1, h, w)`: one
-            score, whose threshold (0, or 0.5 behind a sigmoid) parts the second class from the
-            first.
+            score, whose threshold parts the second class from the first. `(N, h, w, C)` is taken
+            too.
+        threshold: Of "binary"; None for 0.5 where the graph makes a probability, and 0 elsewhere.
     """
 
     name: str
     kind: str = "scores"
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         _require_one_of("output.kind", self.kind, OUTPUT_KINDS)
+        if self.threshold is not None and self.kind != "binary":
+            raise SpecificationError(
+                f"output.threshold: expected output.kind: binary, got {self.kind!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

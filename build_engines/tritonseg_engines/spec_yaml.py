@@ -108,7 +108,12 @@ def _input(fields: dict[str, Any]) -> InputSpec:
 
 def _output(document: object) -> OutputSpec:
     fields = _mapping("output", document)
-    exact_keys("output", fields, ("name",), ("kind",))
+    exact_keys("output", fields, ("name",), ("kind", "threshold"))
+    threshold = fields.get("threshold")
+    if threshold is not None and (
+        isinstance(threshold, bool) or not isinstance(threshold, (int, float))
+    ):
+        raise ValueError(f"output.threshold: expected a number, got {threshold!r}")
     return OutputSpec(**{**fields, "name": _text("output.name", fields["name"])})
 
 

@@ -186,10 +186,10 @@ def nearest_cells(cells: int, image: int, content: int, network: int) -> NDArray
     Returns:
         `(image,)` int64.
     """
-    position = (np.arange(image) + 0.5) * (content / image * cells / network)
-    last = _content_cells(cells, content, network) - 1
-    cell: NDArray[np.int64] = np.floor(position).astype(np.int64).clip(0, last)
-    return cell
+    # In integers, because a centre on the edge of two cells must not go by a rounding.
+    twice_centre = 2 * np.arange(image, dtype=np.int64) + 1
+    cell: NDArray[np.int64] = twice_centre * (content * cells) // (2 * image * network)
+    return cell.clip(0, _content_cells(cells, content, network) - 1)
 
 
 def _content_cells(cells: int, content: int, network: int) -> int:

@@ -79,7 +79,7 @@ def test_parameters_carry_what_a_caller_needs(save: Callable[..., Path], tmp_pat
     assert manifest["tail"]["operators"] == ["Resize", "ArgMax"]
     assert manifest["input"]["name"] == "image"
     assert manifest["tail"]["output"] == "output"
-    assert manifest["equal_pixels_after_cut"] >= 0.999
+    assert manifest["boundary"]["equal_pixels"] >= 0.999
 
 
 def test_model_py_is_short_and_names_its_step(save: Callable[..., Path], tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_keep_tail_keeps_a_class_map(save: Callable[..., Path], tmp_path: Path) 
     assert list(narrowing.input) == list(widening.output)
 
 
-def test_an_export_whose_cut_would_change_masks_is_refused(
+def test_a_tail_that_cannot_be_cut_without_changing_masks_stays(
     save: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Upsampled to half the input's size only: going straight to full size is not the same."""
@@ -140,9 +140,12 @@ def test_an_export_whose_cut_would_change_masks_is_refused(
         helper.make_tensor_value_info("output", TensorProto.INT64, ["N", None, None])
     )
     onnx.save(model, path)
-    with pytest.raises(OnnxModelError, match="--keep-tail"):
-        build_ensemble(tiny_spec(), path, tmp_path / "repository")
-    assert not (tmp_path / "repository").exists()
+    report = build_ensemble(tiny_spec(), path, tmp_path / "repository")
+    assert report.tail.operators == ()
+    assert "cutting Resize → ArgMax behind the network changes" in report.kept_tail
+    assert report.proof.equal_pixels == 1
+    engine = onnx.load(tmp_path / "repository" / "tiny_engine" / "1" / "model.onnx")
+    assert np.array_equal(run_onnx(engine, batch()), run_onnx(onnx.load(path), batch()))
 
 
 REFUSED = {

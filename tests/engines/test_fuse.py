@@ -122,6 +122,24 @@ def test_the_class_map_is_torchs(
         assert (actual == expected).mean() >= 0.9995
 
 
+def test_of_an_old_file_that_lists_its_weights_as_inputs_the_picture_stays(
+    prepare: Callable[..., Prepared],
+) -> None:
+    model = TinyModel()
+    prepared = prepare(model, spec_of(model))
+    network = onnx.ModelProto()
+    network.CopyFrom(prepared.network)
+    network.graph.input.extend(
+        onnx.helper.make_tensor_value_info(value.name, value.data_type, list(value.dims))
+        for value in network.graph.initializer
+    )
+    fused, expected = fuse(prepared, network), fuse(prepared)
+    assert [value.name for value in fused.graph.input] == ["IMAGE"]
+    images_nhwc = pixels(SIZE_HW)
+    class_maps = [infer_in_onnx_runtime(graph)(images_nhwc) for graph in (fused, expected)]
+    assert np.array_equal(*class_maps)
+
+
 def test_corners_are_aligned_where_the_export_aligned_them(
     prepare: Callable[..., Prepared],
 ) -> None:

@@ -28,7 +28,7 @@ from tritonseg_engines.gate import (
 )
 from tritonseg_engines.gate.html import WorstPictures
 from tritonseg_engines.precision.conversion import Converted
-from tritonseg_engines.running.networks import Segmenter
+from tritonseg_engines.running.networks import ServerSteps
 from tritonseg_engines.running.pictures import Picture, Pictures, picture_folder
 from tritonseg_engines.spec import voc_palette
 from tritonseg_steps.preprocessing import Preprocessing
@@ -63,8 +63,8 @@ def hand_made() -> Pictures:
 
 
 def compared(shift: int) -> Comparison:
-    segmenter = Segmenter(IDENTITY, Upsampling(), (4, 4))
-    reference = run_reference(scores_from_red(), segmenter, hand_made())
+    steps = ServerSteps(IDENTITY, Upsampling(), (4, 4))
+    reference = run_reference(scores_from_red(), steps, hand_made())
     names = [f"class {index}" for index in range(CLASSES)]
     return compare(reference, scores_from_red(shift), names, ignore_index=255)
 

@@ -117,7 +117,7 @@ def test_a_graph_with_the_steps_inside_gets_pictures_and_gives_maps(gate: Gate) 
     def folded(images_nhwc: np.ndarray) -> np.ndarray:
         assert images_nhwc.dtype == np.uint8
         picture = by_content[images_nhwc.tobytes()]
-        steps = layered.bar.reference.segmenter
+        steps = layered.bar.reference.steps
         return steps.class_map(scores(steps.batch(picture)), picture)[None]
 
     fused = layered.with_folded_steps(SIZE_HW, 1.0)

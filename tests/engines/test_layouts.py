@@ -295,7 +295,7 @@ def test_the_single_layout_is_one_folder_with_the_ensembles_contract(
     for key, parameter in ensemble.parameters.items():
         assert single.parameters[key] == parameter
     assert single.HasField("dynamic_batching")
-    assert "SingleStep" in (tmp_path / "r" / "tiny" / "1" / "model.py").read_text()
+    assert "WholePipelineStep" in (tmp_path / "r" / "tiny" / "1" / "model.py").read_text()
     build("ensemble")
     assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == FOUR
 

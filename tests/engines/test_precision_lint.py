@@ -101,7 +101,8 @@ def one_weight_scale() -> onnx.ModelProto:
 
 def weights_along_the_wrong_axis() -> onnx.ModelProto:
     model = int8()
-    dequantized(model, "first", 1).attribute[0].i = 1
+    (axis,) = (e for e in dequantized(model, "first", 1).attribute if e.name == "axis")
+    axis.i = 1
     return model
 
 

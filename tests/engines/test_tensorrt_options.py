@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.tensorrt import BatchRange, ImageSizeRange, PlanOptions, PlanOptionsError
 from tritonseg_engines.tensorrt.options import OPEN, profile_shapes
 
@@ -21,6 +22,10 @@ SIZES = ImageSizeRange(minimum_hw=(32, 64), optimum_hw=(64, 128), maximum_hw=(12
         "width out of order": (
             lambda: ImageSizeRange(minimum_hw=(1, 9), optimum_hw=(2, 8), maximum_hw=(3, 9)),
             r"for the width, got \(9, 8, 9\)",
+        ),
+        "compatibility of a build": (
+            lambda: BuildOptions(hardware_compatibility="all"),
+            "expected one of none, same_compute_capability, ampere_plus, got 'all'",
         ),
         "compatibility": (
             lambda: PlanOptions(hardware_compatibility="ampere+"),

@@ -16,9 +16,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tensorrt_double import Scenario, tensorrt_double
-from tiny_models import TinyModel
+from tiny_models import SIZE_HW, TinyModel, tiny_spec
+from tritonseg_engines.build.engine_file import write_engine
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.progress import unheard
+from tritonseg_engines.repository import Deployment, Engine, Provenance
+from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt import (
+    PLAN_FILE,
     Gpu,
     PlanOptions,
     PlanOptionsError,
@@ -28,6 +33,7 @@ from tritonseg_engines.tensorrt import (
 )
 from tritonseg_engines.tensorrt.bindings import BuildLog
 from tritonseg_engines.tensorrt.plan import PlanReport, build_plan
+from tritonseg_steps.upsampling import Upsampling
 
 VERSIONS = ("8.6.0", "10.16.1.11", "11.4.0.106")
 STRONGLY_TYPED = VERSIONS[1:]
@@ -185,6 +191,32 @@ def test_a_compatibility_that_8_6_lacks_is_refused(build: Build, tmp_path: Path)
         build("8.6.0", Scenario(), options)
     assert not (tmp_path / "model.plan").exists()
     build("10.16.1.11", Scenario(), options)
+
+
+def test_the_compatibility_that_a_build_asks_for_is_the_plans(
+    apis: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = VERSIONS[1]
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_double(apis[version], Scenario()))
+    deployment = Deployment(
+        spec=tiny_spec(),
+        engine=Engine(
+            file=PLAN_FILE,
+            input_hw=SIZE_HW,
+            output_dims=(5, *SIZE_HW),
+            upsampling=Upsampling(),
+        ),
+        provenance=Provenance.not_built(Runtime.TENSORRT),
+    )
+    written = write_engine(
+        TinyModel().model(),
+        deployment,
+        tmp_path,
+        gpu=GPU,
+        hardware_compatibility="ampere_plus",
+        progress=unheard,
+    )
+    assert written.facts["engines"][PLAN_FILE]["hardware_compatibility"] == "ampere_plus"
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -66,7 +66,7 @@ class BuiltGraph:
             "int8_cpu": self.int8_cpu,
             "input": asdict(self.prepared.spec.input),
             "tail": asdict(self.prepared.tail),
-            "equal_pixels_after_cut": self.prepared.equal_pixels,
+            "boundary": asdict(self.prepared.proof),
             "equal_pixels_after_fuse": self.equal_pixels_after_fuse,
             "gate": self.judged.report.to_json(),
         }

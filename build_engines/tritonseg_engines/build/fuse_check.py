@@ -15,7 +15,7 @@ import onnx
 from tritonseg_engines.build.prepare import Prepared
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
 from tritonseg_engines.graph.fuse import fuse_steps
-from tritonseg_engines.running.networks import Infer, Segmenter
+from tritonseg_engines.running.networks import Infer, ServerSteps
 from tritonseg_engines.running.pictures import Picture, Pictures
 from tritonseg_engines.running.served import infer_as_served
 from tritonseg_engines.spec import ModelSpec
@@ -96,13 +96,13 @@ def fuse_and_check(
         image_hw=sizes.image_hw,
         scores_hw=sizes.scores_hw,
     )
-    segmenter = Segmenter(preprocessing, prepared.upsampling, sizes.image_hw)
+    steps = ServerSteps(preprocessing, prepared.upsampling, sizes.image_hw)
     chosen = [_of_size(picture, sizes.image_hw) for picture in _spread(pictures)]
     with (
         infer_as_served(network, target) as scores,
         infer_as_served(fused, target) as class_map,
     ):
-        shares = [_equal_pixels(segmenter, picture, scores, class_map) for picture in chosen]
+        shares = [_equal_pixels(steps, picture, scores, class_map) for picture in chosen]
     equal = float(np.mean(shares))
     if equal < MINIMUM_EQUAL_PIXELS:
         raise OnnxModelError(
@@ -112,8 +112,8 @@ def fuse_and_check(
     return fused, equal
 
 
-def _equal_pixels(segmenter: Segmenter, picture: Picture, scores: Infer, class_map: Infer) -> float:
-    expected = segmenter.class_map(scores(segmenter.batch(picture)), picture)
+def _equal_pixels(steps: ServerSteps, picture: Picture, scores: Infer, class_map: Infer) -> float:
+    expected = steps.class_map(scores(steps.batch(picture)), picture)
     return float((class_map(picture.image_hwc[None])[0] == expected).mean())
 
 

@@ -32,7 +32,7 @@ def calibrate(order: BuildOrder) -> Int8Conversion:
     pictures = order.pictures.for_int8()
     return Int8Conversion(
         order.prepared.network,
-        batches_of(pictures, order.prepared.segmenter),
+        batches_of(pictures, order.prepared.server_steps),
         len(pictures),
         calibrator=order.options.calibrator,
         keep_fp32=order.options.keep_fp32,

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tritonseg_engines.build.boundary_proof import Proof
 from tritonseg_engines.build.built_graph import BuiltGraph
 from tritonseg_engines.build.engine_file import engine_file_name, judge_plan, write_engine
 from tritonseg_engines.build.fuse_check import fixed_sizes, fuse_and_check
@@ -38,8 +39,8 @@ class BuildReport:
     Attributes:
         model: Folder of the model's own name, or the ONNX file where the build stopped at that.
         tail: What was found behind the network, and cut unless asked otherwise.
-        equal_pixels: Share of pixels at which the cut graph and the export agree, or None where
-            nothing was cut.
+        proof: That the network between the server's steps gives the export's own masks.
+        kept_tail: Why a tail that was recognised stays in the network; None if none does.
         layout: How the steps stand to the engine.
         equal_pixels_after_fuse: Share of pixels at which the fused model and the ensemble agree,
             or None where nothing was fused.
@@ -51,7 +52,8 @@ class BuildReport:
 
     model: Path
     tail: Tail
-    equal_pixels: float | None
+    proof: Proof
+    kept_tail: str | None
     provenance: Provenance
     gate: GateReport
     report: Path
@@ -131,7 +133,8 @@ def build_model(
     return BuildReport(
         model=model,
         tail=prepared.tail,
-        equal_pixels=prepared.equal_pixels,
+        proof=prepared.proof,
+        kept_tail=prepared.kept,
         layout=target.layout,
         equal_pixels_after_fuse=built.equal_pixels_after_fuse,
         provenance=built.provenance,

@@ -74,7 +74,7 @@ def raise_bar(order: BuildOrder) -> Bar:
     precision, prepared = order.target.precision, order.prepared
     reference = run_reference(
         infer_in_onnx_runtime(prepared.network),
-        prepared.segmenter,
+        prepared.server_steps,
         order.pictures.for_gate(precision),
         counter(order.progress, "running the fp32 reference"),
     )
@@ -132,7 +132,7 @@ def _converted_at_once(order: BuildOrder) -> Converted:
         return Converted(model=prepared.network, kept_float={})
     if order.target.precision is Precision.INT8:
         return _converted_by_modelopt(order)
-    batches = batches_of(order.pictures.for_ranges(), prepared.segmenter)
+    batches = batches_of(order.pictures.for_ranges(), prepared.server_steps)
     return convert_to_half(prepared.network, batches, order.options.keep_fp32)
 
 
@@ -143,7 +143,7 @@ def _converted_by_modelopt(order: BuildOrder) -> Converted:
     order.progress("quantizing in ModelOpt", 0, 1)
     converted = convert_with_modelopt(
         order.prepared.network,
-        batches_of(order.pictures.for_int8(), order.prepared.segmenter),
+        batches_of(order.pictures.for_int8(), order.prepared.server_steps),
         ModelOptOptions(
             python=options.modelopt_python,
             calibrator=options.calibrator,

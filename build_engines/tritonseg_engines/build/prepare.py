@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 from onnx import TensorProto
 
-from tritonseg_engines.build.cut_check import check_cut
+from tritonseg_engines.build.boundary_proof import Proof, prove_boundary, sample_batches
+from tritonseg_engines.build.export_truth import ExportTruth, Sample
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.boundary import check_boundary, settle_boundary
+from tritonseg_engines.graph import surgery
+from tritonseg_engines.graph.boundary import binary_threshold, check_boundary, settle_boundary
+from tritonseg_engines.graph.chance import refuse_chance
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.finite_weights import check_weights
 from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
-from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
-from tritonseg_engines.running.networks import Segmenter, input_size_hw
+from tritonseg_engines.running.networks import ServerSteps, input_size_hw
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
 from tritonseg_steps.upsampling import Upsampling
@@ -35,7 +39,8 @@ class Prepared:
         network: Every node has a name of its own; constants are initializers.
         upsampling: What the argmax step does with its output.
         tail: What was found behind it, and cut unless asked otherwise.
-        equal_pixels: Share of pixels at which it agrees with the export; None if nothing was cut.
+        proof: That it gives the export's masks.
+        kept: Why a tail that was recognised stays in the network; None if none does.
     """
 
     spec: ModelSpec
@@ -43,7 +48,8 @@ class Prepared:
     network: onnx.ModelProto = field(repr=False)
     upsampling: Upsampling
     tail: Tail
-    equal_pixels: float | None
+    proof: Proof
+    kept: str | None = None
 
     @property
     def input_hw(self) -> tuple[int | None, int | None]:
@@ -65,43 +71,131 @@ class Prepared:
         return tuple(dims[1:])
 
     @property
-    def segmenter(self) -> Segmenter:
+    def server_steps(self) -> ServerSteps:
         """The server's steps around the network."""
-        return Segmenter(self.spec.preprocessing, self.upsampling, self.input_hw)
+        return ServerSteps(self.spec.preprocessing, self.upsampling, self.input_hw)
 
 
 def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Prepared:
-    """Read an export, check it, cut its tail and settle its boundary.
+    """Read an export, check it, cut its tail and settle its boundary, and prove the outcome.
+
+    Where cutting the tail would change masks, at odd sizes say, it is left in the network.
 
     Raises:
-        OnnxModelError: The file is not what the specification says, or cutting its tail would
-            change masks.
+        OnnxModelError: The file is not what the specification says, or no form of the network
+            gives its masks.
     """
     exported = load_onnx(onnx_path)
-    edited = editable(exported)
+    edited = surgery.editable(exported)
     check_boundary(edited.graph, spec)
     check_weights(edited.graph)
-    tail = recognise_tail(edited.graph, spec.output.name)
-    if keep_tail:
-        tail = replace(tail, scores=spec.output.name, operators=(), align_corners=False)
+    refuse_chance(edited.graph)
+    threshold = binary_threshold(edited.graph, spec)
+    kind = _output_kind(edited.graph, spec)
+    input_hw = _input_hw(edited.graph, spec)
+    truth = ExportTruth(exported, spec, kind=kind, threshold=threshold)
+    samples = truth.samples(sample_batches(spec, input_hw))
+    problems = []
+    for tail in _tails(edited.graph, spec, kind, samples[0]):
+        if keep_tail and tail.operators:
+            continue
+        try:
+            network, upsampling = _network(exported, spec, tail, kind, samples[0], threshold)
+            proof = prove_boundary(samples, network, upsampling)
+        except OnnxModelError as error:
+            problems.append(str(error))
+            continue
+        if proof.holds:
+            return Prepared(
+                spec=spec,
+                onnx_sha256=sha256_of(onnx_path),
+                network=network,
+                upsampling=upsampling,
+                tail=tail,
+                proof=proof,
+                kept=" and ".join(problems) or None,
+            )
+        problems.append(_shortfall(tail, proof))
+    raise OnnxModelError("; ".join(problems))
+
+
+def _output_kind(graph: ir.Graph, spec: ModelSpec) -> str:
+    """Return the kind of the export's output: a class map where it ends in an ArgMax."""
+    tail = recognise_tail(graph, spec.output.name)
+    return "class_map" if "ArgMax" in tail.operators else spec.output.kind
+
+
+def _tails(graph: ir.Graph, spec: ModelSpec, kind: str, sample: Sample) -> Iterator[Tail]:
+    """Yield what may be cut: all that is recognised, and nothing."""
+    shape, output = sample.output.shape, spec.output.name
+    classes = 1 if kind == "binary" else len(spec.classes)
+    classes_last = None
+    if kind != "class_map":
+        classes_last = len(shape) == 4 and shape[1] != classes and shape[3] == classes
+    tail = recognise_tail(graph, output, classes_last=classes_last)
+    if tail.operators:
+        yield tail
+    yield replace(
+        tail, scores=output, operators=(), align_corners=False, classes_last=bool(classes_last)
+    )
+
+
+def _network(
+    exported: onnx.ModelProto,
+    spec: ModelSpec,
+    tail: Tail,
+    kind: str,
+    sample: Sample,
+    threshold: float,
+) -> tuple[onnx.ModelProto, Upsampling]:
+    """Return the network in front of a tail, between the steps' boundaries."""
+    edited = surgery.editable(exported)
+    shape = _output_shape(edited, tail, sample)
     cut_tail(edited, tail)
     expand_half_weights(edited)
     gather_constants(edited)
-    cut = bool(tail.operators)
-    kind = spec.output.kind
-    if cut and kind == "class_map":
-        kind = "scores"  # an ArgMax was among what was cut
-    settle_boundary(edited, spec, kind=kind)
+    if "ArgMax" in tail.operators:
+        kind = "scores"
+    settle_boundary(
+        edited, spec, kind=kind, threshold=threshold, shape=shape, classes_last=tail.classes_last
+    )
     name_nodes(edited.graph)
-    network = as_proto(edited)
     upsampling = Upsampling(
         kind="class_map" if kind == "class_map" else "scores", align_corners=tail.align_corners
     )
-    return Prepared(
-        spec=spec,
-        onnx_sha256=sha256_of(onnx_path),
-        network=network,
-        upsampling=upsampling,
-        tail=tail,
-        equal_pixels=check_cut(exported, network, spec, tail, upsampling) if cut else None,
+    return surgery.as_proto(edited), upsampling
+
+
+def _output_shape(model: ir.Model, tail: Tail, sample: Sample) -> list[int | None]:
+    """Return the shape where a tail begins: by inference, and by the export's answer behind it."""
+    dims = surgery.dimensions(surgery.inferred_values(model)[tail.scores])
+    if tail.operators:
+        if dims is None:
+            raise OnnxModelError(
+                f"the shape of {tail.scores!r}, where the network ends, cannot be inferred"
+            )
+        return dims
+    answered: list[int | None] = list(sample.output.shape)
+    if dims is None or len(dims) != len(answered):
+        fixed = [None, *answered[1:]] if len(answered) > 2 else answered
+        return [size if axis != 0 else None for axis, size in enumerate(fixed)]
+    class_axis = 3 if tail.classes_last else 1
+    return [answered[axis] if axis == class_axis else dim for axis, dim in enumerate(dims)]
+
+
+def _input_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | None]:
+    """Return the size that the file takes, or the specification says, None where open."""
+    (fed,) = surgery.fed_inputs(graph)
+    dims = surgery.dimensions(fed) or [None] * 4
+    rows, columns = (1, 2) if spec.input.layout == "NHWC" else (2, 3)
+    return dims[rows] or spec.input.height, dims[columns] or spec.input.width
+
+
+def _shortfall(tail: Tail, proof: Proof) -> str:
+    what = f"cutting {' → '.join(tail.operators)} behind the network"
+    if not tail.operators:
+        what = "serving the network"
+    return (
+        f"{what} changes {1 - proof.equal_pixels:.2%} of the pixels of the export's own mask "
+        f"({proof.worst}), expected at most {1 - proof.minimum:.2%}"
     )

@@ -17,7 +17,8 @@ def report_document(report: BuildReport) -> dict[str, object]:
         "model": report.model,
         "tail": asdict(report.tail),
         "layout": report.layout,
-        "equal_pixels": report.equal_pixels,
+        "proof": asdict(report.proof),
+        "kept_tail": report.kept_tail,
         "equal_pixels_after_fuse": report.equal_pixels_after_fuse,
         "provenance": asdict(report.provenance),
         "gate": report.gate.to_json(),
@@ -33,10 +34,14 @@ def show_report(report: BuildReport) -> None:
     done = "wrote" if report.lacks_engine else "built"
     click.echo(f"{done} {report.model} ({provenance.runtime}, {provenance.precision})")
     if report.tail.operators:
-        click.echo(
-            f"cut {' → '.join(report.tail.operators)} behind the network: "
-            f"{report.equal_pixels:.4%} of the pixels equal"
-        )
+        click.echo(f"cut {' → '.join(report.tail.operators)} behind the network")
+    if report.kept_tail:
+        click.echo(f"left the tail in the network: {report.kept_tail}")
+    sizes = ", ".join(f"{height}x{width}" for height, width in report.proof.sizes_hw)
+    click.echo(
+        f"proven against the export as it came, at {sizes}: {report.proof.equal_pixels:.4%} of the "
+        "pixels equal on the worst picture"
+    )
     if report.equal_pixels_after_fuse is not None:
         click.echo(
             f"fused the steps into the graph: {report.equal_pixels_after_fuse:.4%} of the pixels "

@@ -89,7 +89,7 @@ class Reference:
     """
 
     pictures: Pictures
-    segmenter: Steps
+    steps: Steps
     class_maps: list[NDArray[np.uint8]] = field(repr=False)
 
     def spread(self, count: int) -> Reference:
@@ -97,13 +97,13 @@ class Reference:
         step = max(1, -(-len(self.pictures) // count))
         return Reference(
             pictures=self.pictures[::step],
-            segmenter=self.segmenter,
+            steps=self.steps,
             class_maps=self.class_maps[::step],
         )
 
 
 def run_reference(
-    infer: Infer, segmenter: Steps, pictures: Pictures, progress: Counter | None = None
+    infer: Infer, steps: Steps, pictures: Pictures, progress: Counter | None = None
 ) -> Reference:
     """Segment the pictures with the reference network.
 
@@ -113,10 +113,10 @@ def run_reference(
     """
     class_maps = []
     for index, picture in enumerate(pictures):
-        class_maps.append(segmenter.class_map(infer(segmenter.batch(picture)), picture))
+        class_maps.append(steps.class_map(infer(steps.batch(picture)), picture))
         if progress is not None:
             progress(index + 1, len(pictures))
-    return Reference(pictures=pictures, segmenter=segmenter, class_maps=class_maps)
+    return Reference(pictures=pictures, steps=steps, class_maps=class_maps)
 
 
 Observer = Callable[[Picture, NDArray[np.uint8], NDArray[np.uint8]], None]
@@ -147,10 +147,10 @@ def compare(
         OnnxModelError: A score is not a number.
     """
     counts = _Counts(len(classes), ignore_index)
-    segmenter, figures = reference.segmenter, []
+    steps, figures = reference.steps, []
     for index, picture in enumerate(reference.pictures):
         expected = reference.class_maps[index]
-        actual = segmenter.class_map(infer(segmenter.batch(picture)), picture)
+        actual = steps.class_map(infer(steps.batch(picture)), picture)
         counts.add(picture, expected, actual)
         equal = float((expected == actual).mean())
         figures.append(PictureFigures(name=picture.name, equal_pixels=equal))

@@ -107,7 +107,7 @@ class Judged:
             image_hw: Size of the pictures that the graph takes; others cannot be judged.
             equal_pixels: Share of the pixels at which folding changed nothing.
         """
-        reference = replace(self.bar.reference, segmenter=FoldedSteps(image_hw))
+        reference = replace(self.bar.reference, steps=FoldedSteps(image_hw))
         facts = {**self.report.facts, FUSED_FACT: f"{equal_pixels:.4%}"}
         return Judged(
             bar=replace(self.bar, reference=reference), report=replace(self.report, facts=facts)

@@ -16,19 +16,18 @@ from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.surgery import (
     add_constant,
     dimensions,
-    inferred_values,
+    fed_inputs,
     make_node,
-    maker,
     rename,
 )
+from tritonseg_engines.graph.value_range import value_range
 from tritonseg_engines.spec import BINARY_CLASSES, ModelSpec
 from tritonseg_steps.contract import NORMALIZED, SCORES
 
 NCHW_TO_NHWC = (0, 2, 3, 1)
 NHWC_TO_NCHW = (0, 3, 1, 2)
 CHANNELS = 3
-SIGMOID_THRESHOLD = 0.5
-"""Behind a sigmoid; a raw score is parted at 0, which is the same."""
+PROBABILITY_THRESHOLD = 0.5
 ELEMENT_TYPES = {
     "float32": ir.DataType.FLOAT,
     "float16": ir.DataType.FLOAT16,
@@ -42,8 +41,7 @@ def check_boundary(graph: ir.Graph, spec: ModelSpec) -> None:
     Raises:
         OnnxModelError: A name, rank, type or size differs; the message has both sides.
     """
-    # Old files list initializers among the inputs.
-    inputs = [value for value in graph.inputs if not value.is_initializer()]
+    inputs = fed_inputs(graph)
     if [value.name for value in inputs] != [spec.input.name]:
         raise OnnxModelError(
             f"expected exactly one input named {spec.input.name!r}, "
@@ -55,7 +53,29 @@ def check_boundary(graph: ir.Graph, spec: ModelSpec) -> None:
     _check_input(inputs[0], spec)
 
 
-def settle_boundary(model: ir.Model, spec: ModelSpec, *, kind: str) -> None:
+def binary_threshold(graph: ir.Graph, spec: ModelSpec) -> float:
+    """Return what parts the two classes of a binary output; 0 for any other.
+
+    The specification's, or else 0.5 where the graph makes a probability, in whatever way, and 0
+    where it does not.
+    """
+    if spec.output.kind != "binary":
+        return 0.0
+    if spec.output.threshold is not None:
+        return spec.output.threshold
+    output = next(value for value in graph.outputs if value.name == spec.output.name)
+    return PROBABILITY_THRESHOLD if value_range(output).within(0.0, 1.0) else 0.0
+
+
+def settle_boundary(
+    model: ir.Model,
+    spec: ModelSpec,
+    *,
+    kind: str,
+    threshold: float,
+    shape: Sequence[int | None],
+    classes_last: bool = False,
+) -> None:
     """Rewrite input and output, in place, to the contract of the steps.
 
     Args:
@@ -63,21 +83,21 @@ def settle_boundary(model: ir.Model, spec: ModelSpec, *, kind: str) -> None:
         spec: Says which layout and type the input has.
         kind: "scores" for `(N, C, h, w)` floats, "class_map" for class indices, "binary" for
             `(N, 1, h, w)` floats, which get their threshold as a first score.
+        threshold: Of "binary".
+        shape: Of the output, None where it is open.
+        classes_last: Whether scores are `(N, h, w, C)`.
 
     Raises:
         OnnxModelError: The output has another rank or another number of classes.
     """
-    graph = model.graph
-    _settle_input(graph, spec)
-    if kind in ("scores", "binary"):
-        if kind == "binary":
-            _add_threshold(model)
-        _check_scores(_inferred_output(model), spec)
-        if graph.outputs[0].dtype != ir.DataType.FLOAT:
-            _append_node(graph, "Cast", to=ir.DataType.FLOAT)
+    _settle_input(model.graph, spec)
+    if kind == "class_map":
+        _settle_class_map(model.graph, shape)
     else:
-        _settle_class_map(model)
-    rename(graph, graph.outputs[0], SCORES)
+        shape = _scores_to_nchw(model.graph, spec, kind, shape, classes_last=classes_last)
+        if kind == "binary":
+            _add_threshold(model.graph, threshold, shape)
+    rename(model.graph, model.graph.outputs[0], SCORES)
 
 
 def _check_input(value: ir.Value, spec: ModelSpec) -> None:
@@ -102,22 +122,32 @@ def _check_input(value: ir.Value, spec: ModelSpec) -> None:
         )
 
 
-def _check_scores(value: ir.Value, spec: ModelSpec) -> None:
-    shape = dimensions(value)
-    if shape is None or len(shape) != 4:
+def _scores_to_nchw(
+    graph: ir.Graph, spec: ModelSpec, kind: str, shape: Sequence[int | None], *, classes_last: bool
+) -> list[int | None]:
+    """Make the output float32 and `(N, C, h, w)`, and return that shape."""
+    count = 1 if kind == "binary" else len(spec.classes)
+    shape = list(shape)
+    if graph.outputs[0].dtype != ir.DataType.FLOAT:
+        _append_node(graph, "Cast", to=ir.DataType.FLOAT)
+    if kind == "binary" and len(shape) == 3:
+        axis = add_constant(graph, f"{graph.outputs[0].name}_class_axis", np.array([1], np.int64))
+        _append_node(graph, "Unsqueeze", [axis])
+        shape.insert(1, 1)
+    if classes_last and len(shape) == 4:
+        _append_node(graph, "Transpose", perm=NHWC_TO_NCHW)
+        shape = [shape[axis] for axis in NHWC_TO_NCHW]
+    if len(shape) != 4 or shape[1] not in (None, count):
         raise OnnxModelError(
-            f"output {value.name!r}: expected scores of 4 dimensions (N, C, h, w), got {shape}"
+            f"output {spec.output.name!r}: expected {count} classes as the specification says, "
+            f"(N, {count}, h, w), got {shape}"
         )
-    if shape[1] is not None and shape[1] != len(spec.classes):
-        hint = "; one score with a threshold is output.kind: binary" if shape[1] == 1 else ""
-        raise OnnxModelError(
-            f"output {value.name!r}: expected {len(spec.classes)} classes as the specification "
-            f"says, got {shape[1]}{hint}"
-        )
+    _declare_output(graph, ir.DataType.FLOAT, shape)
+    return shape
 
 
 def _settle_input(graph: ir.Graph, spec: ModelSpec) -> None:
-    fed = next(value for value in graph.inputs if not value.is_initializer())
+    (fed,) = fed_inputs(graph)
     nodes: list[tuple[str, dict[str, Any]]] = []
     if spec.input.dtype != "float32":
         nodes.append(("Cast", {"to": ELEMENT_TYPES[spec.input.dtype]}))
@@ -141,50 +171,48 @@ def _settle_input(graph: ir.Graph, spec: ModelSpec) -> None:
     graph.insert_before(graph[0], added)
 
 
-def _add_threshold(model: ir.Model) -> None:
+def _add_threshold(graph: ir.Graph, threshold: float, shape: Sequence[int | None]) -> None:
     """Put the threshold in front of the only score, so that the higher of the two decides.
 
     A constant stays what it is under bilinear interpolation, so that upsampling and argmax of
     the two is the threshold of the upsampled score; a tie goes to the first class.
     """
-    graph, output = model.graph, _inferred_output(model)
-    shape, sizes = output.shape, dimensions(output)
-    if output.dtype is None or shape is None or len(shape) != 4 or shape[1] != 1:
-        raise OnnxModelError(
-            f"output {output.name!r}: expected one score (N, 1, h, w) as the specification's "
-            f"kind binary says, got {sizes}"
-        )
-    sigmoid = maker(graph.outputs[0], "Sigmoid") is not None
-    threshold = np.array(SIGMOID_THRESHOLD if sigmoid else 0.0, output.dtype.numpy())
+    name = graph.outputs[0].name
     pads = add_constant(
-        graph, f"{output.name}_threshold_pads", np.array([0, 1, 0, 0, 0, 0, 0, 0], np.int64)
+        graph, f"{name}_threshold_pads", np.array([0, 1, 0, 0, 0, 0, 0, 0], np.int64)
     )
-    value = add_constant(graph, f"{output.name}_threshold", threshold)
-    padded = _append_node(graph, "Pad", [pads, value])
-    padded.type = output.type
-    padded.shape = ir.Shape([shape[0], BINARY_CLASSES, *shape[2:]])
+    value = add_constant(graph, f"{name}_threshold", np.array(threshold, np.float32))
+    _append_node(graph, "Pad", [pads, value])
+    _declare_output(graph, ir.DataType.FLOAT, [shape[0], BINARY_CLASSES, *shape[2:]])
 
 
-def _settle_class_map(model: ir.Model) -> None:
-    graph, output = model.graph, _inferred_output(model)
-    shape = dimensions(output)
-    if shape is not None and len(shape) == 4 and shape[1] == 1:
-        axes = add_constant(graph, f"{output.name}_unit_axis", np.array([1], np.int64))
-        _append_node(graph, "Squeeze", [axes])
-        shape = [shape[0], *shape[2:]]
-    if shape is None or len(shape) != 3:
-        raise OnnxModelError(
-            f"output {output.name!r}: expected a class map (N, h, w) or (N, 1, h, w), got {shape}"
+def _settle_class_map(graph: ir.Graph, shape: Sequence[int | None]) -> None:
+    unit_axis = {4: 1 if len(shape) == 4 and shape[1] == 1 else 3}.get(len(shape))
+    if unit_axis is not None:
+        if shape[unit_axis] != 1:
+            raise OnnxModelError(
+                f"output {graph.outputs[0].name!r}: expected a class map (N, h, w) or "
+                f"(N, 1, h, w), got {list(shape)}"
+            )
+        axes = add_constant(
+            graph, f"{graph.outputs[0].name}_unit_axis", np.array([unit_axis], np.int64)
         )
+        _append_node(graph, "Squeeze", [axes])
+        shape = [size for axis, size in enumerate(shape) if axis != unit_axis]
+    elif len(shape) == 2:  # of a batch of one that is fixed
+        axes = add_constant(graph, f"{graph.outputs[0].name}_batch_axis", np.array([0], np.int64))
+        _append_node(graph, "Unsqueeze", [axes])
+        shape = [1, *shape]
     # TensorRT casts to uint8 from floating point only; a float32 holds every class exactly.
     # Source: TensorRT 10 Python API, DataType.UINT8.
     _append_node(graph, "Cast", to=ir.DataType.FLOAT)
-    class_map = _append_node(graph, "Cast", to=ir.DataType.UINT8)
-    class_map.type, class_map.shape = ir.TensorType(ir.DataType.UINT8), ir.Shape(shape)
+    _append_node(graph, "Cast", to=ir.DataType.UINT8)
+    _declare_output(graph, ir.DataType.UINT8, shape)
 
 
-def _inferred_output(model: ir.Model) -> ir.Value:
-    return inferred_values(model)[model.graph.outputs[0].name or ""]
+def _declare_output(graph: ir.Graph, dtype: ir.DataType, shape: Sequence[int | None]) -> None:
+    output = graph.outputs[0]
+    output.type, output.shape = ir.TensorType(dtype), ir.Shape(shape)
 
 
 def _append_node(

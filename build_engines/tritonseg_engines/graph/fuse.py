@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.boundary import CHANNELS, NCHW_TO_NHWC, NHWC_TO_NCHW
 from tritonseg_engines.graph.static_shapes import exact_scale
-from tritonseg_engines.graph.surgery import add_constant, as_proto, editable, make_node, maker
+from tritonseg_engines.graph.surgery import (
+    add_constant,
+    as_proto,
+    editable,
+    fed_inputs,
+    make_node,
+    maker,
+)
 from tritonseg_engines.graph.tail import CLASS_AXIS_NHWC
 from tritonseg_steps.contract import CLASS_MAP, IMAGE, NORMALIZED, SCORES
 from tritonseg_steps.geometry import Size
@@ -66,7 +73,7 @@ def fuse_steps(
     fused = editable(network)
     graph = fused.graph
     _free_names(graph, (IMAGE, CLASS_MAP))
-    (fed,), (scores,) = graph.inputs, graph.outputs
+    (fed,), (scores,) = fed_inputs(graph), graph.outputs
     batch = None if fed.shape is None else fed.shape[0]
     image = ir.Value(name=IMAGE, type=UINT8, shape=ir.Shape([batch, *image_hw, CHANNELS]))
     _prepend_normalization(graph, image, preprocessing)
@@ -146,6 +153,7 @@ def _prepend_normalization(graph: ir.Graph, image: ir.Value, preprocessing: Prep
         values.astype(np.float32).reshape(1, CHANNELS, 1, 1)
         for values in (1 / scale, -mean / scale)
     )
+    (fed,) = fed_inputs(graph)
     head = _Chain(graph, image, "normalize")
     head.append("Cast", to=ir.DataType.FLOAT)
     head.append("Transpose", perm=NHWC_TO_NCHW)
@@ -153,7 +161,7 @@ def _prepend_normalization(graph: ir.Graph, image: ir.Value, preprocessing: Prep
         head.append("Gather", [head.constant("order", order)], axis=1)
     head.append("Mul", [head.constant("factor", factor)])
     normalized = head.append("Add", [head.constant("offset", offset)], output=NORMALIZED)
-    graph.inputs[0].replace_all_uses_with(normalized)
+    fed.replace_all_uses_with(normalized)
     graph.inputs[:] = [image]
     graph.insert_before(graph[0], head.nodes)
 

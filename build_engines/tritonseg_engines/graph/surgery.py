@@ -1,8 +1,7 @@
 """What every change of a graph needs beside onnx_ir: one place for each.
 
 onnx_ir has the graph: producers, consumers, attributes by name, constants whatever form they come
-in. This adds what its answers need before the rest of the package can use them, and what an
-editing of ours says twice.
+in. Here stands what several changes would otherwise each say for themselves.
 """
 
 from __future__ import annotations
@@ -53,6 +52,11 @@ def as_proto(model: ir.Model) -> onnx.ModelProto:
     del proto.graph.value_info[:]
     proto.graph.value_info.extend(computed)
     return proto
+
+
+def fed_inputs(graph: ir.Graph) -> list[ir.Value]:
+    """Return the inputs that a caller must feed; old files list initializers among them."""
+    return [value for value in graph.inputs if not value.is_initializer()]
 
 
 def maker(value: ir.Value | None, *op_types: str) -> ir.Node | None:

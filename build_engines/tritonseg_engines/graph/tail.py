@@ -22,6 +22,7 @@ SCALAR_SAFE_OPS = ("Cast", "Identity", "Squeeze", "Unsqueeze")
 """What may follow an ArgMax without changing which class a pixel has."""
 HALF_PIXEL_MODES = ("half_pixel", "pytorch_half_pixel")
 AXIS_ARGMAX_DEFAULT = 0
+FLOAT_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 SOFTMAX_DEFAULT_AXIS_CHANGED_IN_OPSET = 13
 
 
@@ -33,6 +34,7 @@ class Tail:
         scores: Name of the tensor at which the network ends.
         operators: What was found behind it, in the order of execution, e.g. ("Resize", "ArgMax").
         align_corners: Coordinates of the Resize; False where there was none.
+        classes_last: Whether the scores there are `(N, h, w, C)`.
         output: Name of the original output.
     """
 
@@ -40,24 +42,33 @@ class Tail:
     operators: tuple[str, ...]
     align_corners: bool
     output: str
+    classes_last: bool = False
 
 
-def recognise_tail(graph: ir.Graph, output: str) -> Tail:
+def recognise_tail(graph: ir.Graph, output: str, *, classes_last: bool | None = None) -> Tail:
     """Walk back from an output as long as nothing passed changes the class of a pixel.
 
     Softmax is passed only behind a Resize: interpolated probabilities have another argmax than
     interpolated scores. Resize is passed once, and only if it is linear with half-pixel or
     align-corners coordinates.
+
+    Args:
+        graph: Of the export.
+        output: Name of its output.
+        classes_last: Whether that is `(N, h, w, C)`; None where it has no class axis.
     """
     end = next(value for value in graph.outputs if value.name == output)
-    walk = _Walk(end, graph.opset_imports[""])
-    for accept in (walk.after_argmax, walk.argmax, walk.softmax, walk.transpose, walk.resize):
+    walk = _Walk(end, graph.opset_imports[""], classes_last)
+    for accept in (
+        walk.after_argmax, walk.argmax, walk.casts, walk.softmax, walk.transpose, walk.resize,
+    ):  # fmt: skip
         accept()
     return Tail(
         scores=walk.value.name or "",
         operators=tuple(reversed(walk.passed)),
         align_corners=walk.align_corners,
         output=output,
+        classes_last=walk.classes_last,
     )
 
 
@@ -83,9 +94,11 @@ def cut_tail(model: ir.Model, tail: Tail) -> None:
 class _Walk:
     """One walk from an output towards the network; `value` is where it stands."""
 
-    def __init__(self, output: ir.Value, opset: int) -> None:
+    def __init__(self, output: ir.Value, opset: int, classes_last: bool | None) -> None:
         self._opset = opset
         self._class_axes: tuple[int, ...] = (CLASS_AXIS_NCHW, CLASS_AXIS_NHWC, -1, -3)
+        if classes_last is not None:
+            self._fix_layout(CLASS_AXIS_NHWC if classes_last else CLASS_AXIS_NCHW)
         self.value = output
         self.passed: list[str] = []
         self.align_corners = False
@@ -110,10 +123,22 @@ class _Walk:
             self._fix_layout(axis)
             self._pass(node)
 
+    def casts(self) -> None:
+        """Pass casts between floating-point types, if they lead to what could be cut itself."""
+        value, chain = self.value, []
+        while (node := maker(value, "Cast", "Identity")) is not None:
+            if node.op_type == "Cast" and node.attributes.get_int("to", 0) not in FLOAT_TYPES:
+                return
+            chain.append(node)
+            value = _read(node)
+        if maker(value, "Resize", "Softmax", "LogSoftmax", "Transpose") is not None:
+            for node in chain:
+                self._pass(node)
+
     def softmax(self) -> None:
         """Pass a Softmax over the classes, if it comes after a Resize or before an ArgMax."""
         node = maker(self.value, "Softmax", "LogSoftmax")
-        if node is None or (not self.passed and maker(node.inputs[0], "Resize") is None):
+        if node is None or not ("ArgMax" in self.passed or _follows_resize(node)):
             return
         default = -1 if self._opset >= SOFTMAX_DEFAULT_AXIS_CHANGED_IN_OPSET else CLASS_AXIS_NCHW
         axis = node.attributes.get_int("axis", default)
@@ -143,6 +168,11 @@ class _Walk:
             self.align_corners = coordinates == "align_corners"
             self._pass(node)
 
+    @property
+    def classes_last(self) -> bool:
+        """Whether the classes stand on the last axis of `value`."""
+        return self._class_axes == (CLASS_AXIS_NHWC, -1)
+
     def _fix_layout(self, axis: int) -> None:
         """From here on the classes stand on one axis: 1 or -3 mean NCHW, 3 or -1 NHWC."""
         nchw = axis in (CLASS_AXIS_NCHW, -3)
@@ -151,6 +181,13 @@ class _Walk:
     def _pass(self, node: ir.Node) -> None:
         self.passed.append(node.op_type)
         self.value = _read(node)
+
+
+def _follows_resize(node: ir.Node) -> bool:
+    """Whether a Softmax reads a Resize, or a change of layout behind one."""
+    value = _read(node)
+    transpose = maker(value, "Transpose")
+    return maker(value if transpose is None else _read(transpose), "Resize") is not None
 
 
 def _read(node: ir.Node) -> ir.Value:

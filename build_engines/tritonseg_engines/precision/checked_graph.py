@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from tritonseg_engines.graph.surgery import editable, inferred_values, maker
+from tritonseg_engines.graph.surgery import editable, fed_inputs, inferred_values, maker
 from tritonseg_engines.precision.quantize import LAYER_OPERATORS
 
 
@@ -17,7 +17,7 @@ class CheckedGraph:
         self.opset = edited.graph.opset_imports.get("", 0)
         self.nodes = list(edited.graph)
         self.initializers = list(edited.graph.initializers.values())
-        self.inputs = [value for value in edited.graph.inputs if not value.is_initializer()]
+        self.inputs = fed_inputs(edited.graph)
         self.outputs = list(edited.graph.outputs)
         self._types = {name: value.dtype for name, value in inferred_values(edited).items()}
 

@@ -24,7 +24,7 @@ from tritonseg_engines.precision.quantize import (
 )
 from tritonseg_engines.precision.sensitive import named_nodes, sensitive_nodes
 from tritonseg_engines.progress import Progress, unheard
-from tritonseg_engines.running.networks import Segmenter
+from tritonseg_engines.running.networks import ServerSteps
 from tritonseg_engines.running.pictures import Pictures
 
 
@@ -147,9 +147,9 @@ class Int8Conversion:
         return {tensor: threshold(histogram) for tensor, histogram in histograms.items()}
 
 
-def batches_of(pictures: Pictures, segmenter: Segmenter) -> Batches:
+def batches_of(pictures: Pictures, steps: ServerSteps) -> Batches:
     """Return the network's inputs for pictures, made one at a time at every call."""
-    return lambda: (segmenter.batch(picture) for picture in pictures)
+    return lambda: (steps.batch(picture) for picture in pictures)
 
 
 def _within(progress: Progress, what: str, count: int) -> Callable[[int], None]:

@@ -33,7 +33,7 @@ PYTHON_STEPS = {
 }
 OPENVINO_ENGINES = {
     ServingLayout.ENSEMBLE: "openvino_step.OpenvinoStep",
-    ServingLayout.SINGLE: "single_step.SingleStep",
+    ServingLayout.SINGLE: "pipeline_step.WholePipelineStep",
     ServingLayout.FUSED: "openvino_step.FusedOpenvinoStep",
 }
 """By layout."""

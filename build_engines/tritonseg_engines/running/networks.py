@@ -138,8 +138,8 @@ class FoldedSteps:
         return class_map_hw
 
 
-class Segmenter:
-    """From a picture to a class map with the server's own steps around a network.
+class ServerSteps:
+    """The server's own steps around a network: a picture in, a class map out.
 
     Args:
         preprocessing: What the normalize step does.

@@ -16,7 +16,7 @@ from tritonseg_steps.openvino_step import OpenvinoStep
 from tritonseg_steps.step import Arrays, ModelConfig, Step, StepRequest
 
 
-class SingleStep(Step):
+class WholePipelineStep(Step):
     """Takes what the normalize step takes, and gives what the argmax step gives."""
 
     def prepare(self, config: ModelConfig) -> None:
