@@ -1,6 +1,9 @@
 # `make demo` and `make test` need nothing but a Python 3.10-3.12 and a package index.
 
-PYTHON ?= python3
+# The first that Triton's wheel works with; it needs numpy<2, which has no wheels from 3.13 on.
+FITS := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+	"$$python" -c '$(FITS)' 2>/dev/null && echo "$$python" && break; done || echo python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Versions of the few packages whose newest release is gigabytes; see the file.
@@ -16,9 +19,10 @@ help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/demo-installed  ## ONNX → real Triton → overlay on this machine; IMAGE=path for your own
-	@$(BIN)/tritonseg demo $(IMAGE)
+	@$(BIN)/tritonseg demo $(if $(IMAGE),'$(IMAGE)')
 
-serve: $(VENV)/demo-installed  ## Serve what `tritonseg build` built
+serve: $(VENV)/demo-installed  ## Serve what the demo or `tritonseg build` built
+	@test -d out/model_repository || { echo "nothing is built yet; this builds: make demo" >&2; exit 1; }
 	@$(BIN)/tritonseg serve
 
 test: $(VENV)/test-installed  ## All tests, with real servers
@@ -73,6 +77,8 @@ clean:  ## Remove the environment and what the demo made
 	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache
 
 $(BIN)/python:
+	@$(PYTHON) -c '$(FITS)' || { echo "Triton's wheel works with Python 3.10 to 3.12, $(PYTHON) is \
+	$$($(PYTHON) --version 2>&1): give one of those, as in: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo-installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python

@@ -164,7 +164,7 @@ def _check_contract(name: str, parameters: Mapping[str, str]) -> None:
         raise ProtocolError(
             f"model '{name}' was built for contract {reprlib.repr(version)}, this client "
             f"understands '{CONTRACT_VERSION}'; upgrade whichever of the two is older: the "
-            "client with `pip install --upgrade tritonseg`, the model with `tritonseg build`"
+            "client by installing a newer tritonseg, the model with `tritonseg build`"
         )
 
 

@@ -70,7 +70,7 @@ def test_files_are_sent_by_the_rules_by_which_the_server_decodes():
 
 @pytest.mark.parametrize("version", ['"1"', '"3"', "2", "null", '"1.0"', '["1"]'])
 def test_other_contract_says_what_to_upgrade(parameters, version):
-    with pytest.raises(ProtocolError, match="pip install --upgrade tritonseg"):
+    with pytest.raises(ProtocolError, match="installing a newer tritonseg"):
         parse({**parameters, "tritonseg_contract": version})
 
 

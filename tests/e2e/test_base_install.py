@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,11 @@ def test_client_works_in_an_environment_with_nothing_else(
     assert answer["numpy"].startswith(numpy.removeprefix("numpy==").removeprefix("numpy>=")[0])
     assert set(answer["packages"]) >= EXPECTED_PACKAGES
     assert not {"click", "onnx", "torch", "openvino", "numba"} & set(answer["packages"])
+    command = [python, "-m", "tritonseg", "serve"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    needed = f"{python} -m pip install '{wheel}[serve]'"
+    assert done.returncode == 1
+    assert done.stderr == f"tritonseg: the command needs click: {needed}\n"
 
 
 def test_the_command_names_the_extra_it_needs(wheel: Path, tmp_path: Path) -> None:
@@ -68,4 +74,20 @@ def test_the_command_names_the_extra_it_needs(wheel: Path, tmp_path: Path) -> No
     run(bin_folder / "python", "-m", "pip", "install", "-q", "--no-deps", wheel)
     done = subprocess.run([bin_folder / "tritonseg"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "tritonseg: the command line needs: pip install 'tritonseg[cli]'\n"
+    needed = f"{bin_folder / 'python'} -m pip install '{wheel}[build]'"
+    assert done.stderr == f"tritonseg: the command needs click: {needed}\n"
+
+
+def test_the_wheel_has_every_file_of_the_packages(wheel: Path) -> None:
+    """The build leaves out what .gitignore names, which once was a package of ours."""
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    for root in ("client", "steps", "build_engines"):
+        for package in (PROJECT / root).glob("tritonseg*/"):
+            files = {file for file in package.rglob("*") if file.is_file()}
+            names = {file.relative_to(PROJECT / root).as_posix() for file in files}
+            assert {name for name in names if "__pycache__" not in name} <= inside
+
+
+def test_the_readme_names_the_wheel_that_is_built(wheel: Path) -> None:
+    assert f"pip install 'dist/{wheel.name}[serve]'" in (PROJECT / "README.md").read_text()

@@ -56,6 +56,39 @@ def test_an_engine_that_was_exchanged_is_found(demo_repository: Path, tmp_path: 
     assert problem.startswith("street-demo: street-demo_engine/1/model.onnx is not the file")
 
 
+@pytest.mark.parametrize("model", ["street-demo", "street-demo_engine", "street-demo_argmax"])
+def test_a_version_that_no_build_wrote_is_found(
+    model: str, demo_repository: Path, tmp_path: Path
+) -> None:
+    """Triton serves the highest version, so the one that was built is not what answers."""
+    repository = shutil.copytree(demo_repository, tmp_path / "repository")
+    shutil.copytree(repository / model / "1", repository / model / "2")
+    (repository / model / "notes").mkdir()  # no version, and Triton ignores it
+    (repository / model / "02").mkdir()
+    code, document = doctor("--repository", str(repository))
+    assert code == 1
+    (problem,) = document["problems"]
+    assert problem.startswith(f"street-demo: {model}/2 was not written by the build")
+    assert problem.endswith("remove that folder")
+
+
+def test_a_version_that_took_the_place_of_the_built_one_is_found(
+    demo_repository: Path, tmp_path: Path
+) -> None:
+    repository = shutil.copytree(demo_repository, tmp_path / "repository")
+    engine = repository / "street-demo_engine"
+    (engine / "1").rename(engine / "10")
+    code, document = doctor("--repository", str(repository))
+    assert code == 1
+    added, missing = document["problems"]
+    assert added.startswith("street-demo: street-demo_engine/10 was not written by the build")
+    assert missing == (
+        "street-demo: street-demo_engine/1/model.onnx is missing; build it again: tritonseg build "
+        f"street-demo --repository {repository} --runtime openvino --layout ensemble "
+        "--precision fp32"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -209,8 +209,9 @@ def test_an_unbuilt_plan_is_told(tmp_path: Path) -> None:
     write_model(tmp_path / "r", deployment(), None, {"provenance": {"runtime": "tensorrt"}})
     machine = Machine(gpus=(L4,), tensorrt_version="11.4.0")
     (line,) = check_repository(tmp_path / "r", machine)["tiny"]
-    assert (
-        line == "no plan has been built yet; build it here: tritonseg build tiny --runtime tensorrt"
+    assert line == (
+        "no plan has been built yet; build it here: tritonseg build SPEC.yaml --onnx FILE "
+        f"--repository {tmp_path / 'r'} --runtime tensorrt"
     )
 
 

@@ -27,7 +27,7 @@ from tritonseg_steps.upsampling import (
 
 pytestmark = pytest.mark.gpu
 
-cupy = pytest.importorskip("cupy", reason="needs CuPy: pip install 'tritonseg[gpu]'")
+cupy = pytest.importorskip("cupy", reason="needs CuPy, the extra `gpu`")
 
 CITYSCAPES_HW = (1024, 2048)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import sysconfig
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tritonseg_engines.demo.run import run_demo
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.serving import (
     ServerConfig,
@@ -57,7 +59,36 @@ def test_without_any_triton_the_message_says_what_to_install(
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(ServerStartError, match=r"pip install 'tritonseg\[serve\]'.*3\.10 to 3\.12"):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
+    with pytest.raises(ServerStartError, match=r"extra 'serve'.*brings one; or put a tritonserver"):
+        find_tritonserver()
+
+
+def test_a_python_without_triton_is_told_which_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(sys, "version_info", (3, 13, 0))
+    monkeypatch.setattr(platform, "python_version", lambda: "3.13.0")
+    message = r"works with Python 3\.10 to 3\.12 .*, this is 3\.13\.0: use an environment"
+    with pytest.raises(ServerStartError, match=message) as caught:
+        find_tritonserver()
+    assert "pip install" not in str(caught.value)
+    with pytest.raises(ServerStartError, match=message):
+        run_demo(tmp_path / "out", image=None, progress=print)
+    assert not (tmp_path / "out").exists()  # said before the work, not after it
+
+
+def test_a_machine_without_triton_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(ServerStartError, match=r"for Linux on x86-64, this is .* on aarch64"):
         find_tritonserver()
 
 

@@ -22,7 +22,7 @@ WHY = (
 ENGINES = "tritonseg_engines"
 SOURCES = {"client": "tritonseg", "steps": "tritonseg_steps", "build_engines": ENGINES}
 
-BASE = {"errors", "atomic", "checksum", "progress"}
+BASE = {"errors", "atomic", "checksum", "install_command", "progress"}
 ALLOWED = {
     "tritonseg": set(),
     "tritonseg_steps": set(),
@@ -39,7 +39,8 @@ ALLOWED = {
     "gate": {"running", "spec", *BASE},
     "precision": {"graph", "running", "tritonseg_steps", *BASE},
     "running": {"graph", "target", "tritonseg", "tritonseg_steps", *BASE},
-    "repository": {"spec", "target", "tensorrt", "tritonseg_steps", *BASE},
+    "repository": {"rebuild", "spec", "target", "tensorrt", "tritonseg_steps", *BASE},
+    "rebuild": {"target", "zoo", *BASE},
     "checkpoints": {"zoo", *BASE},
     "zoo": {"graph", "spec", "spec_yaml", "tritonseg_steps", *BASE},
     "tensorrt": {"graph", *BASE},
@@ -47,6 +48,7 @@ ALLOWED = {
     "spec_yaml": {"spec", "tritonseg_steps", *BASE},
     "spec": {"tritonseg_steps", *BASE},
     "target": {"tritonseg_steps", *BASE},
+    "install_command": set(),
     "progress": set(),
     "checksum": set(),
     "atomic": {"errors"},

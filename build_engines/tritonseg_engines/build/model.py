@@ -61,6 +61,11 @@ class BuildReport:
     layout: ServingLayout = ServingLayout.ENSEMBLE
     equal_pixels_after_fuse: float | None = None
 
+    @property
+    def lacks_engine(self) -> bool:
+        """Whether an engine was asked for, and this machine cannot build it."""
+        return self.note not in (None, ONNX_ONLY)
+
 
 def build_model(
     spec: ModelSpec,

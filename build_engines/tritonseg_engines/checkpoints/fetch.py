@@ -68,7 +68,7 @@ def fetch_upstream(name: str, cache_dir: Path, progress: Progress | None = None)
         CheckpointError: The link needs a browser (the message says what to fetch), the download
             failed, or the file is not the published one.
     """
-    published = PUBLISHED_CHECKPOINTS[zoo.get_spec(name).name]
+    published = PUBLISHED_CHECKPOINTS[zoo.published_spec(name).name]
     if published.manual_download:
         other = f" (or {published.alternative})" if published.alternative else ""
         raise CheckpointError(

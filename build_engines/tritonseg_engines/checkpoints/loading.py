@@ -33,7 +33,7 @@ def load_checkpoint(name: str, path: Path, num_classes: int | None = None) -> Se
         CheckpointError: The file cannot be read safely or is not the model's; says which it
             seems to be and which is needed.
     """
-    spec = zoo.get_spec(name)
+    spec = zoo.published_spec(name)
     classes = len(spec.classes) if num_classes is None else num_classes
     _refuse_lookalike(name, path)
     arrays = read_checkpoint(path)

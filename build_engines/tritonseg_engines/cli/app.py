@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from tritonseg_engines.cli import INTERRUPTED, extra_of
+from tritonseg_engines.install_command import install_command
+
 COMMANDS = {
     "demo": "Build, serve and segment on this machine, and write the overlay.",
     "models": "List the published models.",
@@ -20,16 +23,32 @@ COMMANDS = {
 }
 """Name and short help; a command lives in the module `cli.<name>_command`."""
 
-EXTRAS = {
-    "onnx": "build",
-    "onnxruntime": "build",
-    "cv2": "steps",
-    "numba": "steps",
-    "torch": "export",
-    "openvino": "openvino",
-    "yaml": "cli",
+DEPENDENCIES = {
+    "click",
+    "cv2",
+    "numba",
+    "onnx",
+    "onnx_ir",
+    "onnxruntime",
+    "onnxscript",
+    "openvino",
+    "rich",
+    "torch",
+    "yaml",
 }
-"""Which extra brings a module."""
+"""Modules that extras bring; any other that is missing is our mistake."""
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    refused or failed; the last line says why
+  2    wrong usage
+  3    build: no engine was built, because what builds it is not here
+  130  stopped by Ctrl-C (a server that is told to stop and does: 0)
+"""
+
+
+_COMMAND = f"{__name__}.command"
 
 
 class LazyGroup(click.Group):
@@ -43,6 +62,7 @@ class LazyGroup(click.Group):
         """Import the module of one command."""
         if cmd_name not in COMMANDS:
             return None
+        ctx.meta[_COMMAND] = cmd_name  # click's own note comes after the import, which may fail
         module = importlib.import_module(f"tritonseg_engines.cli.{cmd_name}_command")
         command: click.Command = module.command
         return command
@@ -53,7 +73,14 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Turn the project's errors into one line and exit code 1."""
+        """Turn the project's errors into one line and exit code 1, and Ctrl-C into 130."""
+        try:
+            return self._invoke(ctx)
+        except KeyboardInterrupt:  # click's own answer would be "Aborted!" and 1
+            click.echo("stopped by Ctrl-C", err=True)
+            raise SystemExit(INTERRUPTED) from None
+
+    def _invoke(self, ctx: click.Context) -> Any:
         from tritonseg import SegmentationError
         from tritonseg_engines.errors import EngineBuildError
 
@@ -62,15 +89,17 @@ class LazyGroup(click.Group):
         except (EngineBuildError, SegmentationError) as error:
             raise click.ClickException(str(error)) from error
         except ModuleNotFoundError as error:
-            extra = EXTRAS.get((error.name or "").partition(".")[0])
-            if extra is None:
+            if (error.name or "").partition(".")[0] not in DEPENDENCIES:
                 raise
-            raise click.ClickException(
-                f"this needs {error.name}: pip install 'tritonseg[{extra}]'"
-            ) from error
+            hint = install_command(extra_of(ctx.meta.get(_COMMAND)))
+            raise click.ClickException(f"this needs {error.name}: {hint}") from error
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
 @click.version_option(importlib.metadata.version("tritonseg"), prog_name="tritonseg")
 def cli() -> None:
     """Semantic segmentation from a checkpoint or ONNX export to NVIDIA Triton."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,18 @@ from tritonseg_engines.build.options import (
     QUANTIZERS,
     BuildOptions,
 )
+from tritonseg_engines.cli.build_output import report_document, show_report
+from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.target import Precision, Runtime, ServingLayout
 from tritonseg_steps.geometry import Native
 from tritonseg_steps.int8_cpu import Int8Cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tritonseg_engines.build.model import BuildReport
-
+NO_ENGINE = 3
+"""Exit code where an engine was asked for and cannot be built on this machine."""
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -37,30 +40,29 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     "--onnx",
     "onnx_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The export.",
+    help="The export; the demo's ships.",
 )
 @click.option(
     "--repository",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("out/model_repository"),
+    default=DEFAULT_REPOSITORY,
     show_default=True,
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    default="fp32",
+    type=click.Choice([word.value for word in Precision]),
+    default=Precision.FP32.value,
     show_default=True,
 )
 @click.option(
     "--runtime",
-    type=click.Choice(["openvino", "tensorrt"]),
-    default="openvino",
+    type=click.Choice([word.value for word in Runtime]),
+    default=Runtime.OPENVINO.value,
     show_default=True,
 )
 @click.option(
     "--layout",
-    type=click.Choice(["ensemble", "single", "fused"]),
+    type=click.Choice([word.value for word in ServingLayout]),
     show_default="single for openvino, ensemble for tensorrt",
     help="ensemble: normalize, engine and argmax as models of their own. single: one model that "
     "runs them in its own process, on the CPU. fused: one model with them in the "
@@ -116,7 +118,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     "--gpu-steps",
     is_flag=True,
     help="With tensorrt: normalize and argmax on the GPU too, so that tensors stay there. Takes "
-    "CuPy in the server (tritonseg[gpu]). New: tested on a GPU, but not in a Triton yet.",
+    "CuPy in the server (the extra `gpu`). New: tested on a GPU, but not in a Triton yet.",
 )
 @click.option("--accept", is_flag=True, help="Build although the gate refuses; recorded.")
 @click.option("--onnx-only", is_flag=True, help="Stop after the converted ONNX and its gate.")
@@ -124,7 +126,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Print a document instead of text.")
 def command(
     model: str,
-    onnx_path: Path,
+    onnx_path: Path | None,
     repository: Path,
     precision: str,
     runtime: str,
@@ -145,13 +147,17 @@ def command(
     accept: bool,
     onnx_only: bool,
 ) -> None:
-    """Build MODEL, a published model's name or the path of a YAML specification.
+    """Build MODEL: the path of a YAML specification, or a name that `tritonseg models` lists.
 
     The built network is compared with the export in fp32, mask by mask, and nothing is written
     if they differ too much. The report, with pictures, lies beside what was built.
+
+    Exit code 3 if no engine was built: a TensorRT plan takes the GPU that will run it. What a GPU
+    is not needed for, the ONNX and its gate, is done and written all the same.
     """
     from tritonseg_engines.build.model import build_model
 
+    onnx_path = onnx_path or _shipped_onnx(model)
     options = BuildOptions(
         calibration=calibration,
         minimum_pictures=minimum_pictures,
@@ -179,10 +185,29 @@ def command(
             options=options,
             progress=progress,
         )
+    if report.lacks_engine:
+        click.echo(f"no engine was built: {report.note}", err=True)
     if as_json:
-        click.echo(json.dumps(_document(report), indent=2, default=str))
+        click.echo(json.dumps(report_document(report), indent=2, default=str))
     else:
-        _show(report)
+        show_report(report)
+    if report.lacks_engine:
+        raise SystemExit(NO_ENGINE)
+
+
+def _shipped_onnx(model: str) -> Path:
+    """Return the export that needs not be given.
+
+    Raises:
+        UsageError: Only the demo's ships.
+    """
+    from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX
+
+    if model != DEMO_NAME:
+        raise click.UsageError(
+            f"Missing option '--onnx': the export of {model}; only {DEMO_NAME}'s ships"
+        )
+    return DEMO_ONNX
 
 
 def spec_of(model: str) -> ModelSpec:
@@ -223,53 +248,3 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield update
-
-
-def _document(report: BuildReport) -> dict[str, object]:
-    return {
-        "model": report.model,
-        "tail": asdict(report.tail),
-        "layout": report.layout,
-        "proof": asdict(report.proof),
-        "kept_tail": report.kept_tail,
-        "equal_pixels_after_fuse": report.equal_pixels_after_fuse,
-        "provenance": asdict(report.provenance),
-        "gate": report.gate.to_json(),
-        "report": report.report,
-        "note": report.note,
-    }
-
-
-def _show(report: BuildReport) -> None:
-    provenance, gate = report.provenance, report.gate
-    click.echo(f"built {report.model} ({provenance.runtime}, {provenance.precision})")
-    if report.tail.operators:
-        click.echo(f"cut {' → '.join(report.tail.operators)} behind the network")
-    if report.kept_tail:
-        click.echo(f"left the tail in the network: {report.kept_tail}")
-    sizes = ", ".join(f"{height}x{width}" for height, width in report.proof.sizes_hw)
-    click.echo(
-        f"proven against the export as it came, at {sizes}: {report.proof.equal_pixels:.4%} of the "
-        "pixels equal on the worst picture"
-    )
-    if report.equal_pixels_after_fuse is not None:
-        click.echo(
-            f"fused the steps into the graph: {report.equal_pixels_after_fuse:.4%} of the pixels "
-            "as in the ensemble"
-        )
-    comparison = gate.comparison
-    click.echo(
-        f"gate {gate.verdict}: {comparison.equal_pixels:.4%} of the pixels as in fp32, mIoU "
-        f"between the two {comparison.agreement_miou:.4f} ({comparison.origin})"
-    )
-    if comparison.miou_drop_points is not None:
-        click.echo(
-            f"mIoU against labels {comparison.built_miou:.4f}, fp32 "
-            f"{comparison.reference_miou:.4f}: {comparison.miou_drop_points:.2f} points lost"
-        )
-    kept = sum(cost.kept for cost in gate.costs)
-    if kept:
-        click.echo(f"{kept} of {len(gate.costs)} layers left in high precision")
-    click.echo(f"report {report.report}")
-    if report.note:
-        click.echo(report.note)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tritonseg_engines.cli.segment_command import describe
+from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY, quoted, typed_program
+from tritonseg_engines.zoo.street_demo import DEMO_NAME
 
 if TYPE_CHECKING:
     from tritonseg_engines.demo.run import DemoResult
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("out/demo"),
+    default=Path("out"),
     show_default=True,
-    help="Folder for the repository and the pictures.",
+    help="Folder for the pictures and for model_repository, which `tritonseg serve` takes.",
 )
 def command(image: Path | None, output: Path) -> None:
     """Build, serve and segment IMAGE (or a drawn street), and write the overlay.
@@ -42,6 +44,7 @@ def command(image: Path | None, output: Path) -> None:
         progress=lambda done, seconds: console.print(f"[dim]{seconds:6.1f} s[/]  {done}"),
     )
     _show(console, result)
+    _show_next(result)
 
 
 def _show(console: Console, result: DemoResult) -> None:
@@ -51,6 +54,26 @@ def _show(console: Console, result: DemoResult) -> None:
     console.print(f"classes    {describe(dict(result.segmentation.coverage))}")
     console.print(f"class map  {result.class_map}")
     console.print(f"overlay    [bold]{result.overlay}[/]")
+
+
+def _show_next(result: DemoResult) -> None:
+    """Print three commands that work as they stand, wherever the demo was called from."""
+    program, output = typed_program(), result.repository.parent
+    chosen = (
+        ""
+        if result.repository == DEFAULT_REPOSITORY
+        else f" --repository {quoted(result.repository)}"
+    )
+    steps = {
+        "serve it": f"serve{chosen}",
+        "in another terminal, segment": f"segment {quoted(result.image)} --model {DEMO_NAME} "
+        f"-o {quoted(output / 'segmented')}",
+        "build your own: put your two files here": f"build {quoted(result.specification)} "
+        f"--onnx {quoted(result.onnx)}{chosen}",
+    }
+    click.echo("\nNext, each from this folder as it is printed:")
+    for what, command in steps.items():
+        click.echo(f"\n  # {what}\n  {program} {command}")
 
 
 def _latency_table(result: DemoResult) -> Table:

@@ -49,7 +49,7 @@ def command(
     from tritonseg_engines.checkpoints import load_checkpoint, locate_weights
     from tritonseg_engines.zoo.export import export_onnx
 
-    spec = zoo.get_spec(model)
+    spec = zoo.published_spec(model)
     with _download_bar() as progress:
         checkpoint = locate_weights(model, weights, progress=progress)
     size_hw = (height, width) if height and width else spec.input.size_hw

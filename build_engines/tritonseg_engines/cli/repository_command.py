@@ -25,9 +25,9 @@ def command(models: tuple[str, ...], all_models: bool, output: Path) -> None:
     with the engine. A model whose engine is there already is refused and left alone.
     """
     from tritonseg_engines.repository.unbuilt import write_unbuilt
-    from tritonseg_engines.zoo import ZOO_SPECS, get_spec
+    from tritonseg_engines.zoo import ZOO_SPECS, published_spec
 
     if all_models == bool(models):
         raise click.UsageError("give either names of models or --all")
     for name in ZOO_SPECS if all_models else models:
-        click.echo(f"wrote {write_unbuilt(get_spec(name), output)}")
+        click.echo(f"wrote {write_unbuilt(published_spec(name), output)}")

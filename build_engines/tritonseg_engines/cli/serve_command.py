@@ -7,7 +7,10 @@ from pathlib import Path
 
 import click
 
-PORT = click.IntRange(1, 65535)
+from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY
+
+PORT = click.IntRange(0, 65535)
+"""0 is a free one."""
 
 
 @click.command(name="serve")
@@ -15,14 +18,20 @@ PORT = click.IntRange(1, 65535)
 @click.option(
     "--repository",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("out/model_repository"),
+    default=DEFAULT_REPOSITORY,
     show_default=True,
-    help="Folder that `tritonseg build` wrote.",
+    help="Folder that `tritonseg build` or `tritonseg demo` wrote.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--grpc-port", type=PORT, default=8001, show_default=True)
-@click.option("--http-port", type=PORT, help="Serve HTTP too; off unless given.")
-@click.option("--metrics-port", type=PORT, help="Serve Prometheus metrics; off unless given.")
+@click.option(
+    "--grpc-port", type=PORT, default=8001, show_default=True, help="0 for any that is free."
+)
+@click.option("--http-port", type=PORT, help="Serve HTTP too, 0 on a free port; off unless given.")
+@click.option(
+    "--metrics-port",
+    type=PORT,
+    help="Serve Prometheus metrics, 0 on a free port; off unless given.",
+)
 @click.option(
     "--ready-timeout",
     "ready_timeout_s",
@@ -45,7 +54,7 @@ def command(
     """Start Triton on a model repository, all of it or MODELs only, and wait for Ctrl-C.
 
     Uses `tritonserver` from the PATH if there is one, else the binary in the nvidia-pytriton
-    wheel, which `pip install 'tritonseg[serve]'` brings.
+    wheel, which the extra `serve` brings. Exit code 0 once it was told to stop and did.
     """
     from tritonseg_engines.serving import ServerConfig, TritonServer, run_until_signal
 
@@ -61,6 +70,8 @@ def command(
     server = TritonServer(config, echo_to=sys.stderr if verbose else None)
 
     def announce() -> None:
-        click.echo(f"ready: gRPC on {server.grpc_url}; Ctrl-C stops it")
+        urls = {"gRPC": server.grpc_url, "HTTP": server.http_url, "metrics": server.metrics_url}
+        served = ", ".join(f"{what} on {url}" for what, url in urls.items() if url is not None)
+        click.echo(f"ready: {served}; Ctrl-C stops it")
 
     raise SystemExit(run_until_signal(server, on_ready=announce))

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tritonseg import Segmentation, SegmentationClient, load_image
 from tritonseg_engines.build.model import build_model
-from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.serving import ServerConfig, TritonServer, find_tritonserver
 from tritonseg_engines.serving.latency import LatencyProbe, StepLatency
-from tritonseg_engines.zoo.street_demo import DEMO_ONNX, STREET, demo_spec
+from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX, DEMO_SPEC, STREET, demo_spec
 
 TIMED_REQUESTS = 10
 WARM_UP_REQUESTS = 2
@@ -28,7 +31,10 @@ class DemoResult:
 
     Attributes:
         segmentation: Of the picture.
-        image: The picture that was segmented.
+        image: The picture that was segmented; the drawn street lies in the output folder.
+        repository: Holds the model that was built.
+        specification: What a user writes about a model: a copy, to begin one's own from.
+        onnx: The export that belongs to it: a copy.
         class_map: PNG whose pixel values are class indices.
         overlay: The picture with its classes in colour.
         latencies: Mean per step over `TIMED_REQUESTS` requests, the ensemble first.
@@ -37,6 +43,9 @@ class DemoResult:
 
     segmentation: Segmentation
     image: Path
+    repository: Path
+    specification: Path
+    onnx: Path
     class_map: Path
     overlay: Path
     latencies: list[StepLatency]
@@ -55,34 +64,47 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
         EngineBuildError: The model cannot be built or the server does not start.
         SegmentationError: The picture cannot be segmented.
     """
+    find_tritonserver()  # what is missing is better said before the work than after it
     output.mkdir(parents=True, exist_ok=True)
     repository = output / "model_repository"
-    if image is None:
-        image = Path(shutil.copy(STREET, output))
+    specification, onnx = (Path(shutil.copy(file, output)) for file in (DEMO_SPEC, DEMO_ONNX))
+    street = Path(shutil.copy(STREET, output))  # in any case: the README's first lines ask for it
+    image = image or street
     image_hwc = load_image(image)
-    with _step(progress, f"built the ensemble from {DEMO_ONNX.name} and proved its masks"):
-        spec = demo_spec()
+    with _step(progress, f"built the ensemble from {onnx.name} and proved its masks"):
         # Of the layouts the one that shows where the time goes.
-        build_model(spec, DEMO_ONNX, repository, layout="ensemble")
-    started = time.perf_counter()
-    with TritonServer(ServerConfig(repository=repository)) as server:
-        progress("started Triton and loaded four models", time.perf_counter() - started)
-        with SegmentationClient(server.grpc_url, model=spec.name) as client:
-            with _step(progress, f"segmented {image.name}"):
-                segmentation = client.segment(image_hwc)
-            with _step(progress, f"timed {TIMED_REQUESTS} more requests"):
-                latencies, client_ms = _time_requests(client, server.grpc_url, segmentation)
+        build_model(demo_spec(), onnx, repository, layout="ensemble")
+    segmentation, latencies, client_ms = _serve_and_segment(repository, image, image_hwc, progress)
     class_map, overlay = output / "class_map.png", output / "overlay.png"
     segmentation.save(class_map)
     segmentation.overlay().save(overlay)
     return DemoResult(
         segmentation=segmentation,
         image=image,
+        repository=repository,
+        specification=specification,
+        onnx=onnx,
         class_map=class_map,
         overlay=overlay,
         latencies=latencies,
         client_ms=client_ms,
     )
+
+
+def _serve_and_segment(
+    repository: Path, image: Path, image_hwc: NDArray[np.uint8], progress: Progress
+) -> tuple[Segmentation, list[StepLatency], float]:
+    started = time.perf_counter()
+    # Other models may lie there that would take minutes to load.
+    config = ServerConfig(repository=repository, models=(DEMO_NAME,))
+    with TritonServer(config) as server:
+        progress("started Triton and loaded four models", time.perf_counter() - started)
+        with SegmentationClient(server.grpc_url, model=DEMO_NAME) as client:
+            with _step(progress, f"segmented {image.name}"):
+                segmentation = client.segment(image_hwc)
+            with _step(progress, f"timed {TIMED_REQUESTS} more requests"):
+                latencies, client_ms = _time_requests(client, server.grpc_url, segmentation)
+    return segmentation, latencies, client_ms
 
 
 def _time_requests(

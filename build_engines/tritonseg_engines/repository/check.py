@@ -14,7 +14,14 @@ from typing import Any
 
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
-from tritonseg_engines.repository.writer import CONFIG_FILE, MANIFEST_FILE, read_config
+from tritonseg_engines.rebuild import rebuild_command
+from tritonseg_engines.repository.configs import folder_names
+from tritonseg_engines.repository.writer import (
+    CONFIG_FILE,
+    MANIFEST_FILE,
+    VERSION_FOLDER,
+    read_config,
+)
 from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt.machine import Machine
 from tritonseg_engines.tensorrt.manifest import check_manifest
@@ -81,10 +88,13 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def _problems(path: Path, machine: Machine) -> Iterator[str]:
     try:
-        manifest = read_manifest(path)
-        yield from _contract_problems(path.with_name(CONFIG_FILE))
-        yield from _file_problems(path.parent.parent, manifest)
-        yield from check_manifest(manifest, machine)
+        manifest, repository = read_manifest(path), path.parent.parent
+        command = rebuild_command(manifest, repository)
+        again = f"build it again: {command}"
+        yield from _contract_problems(path.with_name(CONFIG_FILE), again)
+        yield from _version_problems(repository, path.parent.name)
+        yield from _file_problems(repository, manifest, again)
+        yield from check_manifest(manifest, machine, command)
         yield from _cpu_problems(manifest)
     except RepositoryError as error:
         yield str(error)
@@ -101,12 +111,12 @@ def _remarks(manifest: Mapping[str, Any]) -> Iterator[str]:
             yield f"int8 weights: {INT8_WEIGHTS[cpu]}"
 
 
-def _contract_problems(config_path: Path) -> Iterator[str]:
+def _contract_problems(config_path: Path, again: str) -> Iterator[str]:
     text = read_config(config_path).parameters[contract.CONTRACT_PARAMETER].string_value
     if text != json.dumps(contract.CONTRACT_VERSION):
         yield (
             f"was written for contract {text or 'none'}, the installed tritonseg_steps speaks "
-            f'"{contract.CONTRACT_VERSION}"; build it again with this version'
+            f'"{contract.CONTRACT_VERSION}"; {again}'
         )
 
 
@@ -120,14 +130,25 @@ def _cpu_problems(manifest: Mapping[str, Any]) -> Iterator[str]:
             yield reason
 
 
-def _file_problems(repository: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+def _version_problems(repository: Path, model: str) -> Iterator[str]:
+    """Find versions that no build wrote: Triton serves the highest, whatever the others are."""
+    for name in folder_names(model):
+        for folder in sorted((repository / name).glob("[1-9]*")):
+            if folder.name.isdigit() and folder.name != VERSION_FOLDER and folder.is_dir():
+                yield (
+                    f"{name}/{folder.name} was not written by the build, and Triton serves the "
+                    f"highest version instead of {name}/{VERSION_FOLDER}; remove that folder"
+                )
+
+
+def _file_problems(repository: Path, manifest: Mapping[str, Any], again: str) -> Iterator[str]:
     files = manifest.get("files")
     if files is None:
-        yield "its manifest has no checksums; build it again with this version"
+        yield f"its manifest has no checksums; {again}"
         return
     for name, digest in files.items():
         path = repository / name
         if not path.is_file():
-            yield f"{name} is missing; build it again"
+            yield f"{name} is missing; {again}"
         elif sha256_of(path) != digest:
-            yield f"{name} is not the file that was built (its SHA-256 differs); build it again"
+            yield f"{name} is not the file that was built (its SHA-256 differs); {again}"

@@ -12,6 +12,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from tritonseg_engines.errors import RepositoryError, ServerStartError
+from tritonseg_engines.install_command import install_command
 from tritonseg_engines.repository.check import check_repository, read_manifest, repository_remarks
 from tritonseg_engines.repository.writer import MANIFEST_FILE
 from tritonseg_engines.serving.installation import find_tritonserver
@@ -119,7 +120,7 @@ def _require_openvino(repository: Path, models: dict[str, list[str]]) -> None:
         except RepositoryError:
             continue  # reported already
         if provenance.get("runtime") == Runtime.OPENVINO:
-            problems.append("needs openvino here: pip install 'tritonseg[openvino]'")
+            problems.append(f"needs openvino here: {install_command('steps')}")
 
 
 def _tritonserver() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import shutil
 import sys
 import sysconfig
@@ -18,12 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from tritonseg_engines.errors import ServerStartError
+from tritonseg_engines.install_command import install_command
 
 WHEEL: Final = "nvidia-pytriton"
-_INSTALL_HINT: Final = (
-    "pip install 'tritonseg[serve]' brings one (for Linux on x86-64 with Python 3.10 to 3.12); "
-    "elsewhere run in NVIDIA's Triton container or put a tritonserver on the PATH"
-)
+_NEWEST_PYTHON: Final = (3, 12)
+"""The newest for which NumPy below 2 exists, which the wheel needs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +60,22 @@ def find_tritonserver() -> TritonInstallation:
     try:
         wheel = importlib.metadata.distribution(WHEEL)
     except importlib.metadata.PackageNotFoundError:
-        raise ServerStartError(f"no tritonserver on this machine: {_INSTALL_HINT}") from None
+        raise ServerStartError(f"no tritonserver on this machine: {_install_hint()}") from None
     return _wheel_installation(wheel)
+
+
+def _install_hint() -> str:
+    """Return one line that says what to do here, where there is no Triton."""
+    elsewhere = "put a tritonserver on the PATH, or run in NVIDIA's Triton container"
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        there = f"{sys.platform} on {platform.machine()}"
+        return f"Triton's wheel exists for Linux on x86-64, this is {there}: {elsewhere}"
+    if sys.version_info[:2] > _NEWEST_PYTHON:
+        return (
+            "Triton's wheel works with Python 3.10 to 3.12 (it needs NumPy below 2), this is "
+            f"{platform.python_version()}: use an environment of one of those, or {elsewhere}"
+        )
+    return f"{install_command('serve')} brings one; or {elsewhere}"
 
 
 def _stated_version(executable: Path) -> str | None:
@@ -83,7 +97,7 @@ def _wheel_installation(wheel: importlib.metadata.Distribution) -> TritonInstall
     for part in (installation.executable, installation.python_backend, installation.stub):
         if part is None or not part.exists():
             raise ServerStartError(
-                f"{installation.wheel} has no {part} (Python {python}): {_INSTALL_HINT}"
+                f"{installation.wheel} has no {part} (Python {python}): {_install_hint()}"
             )
     return installation
 

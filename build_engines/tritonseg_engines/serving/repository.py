@@ -8,7 +8,10 @@ from typing import Final
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.serving.config import ServerConfig
 
-_HINT: Final = "build a model into it with `tritonseg build`, or give another directory"
+_HINT: Final = (
+    "build a model into it with `tritonseg build` (`tritonseg build street-demo` needs no file of "
+    "yours), or give another directory"
+)
 
 
 def checked_repository(config: ServerConfig) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tritonseg_engines.install_command import install_command
 from tritonseg_engines.tensorrt.errors import TensorRTError, TensorRTUnavailableError
 
 Shape = tuple[int, ...]
@@ -55,8 +56,8 @@ def load_cupy() -> Any:
         return importlib.import_module("cupy")
     except ImportError as error:
         raise TensorRTUnavailableError(
-            f"CuPy, which holds the plan's tensors on the GPU, cannot be imported ({error}): pip "
-            "install 'tritonseg[gpu]'"
+            f"CuPy, which holds the plan's tensors on the GPU, cannot be imported ({error}): "
+            f"{install_command('gpu')}"
         ) from error
 
 

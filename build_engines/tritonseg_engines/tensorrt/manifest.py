@@ -41,12 +41,15 @@ def plan_manifest(report: PlanReport) -> dict[str, Any]:
     }
 
 
-def check_manifest(manifest: Mapping[str, Any], machine: Machine) -> list[str]:
+def check_manifest(
+    manifest: Mapping[str, Any], machine: Machine, rebuild: str = "tritonseg build"
+) -> list[str]:
     """Return what must be built again before this machine can serve the model.
 
     Args:
         manifest: A model's `manifest.json`.
         machine: As `inspect_machine` found it.
+        rebuild: The command that builds the model again.
 
     Returns:
         One line for each plan that does not fit; none if all is well or the model needs no GPU.
@@ -54,20 +57,16 @@ def check_manifest(manifest: Mapping[str, Any], machine: Machine) -> list[str]:
     provenance = manifest.get("provenance", {})
     if provenance.get("runtime") != "tensorrt":
         return []
-    command = f"tritonseg build {manifest.get('model', 'MODEL')} --runtime tensorrt"
-    if manifest.get("layout", "ensemble") != "ensemble":
-        command += f" --layout {manifest['layout']}"
     engines = manifest.get(ENGINES_KEY, {})
     if not engines:
-        return [f"no plan has been built yet; build it here: {command}"]
+        return [f"no plan has been built yet; build it here: {rebuild}"]
     if not machine.gpus:
         return [f"needs a GPU, and this machine has none: {machine.no_gpu_reason}"]
     if machine.tensorrt_version is None:
         return [f"needs TensorRT, and this machine has none: {machine.no_tensorrt_reason}"]
-    command += f" --precision {provenance.get('precision')}"
     different = {(gpu.name, gpu.compute_capability): gpu for gpu in machine.gpus}.values()
     reasons = (_reason(engines, gpu, machine.tensorrt_version) for gpu in different)
-    return [f"{reason}; build it again here: {command}" for reason in reasons if reason is not None]
+    return [f"{reason}; build it again here: {rebuild}" for reason in reasons if reason is not None]
 
 
 def _reason(

@@ -1,6 +1,6 @@
-"""The published models: what they take and give, and their networks.
+"""The published models, what they take and give, and their networks; and the demo that ships.
 
-Specifications need nothing but the base packages; building a network needs torch.
+Building a network needs torch, specifications do not.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tritonseg_engines.errors import SpecificationError
 from tritonseg_engines.zoo.specs import ZOO_SPECS
+from tritonseg_engines.zoo.street_demo import DEMO_NAME, demo_spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,21 +20,38 @@ if TYPE_CHECKING:
     from tritonseg_engines.spec import ModelSpec
     from tritonseg_engines.zoo.network import SegmentationNetwork
 
-__all__ = ["ZOO_SPECS", "build_network", "get_spec", "load_upstream"]
+__all__ = ["ZOO_SPECS", "build_network", "get_spec", "load_upstream", "published_spec"]
 
 
 def get_spec(name: str) -> ModelSpec:
-    """Return the specification of a zoo model.
+    """Return the specification of a published model, or of the demo.
 
     Raises:
         SpecificationError: There is no such model.
     """
+    if name == DEMO_NAME:
+        return demo_spec()
     try:
         return ZOO_SPECS[name]
     except KeyError:
+        names = ", ".join((DEMO_NAME, *ZOO_SPECS))
         raise SpecificationError(
-            f"model {name!r}: expected one of {', '.join(ZOO_SPECS)}, or the path of a .yaml file"
+            f"model {name!r}: expected one of {names}, or the path of a .yaml file"
         ) from None
+
+
+def published_spec(name: str) -> ModelSpec:
+    """Return the specification of a model whose checkpoint somebody published.
+
+    Raises:
+        SpecificationError: There is no such model, or it is the demo, which ships as ONNX.
+    """
+    if name == DEMO_NAME:
+        raise SpecificationError(
+            f"model {name!r}: expected one with a published checkpoint, this one ships as ONNX: "
+            f"`tritonseg build {name}` needs nothing else"
+        )
+    return get_spec(name)
 
 
 def build_network(
@@ -50,11 +68,11 @@ def build_network(
         A module that maps normalised `(N, 3, H, W)` floats to raw scores `(N, C, h, w)`.
 
     Raises:
-        SpecificationError: There is no such model, or it has no such option.
+        SpecificationError: There is no such published model, or it has no such option.
     """
     from tritonseg_engines.zoo.networks import create_network
 
-    spec = get_spec(name)
+    spec = published_spec(name)
     classes = len(spec.classes) if num_classes is None else num_classes
     return create_network(spec.name, classes, num_filters)
 

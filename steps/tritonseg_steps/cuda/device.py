@@ -136,5 +136,5 @@ def _import_cupy() -> tuple[Any, Any]:
     except ImportError as error:
         raise CudaUnavailableError(
             "the steps of this model run on a GPU, which takes CuPy in the Python of the server: "
-            "install `tritonseg[gpu]`, or build the model without --gpu-steps"
+            "install tritonseg with the extra `gpu` there, or build the model without --gpu-steps"
         ) from error

@@ -1,0 +1,43 @@
+"""The command that builds a model once more, as its manifest says it was built."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tritonseg_engines.checksum import sha256_of
+from tritonseg_engines.target import DEFAULT_LAYOUT, Precision
+from tritonseg_engines.zoo.specs import ZOO_SPECS
+from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX
+
+
+def rebuild_command(manifest: Mapping[str, Any], repository: Path | None = None) -> str:
+    """Return the command, with SPEC.yaml, FILE and FOLDER where only the user knows them.
+
+    Args:
+        manifest: A model's `manifest.json`.
+        repository: Where it lies; None leaves the command's own default.
+    """
+    name, provenance = manifest.get("model", "MODEL"), manifest.get("provenance", {})
+    is_demo = name == DEMO_NAME and provenance.get("onnx_sha256") == sha256_of(DEMO_ONNX)
+    words = [name if is_demo or name in ZOO_SPECS else "SPEC.yaml"]
+    words += [] if is_demo else ["--onnx", "FILE"]
+    words += [] if repository is None else ["--repository", shlex.quote(str(repository))]
+    words += _options(manifest, provenance)
+    if provenance.get("precision") == Precision.INT8 and not is_demo:
+        words += ["--calibration", "FOLDER"]
+    return " ".join(["tritonseg build", *words])
+
+
+def _options(manifest: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
+    runtime, layout = provenance.get("runtime"), manifest.get("layout")
+    options = [] if runtime is None else ["--runtime", str(runtime)]
+    usual = {word.value: layout.value for word, layout in DEFAULT_LAYOUT.items()}
+    if layout is not None and layout != usual.get(str(runtime)):
+        options += ["--layout", str(layout)]
+    precision = provenance.get("precision")
+    if precision in {word.value for word in Precision}:  # "none" where nothing was built yet
+        options += ["--precision", str(precision)]
+    return options
