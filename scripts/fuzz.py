@@ -20,7 +20,8 @@ log = logging.getLogger("fuzz")
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    log.setLevel(logging.INFO)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=2000, help="exports")
     parser.add_argument("--first-seed", type=int, default=0)

@@ -14,6 +14,7 @@ MINIMUM_CALIBRATION_PICTURES = 32
 CALIBRATOR_NAMES = ("percentile", "minmax", "entropy")
 MODELOPT = "modelopt"
 QUANTIZERS = ("tritonseg", MODELOPT)
+GPU_COMPATIBILITIES = tuple(HARDWARE_COMPATIBILITY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tritonseg_engines.build.options import (
     CALIBRATOR_NAMES,
+    GPU_COMPATIBILITIES,
     MINIMUM_CALIBRATION_PICTURES,
     QUANTIZERS,
     BuildOptions,
@@ -115,6 +116,14 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     "bits, refused by CPUs without VNNI. this: what this machine has.",
 )
 @click.option(
+    "--hardware-compatibility",
+    type=click.Choice(GPU_COMPATIBILITIES),
+    default="none",
+    show_default=True,
+    help="With tensorrt: also for other GPUs of this compute capability (TensorRT 10 or newer), or "
+    "from Ampere on, which is slower.",
+)
+@click.option(
     "--gpu-steps",
     is_flag=True,
     help="With tensorrt: normalize and argmax on the GPU too, so that tensors stay there. Takes "
@@ -143,6 +152,7 @@ def command(
     labels: Path | None,
     max_miou_drop: float | None,
     cpu: str,
+    hardware_compatibility: str,
     gpu_steps: bool,
     accept: bool,
     onnx_only: bool,
@@ -169,6 +179,7 @@ def command(
         keep_fp32=keep_fp32,
         max_miou_drop=max_miou_drop,
         cpu=None if cpu == "this" else Int8Cpu(cpu),
+        hardware_compatibility=hardware_compatibility,
         gpu_steps=gpu_steps,
         accept=accept,
         onnx_only=onnx_only,
