@@ -12,7 +12,7 @@ from tritonseg_steps.cuda.device import BLOCK, CudaUnavailableError, CupyDevice,
 
 def test_without_cupy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)  # as Python marks what cannot be imported
-    with pytest.raises(CudaUnavailableError, match=r"install `tritonseg\[gpu\]`"):
+    with pytest.raises(CudaUnavailableError, match=r"install tritonseg with the extra `gpu` there"):
         CupyDevice(0)
 
 
