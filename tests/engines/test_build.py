@@ -12,8 +12,20 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tiny_models import ARGMAX, RESIZE, SIZE_HW, SOFTMAX, TinyModel, run_onnx, tiny_spec
+from tiny_models import (
+    ARGMAX,
+    CAST,
+    CLASSES,
+    RESIZE,
+    SIZE_HW,
+    SOFTMAX,
+    Operator,
+    TinyModel,
+    run_onnx,
+    tiny_spec,
+)
 from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.errors import OnnxModelError, RepositoryError, SpecificationError
 from tritonseg_engines.graph.half_weights import expand_half_weights, store_weights_as_half
 from tritonseg_engines.graph.surgery import as_proto, editable
@@ -146,6 +158,24 @@ def test_a_tail_that_cannot_be_cut_without_changing_masks_stays(
     assert report.proof.equal_pixels == 1
     engine = onnx.load(tmp_path / "repository" / "tiny_engine" / "1" / "model.onnx")
     assert np.array_equal(run_onnx(engine, batch()), run_onnx(onnx.load(path), batch()))
+
+
+@pytest.mark.parametrize(
+    ("tail", "kind", "dims"),
+    [
+        ([("Transpose", {"perm": [0, 2, 3, 1]})], "scores", (CLASSES, None, None)),
+        ([RESIZE, ("Transpose", {"perm": [0, 2, 3, 1]})], "scores", (CLASSES, None, None)),
+        ([RESIZE, ARGMAX], "class_map", (None, None)),
+        ([RESIZE, ("ArgMax", {"axis": 1, "keepdims": 1}), CAST], "class_map", (None, None)),
+    ],
+)
+def test_what_goes_with_an_open_size_stays_open(
+    tail: list[Operator], kind: str, dims: tuple[int | None, ...], save: Callable[..., Path]
+) -> None:
+    """A size that one picture had must not be declared for all."""
+    model = TinyModel(tail=tail, size_hw=(None, None))
+    spec = tiny_spec(height=None, width=None, kind=kind)
+    assert prepare_network(spec, save(model), keep_tail=True).output_dims == dims
 
 
 REFUSED = {

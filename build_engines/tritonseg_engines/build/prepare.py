@@ -150,7 +150,7 @@ def _network(
 ) -> tuple[onnx.ModelProto, Upsampling]:
     """Return the network in front of a tail, between the steps' boundaries."""
     edited = surgery.editable(exported)
-    shape = _output_shape(edited, tail, sample)
+    shape = _output_shape(edited, tail, kind, sample)
     cut_tail(edited, tail)
     expand_half_weights(edited)
     gather_constants(edited)
@@ -166,8 +166,12 @@ def _network(
     return surgery.as_proto(edited), upsampling
 
 
-def _output_shape(model: ir.Model, tail: Tail, sample: Sample) -> list[int | None]:
-    """Return the shape where a tail begins: by inference, and by the export's answer behind it."""
+def _output_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> list[int | None]:
+    """Return the shape where a tail begins, as far as it is the same for every picture.
+
+    Where inference says nothing, the export's answer to one picture does: of all axes if the
+    input's size is fixed, else of those that do not go with it.
+    """
     dims = surgery.dimensions(surgery.inferred_values(model)[tail.scores])
     if tail.operators:
         if dims is None:
@@ -175,12 +179,19 @@ def _output_shape(model: ir.Model, tail: Tail, sample: Sample) -> list[int | Non
                 f"the shape of {tail.scores!r}, where the network ends, cannot be inferred"
             )
         return dims
-    answered: list[int | None] = list(sample.output.shape)
+    answered = sample.output.shape
     if dims is None or len(dims) != len(answered):
-        fixed = [None, *answered[1:]] if len(answered) > 2 else answered
-        return [size if axis != 0 else None for axis, size in enumerate(fixed)]
-    class_axis = 3 if tail.classes_last else 1
-    return [answered[axis] if axis == class_axis else dim for axis, dim in enumerate(dims)]
+        dims = [None] * len(answered)
+    (fed,) = surgery.fed_inputs(model.graph)
+    if None not in (surgery.dimensions(fed) or [None])[1:]:
+        known = set(range(1, len(answered)))
+    elif kind == "class_map":
+        known = {axis for axis in (1, 3) if len(answered) == 4 and answered[axis] == 1}
+    else:
+        known = {3 if tail.classes_last else 1} if len(answered) == 4 else set()
+    return [
+        answered[axis] if dim is None and axis in known else dim for axis, dim in enumerate(dims)
+    ]
 
 
 def _input_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | None]:

@@ -188,18 +188,19 @@ def _add_threshold(graph: ir.Graph, threshold: float, shape: Sequence[int | None
 
 
 def _settle_class_map(graph: ir.Graph, shape: Sequence[int | None]) -> None:
-    unit_axis = {4: 1 if len(shape) == 4 and shape[1] == 1 else 3}.get(len(shape))
-    if unit_axis is not None:
+    shape = list(shape)
+    if len(shape) == 4:
+        unit_axis = 1 if shape[1] == 1 else 3
         if shape[unit_axis] != 1:
             raise OnnxModelError(
                 f"output {graph.outputs[0].name!r}: expected a class map (N, h, w) or "
-                f"(N, 1, h, w), got {list(shape)}"
+                f"(N, 1, h, w), got {shape}"
             )
         _append_axis_node(graph, "Squeeze", unit_axis)
-        shape = [size for axis, size in enumerate(shape) if axis != unit_axis]
+        del shape[unit_axis]
     elif len(shape) == 2:  # of a batch of one that is fixed
         _append_axis_node(graph, "Unsqueeze", 0)
-        shape = [1, *shape]
+        shape.insert(0, 1)
     # TensorRT casts to uint8 from floating point only; a float32 holds every class exactly.
     # Source: TensorRT 10 Python API, DataType.UINT8.
     _append_node(graph, "Cast", to=ir.DataType.FLOAT)
