@@ -30,7 +30,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         raise OnnxModelError(f"{missing}: no such file") from error
     except OSError as error:
         raise OnnxModelError(f"{path}: cannot be read: {error.strerror}") from error
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:
         raise OnnxModelError(f"{path}: expected an ONNX model, got something else") from error
     except onnx.checker.ValidationError as error:
         reason = str(error).strip().splitlines()[0]
@@ -53,7 +53,8 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise OnnxModelError(f"{path.name}: the graph is not valid: {error}") from error
+        reason = str(error).strip().splitlines()[0]
+        raise OnnxModelError(f"{path.name}: the graph is not valid: {reason}") from error
     write_atomically(path, model.SerializeToString())
 
 

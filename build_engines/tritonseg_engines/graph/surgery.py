@@ -31,11 +31,8 @@ def editable(model: onnx.ModelProto) -> ir.Model:
     try:
         edited = ir.from_proto(model)
         edited.graph.sort()
-    except (ir.serde.SerdeError, ValueError) as error:
-        reason: BaseException = error
-        while reason.__cause__ is not None:  # onnx_ir names every level on the way
-            reason = reason.__cause__
-        raise OnnxModelError(f"the graph cannot be edited: {reason}") from error
+    except (ir.serde.SerdeError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
     return edited
 
 
@@ -45,7 +42,10 @@ def as_proto(model: ir.Model) -> onnx.ModelProto:
     onnx_ir notes the types of constants among those of computed tensors, where ONNX Runtime's
     converter to fp16 takes them for something to cast.
     """
-    proto = ir.to_proto(model)
+    try:
+        proto = ir.to_proto(model)
+    except ir.serde.SerdeError as error:
+        raise _damaged(error) from error
     computed = [
         info for info in proto.graph.value_info if info.name not in model.graph.initializers
     ]
@@ -57,6 +57,13 @@ def as_proto(model: ir.Model) -> onnx.ModelProto:
 def fed_inputs(graph: ir.Graph) -> list[ir.Value]:
     """Return the inputs that a caller must feed; old files list initializers among them."""
     return [value for value in graph.inputs if not value.is_initializer()]
+
+
+def _damaged(error: BaseException) -> OnnxModelError:
+    while error.__cause__ is not None:  # onnx_ir names every level on the way
+        error = error.__cause__
+    reason = " ".join(str(error).split())
+    return OnnxModelError(f"the graph is damaged or cannot be edited: {reason}")
 
 
 def maker(value: ir.Value | None, *op_types: str) -> ir.Node | None:
