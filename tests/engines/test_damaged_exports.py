@@ -1,4 +1,4 @@
-"""Files with a few bytes changed, or cut short: built, or refused in one line; never a traceback."""
+"""Files with a few bytes changed, or cut short: built, or refused in one line, no traceback."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ def test_a_damaged_file_ends_in_one_line(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "export.onnx"
     for damage in DAMAGES:
         path.write_bytes(damaged(whole, np.random.default_rng((seed, damage))))
+        refusal = ""
         try:
             build_model(spec, path, tmp_path / "repository")
         except EngineBuildError as error:
-            assert len(str(error).strip().splitlines()) == 1, (seed, damage)
+            refusal = str(error)
+        assert len(refusal.strip().splitlines()) <= 1, (seed, damage)
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
