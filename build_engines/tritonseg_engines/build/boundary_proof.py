@@ -31,7 +31,8 @@ MINIMUM_EQUAL_PIXELS = 0.9999
 MINIMUM_OF_CLASS_MAPS = 0.999
 """Where the export gives classes alone: which pixels are near ties cannot be told."""
 PICTURES = 2
-"""Of every size."""
+"""Of every size, where it is small."""
+LARGE_PIXELS = 1 << 19
 OPEN_SIZES = ((256, 512), (97, 131), (61, 200))
 """Height and width: one that every usual stride divides, and two that none does."""
 
@@ -71,7 +72,8 @@ def sample_batches(
     height, width = input_hw
     normalizer = Normalizer(spec.preprocessing)
     for size_hw in [(height, width)] if height and width else OPEN_SIZES:
-        for picture in smooth_noise(size_hw, PICTURES):
+        large = size_hw[0] * size_hw[1] >= LARGE_PIXELS
+        for picture in smooth_noise(size_hw, 1 if large else PICTURES):
             yield picture.name, normalizer.batch(picture.image_hwc[None])
 
 

@@ -110,15 +110,17 @@ class ExportTruth:
                 f"output {self._spec.output.name!r}: the network's scores are not all finite"
             )
         scores_chw = np.stack([_interpolated(plane, size_hw) for plane in scores_chw])
-        margin = RELATIVE_MARGIN.get(output.dtype, 1e-4) * float(np.abs(scores_chw).max())
+        largest = max(float(scores_chw.max()), -float(scores_chw.min()))
+        margin = RELATIVE_MARGIN.get(output.dtype, 1e-4) * largest
         if len(scores_chw) == 1:
             distance_hw = scores_chw[0] - self._threshold
             return Mask(
                 classes_hw=(distance_hw > 0).astype(np.int64),
                 stable_hw=np.abs(distance_hw) > margin,
             )
-        second, best = np.sort(scores_chw, axis=0)[-2:]
-        return Mask(classes_hw=scores_chw.argmax(axis=0), stable_hw=best - second > margin)
+        classes_hw, best_hw = scores_chw.argmax(axis=0), scores_chw.max(axis=0)
+        np.put_along_axis(scores_chw, classes_hw[None], -np.inf, axis=0)
+        return Mask(classes_hw=classes_hw, stable_hw=best_hw - scores_chw.max(axis=0) > margin)
 
     def samples(self, batches: Iterable[tuple[str, NDArray[np.float32]]]) -> list[Sample]:
         """Return the answers to pictures, without those of a size that the export does not take.
@@ -155,7 +157,7 @@ class ExportTruth:
 
     def _check_repeats(self, sample: Sample) -> None:
         """Refuse what gives one picture another output beside another picture, or again."""
-        first = sample.output.astype(np.float64)
+        first = sample.output.astype(np.float32, copy=False)
         other = sample.batch_nchw[:, :, ::-1, ::-1]
         try:
             again = self.run(np.concatenate([other, sample.batch_nchw]))[1:]
