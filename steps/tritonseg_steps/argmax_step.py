@@ -57,8 +57,8 @@ class ArgmaxStep(Step):
         confidence = request.asks_for(CONFIDENCE_REQUEST)
         if confidence and not self._has_scores:
             raise InputError(
-                f"{CONFIDENCE}: this model's network gives classes, not scores; ask without, or "
-                "build the model from an export that ends in scores"
+                f"{CONFIDENCE}: this model's network gives classes or probabilities, not logits; "
+                "ask without, or build the model from an export that ends in its raw scores"
             )
         pictures = [
             (scores, self._resize.geometry((int(size[0]), int(size[1]))))

@@ -18,7 +18,7 @@ ensemble does, one of the layout "fused" IMAGE and CLASS_MAP):
     CLASS_PIXELS   INT64 [N, C]           pixels of CLASS_MAP per class
 
 CONFIDENCE and CLASS_PIXELS are computed and sent only where the request parameter of the same
-meaning is true, and CONFIDENCE only by models that give scores.
+meaning is true, and CONFIDENCE only by models whose scores are logits.
 """
 
 from __future__ import annotations

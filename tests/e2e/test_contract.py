@@ -197,5 +197,7 @@ def test_a_network_without_scores_has_no_confidence(tmp_path: Path) -> None:
         image_nhwc = np.zeros((1, *SIZE_HW, 3), np.uint8)
         answer = ask(pixels(image_nhwc), parameters={"class_pixels": True})
         assert answer["CLASS_PIXELS"].sum() == SIZE_HW[0] * SIZE_HW[1]
-        with pytest.raises(InferenceServerException, match="gives classes, not scores"):
+        with pytest.raises(
+            InferenceServerException, match="gives classes or probabilities, not logits"
+        ):
             ask(pixels(image_nhwc), parameters={"confidence": True})

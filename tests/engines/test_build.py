@@ -178,6 +178,19 @@ def test_what_goes_with_an_open_size_stays_open(
     assert prepare_network(spec, save(model), keep_tail=True).output_dims == dims
 
 
+@pytest.mark.parametrize(
+    ("tail", "gives_confidence"),
+    [([], True), ([RESIZE, SOFTMAX], True), ([SOFTMAX], False), ([SOFTMAX, RESIZE], False)],
+)
+def test_confidence_is_offered_where_a_softmax_of_the_scores_is_one(
+    tail: list[Operator], gives_confidence: bool, save: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A second softmax makes 0.6 of a probability of 1."""
+    build_model(tiny_spec(), save(TinyModel(tail=tail)), tmp_path / "repository")
+    config = read_config(tmp_path / "repository" / "tiny" / "config.pbtxt")
+    assert ("CONFIDENCE" in [output.name for output in config.output]) == gives_confidence
+
+
 REFUSED = {
     "input name": (
         TinyModel(),

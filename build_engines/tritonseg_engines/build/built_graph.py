@@ -48,6 +48,7 @@ class BuiltGraph:
                 input_hw=prepared.input_hw,
                 output_dims=prepared.output_dims,
                 upsampling=prepared.upsampling,
+                gives_logits=prepared.gives_logits,
                 int8_cpu=self.int8_cpu,
             ),
             provenance=self.provenance,

@@ -23,6 +23,7 @@ from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
+from tritonseg_engines.graph.value_range import value_range
 from tritonseg_engines.running.networks import ServerSteps, input_size_hw
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
@@ -38,6 +39,7 @@ class Prepared:
         onnx_sha256: Of the export.
         network: Every node has a name of its own; constants are initializers.
         upsampling: What the argmax step does with its output.
+        gives_logits: Whether its scores are logits: no class map, and no probabilities already.
         tail: What was found behind it, and cut unless asked otherwise.
         proof: That it gives the export's masks.
         kept: Why a tail that was recognised stays in the network; None if none does.
@@ -47,6 +49,7 @@ class Prepared:
     onnx_sha256: str
     network: onnx.ModelProto = field(repr=False)
     upsampling: Upsampling
+    gives_logits: bool
     tail: Tail
     proof: Proof
     kept: str | None = None
@@ -100,7 +103,9 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
         if keep_tail and tail.operators:
             continue
         try:
-            network, upsampling = _network(exported, spec, tail, kind, samples[0], threshold)
+            network, upsampling, gives_logits = _network(
+                exported, spec, tail, kind, samples[0], threshold
+            )
             proof = prove_boundary(samples, network, upsampling)
         except OnnxModelError as error:
             problems.append(str(error))
@@ -111,6 +116,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
                 onnx_sha256=sha256_of(onnx_path),
                 network=network,
                 upsampling=upsampling,
+                gives_logits=gives_logits,
                 tail=tail,
                 proof=proof,
                 kept=" and ".join(problems) or None,
@@ -147,11 +153,15 @@ def _network(
     kind: str,
     sample: Sample,
     threshold: float,
-) -> tuple[onnx.ModelProto, Upsampling]:
-    """Return the network in front of a tail, between the steps' boundaries."""
+) -> tuple[onnx.ModelProto, Upsampling, bool]:
+    """Return the network in front of a tail, between the steps' boundaries.
+
+    With it how its output is upsampled, and whether that is logits.
+    """
     edited = surgery.editable(exported)
     shape = _output_shape(edited, tail, kind, sample)
     cut_tail(edited, tail)
+    probabilities = value_range(edited.graph.outputs[0]).within(0.0, 1.0)
     expand_half_weights(edited)
     gather_constants(edited)
     if "ArgMax" in tail.operators:
@@ -163,7 +173,8 @@ def _network(
     upsampling = Upsampling(
         kind="class_map" if kind == "class_map" else "scores", align_corners=tail.align_corners
     )
-    return surgery.as_proto(edited), upsampling
+    gives_logits = upsampling.kind == "scores" and not probabilities
+    return surgery.as_proto(edited), upsampling, gives_logits
 
 
 def _output_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> list[int | None]:

@@ -54,6 +54,7 @@ class Engine:
         input_hw: Height and width that it takes, None where left open.
         output_dims: SCORES without the batch axis, None where left open.
         upsampling: How SCORES becomes a class map, by the argmax step or in the engine itself.
+        gives_logits: Whether its scores are logits, of which a softmax is the confidence.
         int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
     """
 
@@ -61,6 +62,7 @@ class Engine:
     input_hw: tuple[int | None, int | None]
     output_dims: tuple[int | None, ...]
     upsampling: Upsampling
+    gives_logits: bool = True
     int8_cpu: Int8Cpu | None = None
 
     @property
