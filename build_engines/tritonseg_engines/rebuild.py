@@ -11,6 +11,7 @@ from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.target import DEFAULT_LAYOUT, Precision
 from tritonseg_engines.zoo.specs import ZOO_SPECS
 from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX
+from tritonseg_steps.int8_cpu import Int8Cpu
 
 
 def rebuild_command(manifest: Mapping[str, Any], repository: Path | None = None) -> str:
@@ -40,4 +41,6 @@ def _options(manifest: Mapping[str, Any], provenance: Mapping[str, Any]) -> list
     precision = provenance.get("precision")
     if precision in {word.value for word in Precision}:  # "none" where nothing was built yet
         options += ["--precision", str(precision)]
+    if precision == Precision.INT8 and manifest.get("int8_cpu") == Int8Cpu.AVX2:
+        options += ["--cpu", Int8Cpu.AVX2.value]
     return options

@@ -81,15 +81,19 @@ class OutputSpec:
         kind: "scores" `(N, C, h, w)`, a "class_map" `(N, h, w)`, or "binary" `(N, 1, h, w)`: one
             score, whose threshold parts the second class from the first. `(N, h, w, C)` is taken
             too.
+        layout: "NCHW" or "NHWC" of scores; None to tell by the number of classes.
         threshold: Of "binary"; None for 0.5 where the graph makes a probability, and 0 elsewhere.
     """
 
     name: str
     kind: str = "scores"
+    layout: str | None = None
     threshold: float | None = None
 
     def __post_init__(self) -> None:
         _require_one_of("output.kind", self.kind, OUTPUT_KINDS)
+        if self.layout is not None:
+            _require_one_of("output.layout", self.layout, TENSOR_LAYOUTS)
         if self.threshold is not None and self.kind != "binary":
             raise SpecificationError(
                 f"output.threshold: expected output.kind: binary, got {self.kind!r}"

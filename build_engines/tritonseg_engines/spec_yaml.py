@@ -108,7 +108,7 @@ def _input(fields: dict[str, Any]) -> InputSpec:
 
 def _output(document: object) -> OutputSpec:
     fields = _mapping("output", document)
-    exact_keys("output", fields, ("name",), ("kind", "threshold"))
+    exact_keys("output", fields, ("name",), ("kind", "layout", "threshold"))
     threshold = fields.get("threshold")
     if threshold is not None and (
         isinstance(threshold, bool) or not isinstance(threshold, (int, float))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from tiny_models import (
     run_onnx,
     tiny_spec,
 )
+from tritonseg_engines.build.boundary_proof import sample_batches
+from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.errors import OnnxModelError, RepositoryError, SpecificationError
@@ -31,6 +34,7 @@ from tritonseg_engines.graph.half_weights import expand_half_weights, store_weig
 from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.repository import writer
 from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.spec import OutputSpec
 from tritonseg_steps import contract
 
 build_ensemble = partial(build_model, layout="ensemble")
@@ -189,6 +193,64 @@ def test_confidence_is_offered_where_a_softmax_of_the_scores_is_one(
     build_model(tiny_spec(), save(TinyModel(tail=tail)), tmp_path / "repository")
     config = read_config(tmp_path / "repository" / "tiny" / "config.pbtxt")
     assert ("CONFIDENCE" in [output.name for output in config.output]) == gives_confidence
+
+
+def test_classes_that_could_stand_on_either_axis_are_asked_for(
+    save: Callable[..., Path],
+) -> None:
+    """(N, 16, 24, 16) of 16 classes."""
+    model = TinyModel(classes=16, size_hw=(64, 96), tail=[("Transpose", {"perm": [0, 2, 3, 1]})])
+    path = save(model)
+    with pytest.raises(OnnxModelError, match=r"could be .* give output.layout: NCHW or NHWC"):
+        prepare_network(tiny_spec(classes=16), path, keep_tail=False)
+    output = OutputSpec(name="output", layout="NHWC")
+    prepared = prepare_network(replace(tiny_spec(classes=16), output=output), path, keep_tail=False)
+    assert prepared.output_dims == (16, 16, 24)
+
+
+def test_a_masked_class_does_not_make_the_proof_vacuous(save: Callable[..., Path]) -> None:
+    """A class that is switched off by -1e6 once made every pixel count as a near tie."""
+    model = onnx.load(save(TinyModel(tail=[RESIZE], size_hw=(None, None))))
+    last = model.graph.node[-1]
+    last.output[0] = "unmasked"
+    mask = np.zeros((1, CLASSES, 1, 1), np.float32)
+    mask[0, -1] = -1e6
+    model.graph.initializer.append(numpy_helper.from_array(mask, "mask"))
+    model.graph.node.append(helper.make_node("Add", ["unmasked", "mask"], ["output"]))
+    spec = tiny_spec(height=None, width=None)
+    truth = ExportTruth(model, spec, kind="scores", threshold=0)
+    samples = truth.samples(sample_batches(spec, (None, None)))
+    assert all(sample.mask.stable_hw.mean() > 0.9 for sample in samples)
+
+
+@pytest.mark.parametrize(
+    ("tail", "message"),
+    [
+        ([("Sigmoid", {}), ("Log", {})], "scores on both sides of the threshold 0"),
+        ([("Sigmoid", {}), ("Mul", {}), ("Sub", {})], "neither a probability nor even around 0"),
+    ],
+)
+def test_a_threshold_that_cannot_be_told_is_asked_for(
+    tail: list[Operator], message: str, tmp_path: Path
+) -> None:
+    model = TinyModel(classes=1, tail=tail).model()
+    for node in model.graph.node:
+        if node.op_type in ("Mul", "Sub"):
+            node.input.append({"Mul": "more", "Sub": "less"}[node.op_type])
+    for name, value in (("more", 1.2), ("less", 0.1)):
+        constant = np.array(value, np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(constant, name))
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_value_info("output", TensorProto.FLOAT, ["N", 1, 16, 24])
+    )
+    spec = replace(tiny_spec(classes=2), output=OutputSpec(name="output", kind="binary"))
+    path = tmp_path / "export.onnx"
+    onnx.save(model, path)
+    with pytest.raises(OnnxModelError, match=message):
+        prepare_network(spec, path, keep_tail=False)
+    given = OutputSpec(name="output", kind="binary", threshold=0.4)
+    assert prepare_network(replace(spec, output=given), path, keep_tail=False).threshold == 0.4
 
 
 REFUSED = {

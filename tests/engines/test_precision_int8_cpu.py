@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
 from other_cpu import infer_as_avx2
@@ -88,6 +88,55 @@ def test_files_that_others_quantized_are_recognised(
         needed_int8_cpu(load_onnx(by_onnx_runtime(tmp_path, form, reduce_range=reduce_range)))
         is cpu
     )
+
+
+def scale_of(weights: np.ndarray) -> np.ndarray:
+    return np.abs(weights).max() / np.float32(127)
+
+
+def weights_behind(form: str) -> onnx.ModelProto:
+    """One convolution whose weights of 8 bits reach it in a way that is not read."""
+    weights = np.random.default_rng(0).normal(0, 1, (4, 3, 3, 3)).astype(np.float32)
+    scale = scale_of(weights)
+    steps = np.rint(weights / scale).astype(np.int8)
+    nodes, constants = [], {"s": np.array(scale), "z": np.array(0, np.int8)}
+    if form == "multiplied":  # as training with folded batch normalization writes it
+        constants |= {"w": weights, "g": np.array(1, np.float32)}
+        nodes += [helper.make_node("Mul", ["w", "g"], ["wg"])]
+        nodes += [helper.make_node("QuantizeLinear", ["wg", "s", "z"], ["q"])]
+    elif form == "reshaped":
+        constants |= {"w": steps.reshape(4, 27), "shape": np.array([4, 3, 3, 3])}
+        nodes += [helper.make_node("Reshape", ["w", "shape"], ["q"])]
+    else:
+        constants |= {"w": np.concatenate([steps, steps])}
+        nodes += [helper.make_node("Split", ["w"], ["q", "rest"], axis=0, num_outputs=2)]
+    nodes += [
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["dq"]),
+        helper.make_node("QuantizeLinear", ["NORMALIZED", "s", "z"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["x"]),
+        helper.make_node("Conv", ["x", "dq"], ["SCORES"]),
+    ]
+    graph = helper.make_graph(
+        nodes, form,
+        [helper.make_tensor_value_info("NORMALIZED", onnx.TensorProto.FLOAT, [1, 3, 16, 16])],
+        [helper.make_tensor_value_info("SCORES", onnx.TensorProto.FLOAT, [1, 4, 14, 14])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+@pytest.mark.parametrize("form", ["multiplied", "reshaped", "split"])
+def test_weights_that_cannot_be_read_are_for_vnni(form: str) -> None:
+    assert needed_int8_cpu(weights_behind(form)) is Int8Cpu.VNNI
+
+
+def test_a_bias_of_32_bits_is_no_weight(tmp_path: Path) -> None:
+    """ONNX Runtime's own quantizer stores it behind a DequantizeLinear too."""
+    onnx.save(residual_network(), tmp_path / "float.onnx")
+    path = tmp_path / "quantized.onnx"
+    quantize_static(tmp_path / "float.onnx", path, Batches(), per_channel=True, reduce_range=True)
+    assert onnx.TensorProto.INT32 in {v.data_type for v in onnx.load(path).graph.initializer}
+    assert needed_int8_cpu(load_onnx(path)) is Int8Cpu.AVX2
 
 
 def test_without_vnni_8_bits_saturate_and_7_do_not(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ RELATIVE_MARGIN = {np.dtype(np.float32): 1e-4, np.dtype(np.float16): 4e-3}
 """By which the two best scores must differ for a pixel to count, as a share of the largest score:
 what another order of additions explains."""
 REPEATED = 1e-3
-"""Largest difference between two runs of one picture, as a share of the largest score."""
+"""Largest difference between two runs of one picture, as a share of the usual score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +78,8 @@ class ExportTruth:
     ) -> None:
         self._session = onnx_session(exported)
         self._spec, self._kind, self._threshold = spec, kind, threshold
+        self.classes_last = False
+        """Whether scores are `(N, h, w, C)`; known after `samples`."""
 
     def run(self, batch_nchw: NDArray[np.float32]) -> NDArray[Any]:
         """Return its output for pictures as the normalize step gives them.
@@ -110,15 +112,16 @@ class ExportTruth:
                 f"output {self._spec.output.name!r}: the network's scores are not all finite"
             )
         scores_chw = np.stack([_interpolated(plane, size_hw) for plane in scores_chw])
-        largest = max(float(scores_chw.max()), -float(scores_chw.min()))
-        margin = RELATIVE_MARGIN.get(output.dtype, 1e-4) * largest
+        best_hw = scores_chw.max(axis=0)
+        # Of the best scores only: a class that is masked by -1e6 says nothing about the others.
+        margin = RELATIVE_MARGIN.get(output.dtype, 1e-4) * float(np.abs(best_hw).max())
         if len(scores_chw) == 1:
             distance_hw = scores_chw[0] - self._threshold
             return Mask(
                 classes_hw=(distance_hw > 0).astype(np.int64),
                 stable_hw=np.abs(distance_hw) > margin,
             )
-        classes_hw, best_hw = scores_chw.argmax(axis=0), scores_chw.max(axis=0)
+        classes_hw = scores_chw.argmax(axis=0)
         np.put_along_axis(scores_chw, classes_hw[None], -np.inf, axis=0)
         return Mask(classes_hw=classes_hw, stable_hw=best_hw - scores_chw.max(axis=0) > margin)
 
@@ -132,25 +135,30 @@ class ExportTruth:
             OnnxModelError: It takes none of them, its output is not what the specification says,
                 or it depends on chance or on the other pictures of a batch.
         """
-        found: list[Sample] = []
+        answers = []
         refusal = "no pictures"
         for name, batch_nchw in batches:
-            size_hw = (batch_nchw.shape[2], batch_nchw.shape[3])
             try:
-                output = self.run(batch_nchw)
+                answers.append((name, batch_nchw, self.run(batch_nchw)))
             except OnnxModelError as error:
                 refusal = str(error)
-                continue
-            found.append(
-                Sample(
-                    name=f"{name} of {size_hw[0]}x{size_hw[1]}",
-                    batch_nchw=batch_nchw,
-                    output=output,
-                    mask=self.mask(output, size_hw),
-                )
-            )
-        if not found:
+        if not answers:
             raise OnnxModelError(f"the export cannot be run: {refusal}")
+        self.classes_last = self._find_classes([output.shape for *_, output in answers])
+        found = [
+            Sample(
+                name=f"{name} of {batch_nchw.shape[2]}x{batch_nchw.shape[3]}",
+                batch_nchw=batch_nchw,
+                output=output,
+                mask=self.mask(output, (batch_nchw.shape[2], batch_nchw.shape[3])),
+            )
+            for name, batch_nchw, output in answers
+        ]
+        if not any(sample.mask.stable_hw.any() for sample in found):
+            raise OnnxModelError(
+                f"output {self._spec.output.name!r}: on no pixel do the two best scores differ by "
+                "more than rounding, so that no mask could be compared"
+            )
         self._check_repeats(found[-1])
         self._check_threshold(found)
         return found
@@ -163,8 +171,8 @@ class ExportTruth:
             again = self.run(np.concatenate([other, sample.batch_nchw]))[1:]
         except OnnxModelError:  # a batch of one is all that it takes
             again = self.run(sample.batch_nchw)
-        largest = float(np.abs(first).max(initial=0.0))
-        if again.shape != first.shape or np.abs(again - first).max() > REPEATED * largest:
+        usual = float(np.median(np.abs(first))) or float(np.abs(first).max())
+        if again.shape != first.shape or np.abs(again - first).max() > REPEATED * usual:
             raise OnnxModelError(
                 f"output {self._spec.output.name!r}: expected the same of a picture alone and "
                 "beside another, got another: the graph depends on chance or on the batch; export "
@@ -177,11 +185,12 @@ class ExportTruth:
             return
         lowest = min(float(sample.output.min()) for sample in samples)
         highest = max(float(sample.output.max()) for sample in samples)
-        if lowest >= 0:
+        if lowest >= 0 or highest <= 0:
+            only = self._spec.classes[int(lowest >= 0)]
             raise OnnxModelError(
                 f"output {output.name!r}: expected scores on both sides of the threshold 0, got "
-                f"{lowest:.4g} to {highest:.4g} on all pictures, where every pixel is "
-                f"{self._spec.classes[1]!r}; give output.threshold, which is 0.5 for a probability"
+                f"{lowest:.4g} to {highest:.4g} on all pictures, where every pixel is {only!r}; "
+                "give output.threshold, which is 0.5 for a probability"
             )
 
     def _scores_chw(self, output: NDArray[Any]) -> NDArray[np.float32]:
@@ -189,11 +198,25 @@ class ExportTruth:
         count = 1 if self._kind == "binary" else len(spec.classes)
         if output.ndim == 3 and count == 1:
             return np.asarray(output, np.float32)
-        if output.ndim == 4 and output.shape[1] == count:
-            return np.asarray(output[0], np.float32)
-        if output.ndim == 4 and output.shape[3] == count:
-            return np.asarray(output[0].transpose(2, 0, 1), np.float32)
+        if output.ndim == 4 and output.shape[3 if self.classes_last else 1] == count:
+            scores = output[0].transpose(2, 0, 1) if self.classes_last else output[0]
+            return np.asarray(scores, np.float32)
         raise OnnxModelError(f"output {spec.output.name!r}: {self._other_scores(output.shape)}")
+
+    def _find_classes(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Return whether the classes stand on the last axis, as the specification or shapes say."""
+        if self._kind == "class_map":
+            return False
+        if self._spec.output.layout is not None:
+            return self._spec.output.layout == "NHWC"
+        count = 1 if self._kind == "binary" else len(self._spec.classes)
+        fits = {(shape[1] == count, shape[3] == count) for shape in shapes if len(shape) == 4}
+        if fits == {(True, True)}:
+            raise OnnxModelError(
+                f"output {self._spec.output.name!r}: {list(shapes[0])} could be (N, C, h, w) or "
+                f"(N, h, w, C), because both axes have {count}; give output.layout: NCHW or NHWC"
+            )
+        return (False, True) in fits
 
     def _other_scores(self, shape: tuple[int, ...]) -> str:
         if self._kind == "binary":

@@ -40,6 +40,7 @@ class BuildReport:
         model: Folder of the model's own name, or the ONNX file where the build stopped at that.
         tail: What was found behind the network, and cut unless asked otherwise.
         proof: That the network between the server's steps gives the export's own masks.
+        threshold: What parts the two classes of a binary output; None for other kinds.
         kept_tail: Why a tail that was recognised stays in the network; None if none does.
         layout: How the steps stand to the engine.
         equal_pixels_after_fuse: Share of pixels at which the fused model and the ensemble agree,
@@ -53,6 +54,7 @@ class BuildReport:
     model: Path
     tail: Tail
     proof: Proof
+    threshold: float | None
     kept_tail: str | None
     provenance: Provenance
     gate: GateReport
@@ -134,6 +136,7 @@ def build_model(
         model=model,
         tail=prepared.tail,
         proof=prepared.proof,
+        threshold=prepared.threshold,
         kept_tail=prepared.kept,
         layout=target.layout,
         equal_pixels_after_fuse=built.equal_pixels_after_fuse,

@@ -41,6 +41,7 @@ class Prepared:
         upsampling: What the argmax step does with its output.
         gives_logits: Whether its scores are logits: no class map, and no probabilities already.
         tail: What was found behind it, and cut unless asked otherwise.
+        threshold: What parts the two classes of a binary output; None for other kinds.
         proof: That it gives the export's masks.
         kept: Why a tail that was recognised stays in the network; None if none does.
     """
@@ -51,6 +52,7 @@ class Prepared:
     upsampling: Upsampling
     gives_logits: bool
     tail: Tail
+    threshold: float | None
     proof: Proof
     kept: str | None = None
 
@@ -99,7 +101,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
     truth = ExportTruth(exported, spec, kind=kind, threshold=threshold)
     samples = truth.samples(sample_batches(spec, input_hw))
     problems = []
-    for tail in _tails(edited.graph, spec, kind, samples[0]):
+    for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):
         if keep_tail and tail.operators:
             continue
         try:
@@ -118,6 +120,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
                 upsampling=upsampling,
                 gives_logits=gives_logits,
                 tail=tail,
+                threshold=threshold if kind == "binary" else None,
                 proof=proof,
                 kept=" and ".join(problems) or None,
             )
@@ -131,19 +134,14 @@ def _output_kind(graph: ir.Graph, spec: ModelSpec) -> str:
     return "class_map" if "ArgMax" in tail.operators else spec.output.kind
 
 
-def _tails(graph: ir.Graph, spec: ModelSpec, kind: str, sample: Sample) -> Iterator[Tail]:
+def _tails(graph: ir.Graph, spec: ModelSpec, kind: str, *, classes_last: bool) -> Iterator[Tail]:
     """Yield what may be cut: all that is recognised, and nothing."""
-    shape, output = sample.output.shape, spec.output.name
-    classes = 1 if kind == "binary" else len(spec.classes)
-    classes_last = None
-    if kind != "class_map":
-        classes_last = len(shape) == 4 and shape[1] != classes and shape[3] == classes
-    tail = recognise_tail(graph, output, classes_last=classes_last)
+    output = spec.output.name
+    known = None if kind == "class_map" else classes_last
+    tail = recognise_tail(graph, output, classes_last=known)
     if tail.operators:
         yield tail
-    yield replace(
-        tail, scores=output, operators=(), align_corners=False, classes_last=bool(classes_last)
-    )
+    yield replace(tail, scores=output, operators=(), align_corners=False, classes_last=classes_last)
 
 
 def _network(

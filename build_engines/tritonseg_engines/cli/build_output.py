@@ -18,6 +18,7 @@ def report_document(report: BuildReport) -> dict[str, object]:
         "tail": asdict(report.tail),
         "layout": report.layout,
         "proof": asdict(report.proof),
+        "threshold": report.threshold,
         "kept_tail": report.kept_tail,
         "equal_pixels_after_fuse": report.equal_pixels_after_fuse,
         "provenance": asdict(report.provenance),
@@ -42,6 +43,8 @@ def show_report(report: BuildReport) -> None:
         f"proven against the export as it came, at {sizes}: {report.proof.equal_pixels:.4%} of the "
         "pixels equal on the worst picture"
     )
+    if report.threshold is not None:
+        click.echo(f"a pixel is of the second class where its score is above {report.threshold:g}")
     if report.equal_pixels_after_fuse is not None:
         click.echo(
             f"fused the steps into the graph: {report.equal_pixels_after_fuse:.4%} of the pixels "

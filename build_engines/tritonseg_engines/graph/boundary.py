@@ -6,6 +6,7 @@ so that the steps and the configs have one form.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,16 @@ def binary_threshold(graph: ir.Graph, spec: ModelSpec) -> float:
     if spec.output.threshold is not None:
         return spec.output.threshold
     output = next(value for value in graph.outputs if value.name == spec.output.name)
-    return PROBABILITY_THRESHOLD if value_range(output).within(0.0, 1.0) else 0.0
+    lowest, highest = bounds = value_range(output)
+    if bounds.within(0.0, 1.0):
+        return PROBABILITY_THRESHOLD
+    if math.isfinite(lowest) and math.isfinite(highest) and not math.isclose(-lowest, highest):
+        raise OnnxModelError(
+            f"output {output.name!r}: scores lie between {lowest:.4g} and {highest:.4g}, neither a "
+            "probability nor even around 0, so that their threshold cannot be told; give "
+            "output.threshold"
+        )
+    return 0.0
 
 
 def settle_boundary(

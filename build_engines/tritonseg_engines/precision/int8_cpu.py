@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from tritonseg_engines.graph.surgery import constant_value, editable, maker
+from tritonseg_engines.graph.surgery import constant_value, editable, fed_inputs, maker
 from tritonseg_steps.int8_cpu import LARGEST_WEIGHT, Int8Cpu
 
 INTEGER_OPERATORS = (
@@ -24,26 +24,40 @@ def needed_int8_cpu(model: onnx.ModelProto) -> Int8Cpu | None:
     Whoever quantized it, this package or another tool: weights beyond -64 to 64, and those that
     cannot be read, are right on CPUs with VNNI only.
     """
-    operators = {node.op_type for node in model.graph.node}
+    graph = editable(model).graph
+    nodes = list(ir.traversal.RecursiveGraphIterator(graph))
+    operators = {node.op_type for node in nodes}
     if not operators.isdisjoint(INTEGER_OPERATORS):
         return Int8Cpu.VNNI
     if "DequantizeLinear" not in operators:
         return None
-    fits = all(largest <= LARGEST_WEIGHT[Int8Cpu.AVX2] for largest in _largest_weights(model))
+    fits = all(
+        largest <= LARGEST_WEIGHT[Int8Cpu.AVX2] for largest in _largest_weights(graph, nodes)
+    )
     return Int8Cpu.AVX2 if fits else Int8Cpu.VNNI
 
 
-def _largest_weights(model: onnx.ModelProto) -> Iterator[float]:
-    """Yield the magnitude of every constant that is dequantized, NaN where it cannot be read."""
-    for node in editable(model).graph:
-        if node.op_type != "DequantizeLinear":
-            continue
-        weights = constant_value(node.inputs[0])
-        quantize = maker(node.inputs[0], "QuantizeLinear")
+def _largest_weights(graph: ir.Graph, nodes: Sequence[ir.Node]) -> Iterator[float]:
+    """Yield the magnitude of everything dequantized that no picture decides, NaN if unreadable."""
+    of_pictures = _of_pictures(graph, nodes)
+    for node in nodes:
+        source = node.inputs[0] if node.op_type == "DequantizeLinear" else None
+        if source is None or source in of_pictures or source.dtype == ir.DataType.INT32:
+            continue  # what int32 is, is a bias
+        weights = constant_value(source)
+        quantize = maker(source, "QuantizeLinear")
         if weights is None and quantize is not None:
             weights = _quantized(quantize)
-        if weights is not None:
-            yield _magnitude(weights)
+        yield float("nan") if weights is None else _magnitude(weights)
+
+
+def _of_pictures(graph: ir.Graph, nodes: Sequence[ir.Node]) -> set[ir.Value]:
+    """Return the values that the graph's input decides; nodes come in order of execution."""
+    found = set(fed_inputs(graph))
+    for node in nodes:
+        if not found.isdisjoint(value for value in node.inputs if value is not None):
+            found.update(node.outputs)
+    return found
 
 
 def _quantized(quantize: ir.Node) -> NDArray[np.float64] | None:

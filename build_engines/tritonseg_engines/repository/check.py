@@ -106,9 +106,10 @@ def _remarks(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"its gate refused it, and --accept built it: {'; '.join(gate['failures'])}"
     provenance = manifest["provenance"]
     if provenance.get("runtime") == Runtime.OPENVINO:
-        cpu = recorded_int8_cpu(manifest, provenance.get("precision"))
-        if cpu is not None:
-            yield f"int8 weights: {INT8_WEIGHTS[cpu]}"
+        with contextlib.suppress(ValueError):  # a problem, which `check_repository` names
+            cpu = recorded_int8_cpu(manifest, provenance.get("precision"))
+            if cpu is not None:
+                yield f"int8 weights: {INT8_WEIGHTS[cpu]}"
 
 
 def _contract_problems(config_path: Path, again: str) -> Iterator[str]:
@@ -125,7 +126,12 @@ def _cpu_problems(manifest: Mapping[str, Any]) -> Iterator[str]:
     if provenance.get("runtime") != Runtime.OPENVINO:
         return
     with contextlib.suppress(ModuleNotFoundError):  # without OpenVINO nothing is served here
-        reason = unfit(recorded_int8_cpu(manifest, provenance.get("precision")))
+        try:
+            needed = recorded_int8_cpu(manifest, provenance.get("precision"))
+        except ValueError as error:
+            yield f"its manifest is damaged: int8_cpu: {error}"
+            return
+        reason = unfit(needed)
         if reason is not None:
             yield reason
 
