@@ -56,30 +56,43 @@ RISING: dict[str, Monotone] = {
 }
 
 
-def value_range(value: ir.Value | None, depth: int = DEEPEST) -> Range:
-    """Return the bounds of a value.
+def value_range(value: ir.Value | None) -> Range:
+    """Return the bounds of a value of a graph."""
+    return _Ranges().of(value, DEEPEST)
 
-    Args:
-        value: Of a graph.
-        depth: How many operators to look through.
-    """
-    constant = constant_value(value)
-    if constant is not None and constant.size:
-        return Range(float(constant.min()), float(constant.max()))
-    node = None if value is None else value.producer()
-    if node is None or depth == 0:
-        return ANYTHING
-    if node.op_type in UNIT_OPERATORS:
-        return UNIT
-    inputs = [value_range(one, depth - 1) for one in node.inputs if one is not None]
-    return _range_of(node, inputs) if inputs else ANYTHING
+
+class _Ranges:
+    """Bounds that were found; a value with many readers is looked at once."""
+
+    def __init__(self) -> None:
+        self._known: dict[ir.Value, Range] = {}
+
+    def of(self, value: ir.Value | None, depth: int) -> Range:
+        """Return the bounds of a value, looking through at most `depth` operators."""
+        if value is None:
+            return ANYTHING
+        if value not in self._known:
+            self._known[value] = self._found(value, depth)
+        return self._known[value]
+
+    def _found(self, value: ir.Value, depth: int) -> Range:
+        constant = constant_value(value)
+        if constant is not None and constant.size:
+            return Range(float(constant.min()), float(constant.max()))
+        node = value.producer()
+        if node is None or depth == 0 or node.op_type not in KNOWN:
+            return ANYTHING
+        if node.op_type in UNIT_OPERATORS:
+            return UNIT
+        inputs = [self.of(one, depth - 1) for one in node.inputs if one is not None]
+        return _range_of(node, inputs) if inputs else ANYTHING
 
 
 def _range_of(node: ir.Node, inputs: list[Range]) -> Range:
     first = inputs[0]
     if node.op_type in KEEPS_RANGE:
         return first
-    if node.op_type in ("Concat", "Max", "Min", "Where"):
+    if node.op_type in JOINING:
         joined = inputs[1:] if node.op_type == "Where" else inputs
         return Range(min(r.lowest for r in joined), max(r.highest for r in joined))
     if node.op_type in ("Resize", "Upsample"):
@@ -133,3 +146,8 @@ ARITHMETIC: dict[str, Callable[..., Range]] = {
     "Reciprocal": _reciprocal,
     "Div": lambda one, other: _multiplied(one, _reciprocal(other)),
 }
+JOINING = ("Concat", "Max", "Min", "Where")
+KNOWN = {
+    *KEEPS_RANGE, *UNIT_OPERATORS, *JOINING, *RISING, *ARITHMETIC, "Resize", "Upsample", "Clip",
+}  # fmt: skip
+"""Everything else, a convolution first of all, ends the search."""
