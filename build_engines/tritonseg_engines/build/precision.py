@@ -182,7 +182,7 @@ def _checked_cpu(order: BuildOrder, model: onnx.ModelProto) -> Int8Cpu | None:
     largest = LARGEST_WEIGHT[Int8Cpu.AVX2]
     raise OnnxModelError(
         "its int8 weights use 8 bits, which CPUs without VNNI compute wrongly; expected "
-        f"-{largest} to {largest}: {remedy}; or build it with --cpu vnni on a CPU that has VNNI"
+        f"-{largest} to {largest}: {remedy}; or build and serve it on CPUs that have VNNI"
     )
 
 
