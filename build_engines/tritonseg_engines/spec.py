@@ -153,6 +153,10 @@ class ModelSpec:
         self._check_palette()
         self._check_resize()
 
+    def score_count(self, kind: str) -> int:
+        """Return how many scores a pixel has in an output of a kind: one if that is binary."""
+        return 1 if kind == "binary" else len(self.classes)
+
     def _check_scaling(self) -> None:
         identity = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         if self.input.dtype == "uint8" and identity != (

@@ -163,22 +163,18 @@ class Step(abc.ABC):
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer every request with tensors or an error, never with an exception."""
+        return self._answers(requests, copied=False)
+
+    def _answers(self, requests: Sequence[Any], *, copied: bool) -> list[Any]:
         try:
-            return self._respond(requests)
+            return self._respond(requests, copied=copied)
         except Exception as error:  # noqa: BLE001 - the boundary to the server
             if len(requests) == 1:
                 return [self._failure(error)]
         # One bad request must not fail those it happened to be batched with.
-        return [self._answer_alone(request) for request in requests]
+        return [self._answers([request], copied=True)[0] for request in requests]
 
-    def _answer_alone(self, request: Any) -> Any:
-        try:
-            (response,) = self._respond([request], copied=True)
-        except Exception as error:  # noqa: BLE001 - the boundary to the server
-            return self._failure(error)
-        return response
-
-    def _respond(self, requests: Sequence[Any], *, copied: bool = False) -> list[Any]:
+    def _respond(self, requests: Sequence[Any], *, copied: bool) -> list[Any]:
         """Return the responses; `copied` where `run` is called again before they are sent.
 
         What a run returns may lie in memory that the next run overwrites.

@@ -13,14 +13,11 @@ import onnx
 import pytest
 from PIL import Image
 
+from served_map import build_and_segment
 from tritonseg import load_image
 from tritonseg_engines.build.model import BuildReport, build_model
-from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.running.pictures import Picture
-from tritonseg_engines.running.served import infer_as_served
 from tritonseg_engines.spec_yaml import read_spec
-from tritonseg_engines.target import BuildTarget
 
 NEAR_TIE = 255
 REFUSED = {
@@ -66,12 +63,8 @@ def test_a_softmax_over_the_last_axis_is_taken_without_the_dropout(
 
 def check_mask(name: str, export: Path, exports: Path, folder: Path) -> BuildReport:
     spec = read_spec(exports / f"{name}.yaml")
-    report = build_model(spec, export, folder / "repository")
-    steps = prepare_network(spec, export, keep_tail=False).server_steps
-    picture = Picture(name=name, image_hwc=load_image(exports / f"{name}.png"))
-    built = onnx.load(report.model / "1" / "model.onnx")
-    with infer_as_served(built, BuildTarget.of()) as infer:
-        actual = steps.class_map(infer(steps.batch(picture)), picture)
+    image_hwc = load_image(exports / f"{name}.png")
+    report, actual = build_and_segment(spec, export, image_hwc, folder)
     expected = np.asarray(Image.open(exports / f"{name}.mask.png"))
     stable = expected != NEAR_TIE
     assert (actual[stable] == expected[stable]).mean() >= 0.9999

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from tritonseg_engines.build.export_truth import Sample
-from tritonseg_engines.running.networks import infer_in_onnx_runtime
+from tritonseg_engines.running.networks import class_map_of, infer_in_onnx_runtime
 from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Normalizer
-from tritonseg_steps.upsampling import (
-    Upsampling,
-    class_map_at_image_size,
-    class_map_from_scores,
-)
+from tritonseg_steps.upsampling import Upsampling
 
 MINIMUM_EQUAL_PIXELS = 0.9999
 MINIMUM_OF_CLASS_MAPS = 0.999
@@ -88,7 +83,9 @@ def prove_boundary(
     infer = infer_in_onnx_runtime(network)
     shares = {}
     for sample in samples:
-        actual_hw = _class_map(infer(sample.batch_nchw), sample.size_hw, upsampling)
+        output = infer(sample.batch_nchw)[0]
+        as_it_is = Geometry(sample.size_hw, sample.size_hw, sample.size_hw)
+        actual_hw = class_map_of(output, as_it_is, upsampling)
         equal = actual_hw == sample.mask.classes_hw
         stable = sample.mask.stable_hw
         shares[sample.name] = float(equal[stable].mean()) if stable.any() else 1.0
@@ -100,12 +97,3 @@ def prove_boundary(
         worst=worst,
         sizes_hw=tuple(dict.fromkeys(sample.size_hw for sample in samples)),
     )
-
-
-def _class_map(
-    output: NDArray[Any], size_hw: tuple[int, int], upsampling: Upsampling
-) -> NDArray[np.uint8]:
-    geometry = Geometry(size_hw, size_hw, size_hw)
-    if upsampling.kind == "class_map":
-        return class_map_at_image_size(output[0], geometry)
-    return class_map_from_scores(output[0], geometry, align_corners=upsampling.align_corners)

@@ -195,7 +195,7 @@ class ExportTruth:
 
     def _scores_chw(self, output: NDArray[Any]) -> NDArray[np.float32]:
         spec = self._spec
-        count = 1 if self._kind == "binary" else len(spec.classes)
+        count = spec.score_count(self._kind)
         if output.ndim == 3 and count == 1:
             return np.asarray(output, np.float32)
         if output.ndim == 4 and output.shape[3 if self.classes_last else 1] == count:
@@ -209,7 +209,7 @@ class ExportTruth:
             return False
         if self._spec.output.layout is not None:
             return self._spec.output.layout == "NHWC"
-        count = 1 if self._kind == "binary" else len(self._spec.classes)
+        count = self._spec.score_count(self._kind)
         fits = {(shape[1] == count, shape[3] == count) for shape in shapes if len(shape) == 4}
         if fits == {(True, True)}:
             raise OnnxModelError(
@@ -239,11 +239,11 @@ class ExportTruth:
                 f"{where}: expected a class map (N, h, w) or (N, 1, h, w), got {list(output.shape)}"
             )
         classes_hw = planes[0].astype(np.float64)
-        if not (classes_hw == np.rint(classes_hw)).all():
+        fractions = classes_hw[classes_hw != np.rint(classes_hw)]
+        if fractions.size:
             raise OnnxModelError(
                 f"{where}: expected class indices as kind class_map says, got values such as "
-                f"{classes_hw[classes_hw != np.rint(classes_hw)][0]:.4g}; scores are "
-                "output.kind: scores or binary"
+                f"{fractions[0]:.4g}; scores are output.kind: scores or binary"
             )
         lowest, highest = classes_hw.min(), classes_hw.max()
         if lowest < 0 or highest >= len(spec.classes):

@@ -157,8 +157,10 @@ def _network(
     With it how its output is upsampled, and whether that is logits.
     """
     edited = surgery.editable(exported)
-    shape = _output_shape(edited, tail, kind, sample)
     cut_tail(edited, tail)
+    shape = surgery.dimensions(edited.graph.outputs[0]) if tail.operators else None
+    if shape is None:
+        shape = _answered_shape(edited, tail, kind, sample)
     probabilities = value_range(edited.graph.outputs[0]).within(0.0, 1.0)
     expand_half_weights(edited)
     gather_constants(edited)
@@ -175,19 +177,13 @@ def _network(
     return surgery.as_proto(edited), upsampling, gives_logits
 
 
-def _output_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> list[int | None]:
-    """Return the shape where a tail begins, as far as it is the same for every picture.
+def _answered_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> list[int | None]:
+    """Return the shape of the export's own output, as far as it is the same for every picture.
 
     Where inference says nothing, the export's answer to one picture does: of all axes if the
     input's size is fixed, else of those that do not go with it.
     """
     dims = surgery.dimensions(surgery.inferred_values(model)[tail.scores])
-    if tail.operators:
-        if dims is None:
-            raise OnnxModelError(
-                f"the shape of {tail.scores!r}, where the network ends, cannot be inferred"
-            )
-        return dims
     answered = sample.output.shape
     if dims is None or len(dims) != len(answered):
         dims = [None] * len(answered)

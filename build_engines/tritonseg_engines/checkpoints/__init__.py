@@ -1,6 +1,6 @@
 """Published weight files: fetched, recognised, and read without running their code."""
 
-from tritonseg_engines.checkpoints.download import Progress
+from tritonseg_engines.checkpoints.download import ReceivedBytes
 from tritonseg_engines.checkpoints.fetch import (
     default_cache,
     fetch_upstream,
@@ -11,7 +11,7 @@ from tritonseg_engines.checkpoints.loading import load_checkpoint
 from tritonseg_engines.checkpoints.reading import read_checkpoint
 
 __all__ = [
-    "Progress",
+    "ReceivedBytes",
     "default_cache",
     "fetch_upstream",
     "fetch_url",

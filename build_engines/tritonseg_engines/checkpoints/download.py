@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from tritonseg_engines.errors import CheckpointError
 
-Progress = Callable[[int, int | None], None]
+ReceivedBytes = Callable[[int, int | None], None]
 """Called with the bytes that are there and their total, None where the server does not say."""
 
 SCHEMES = ("http", "https")
@@ -36,7 +36,7 @@ def download(
     target: Path,
     *,
     prove: Callable[[Path], None],
-    progress: Progress | None = None,
+    progress: ReceivedBytes | None = None,
 ) -> None:
     """Download a file unless it is there; several processes may ask for the same one.
 
@@ -104,7 +104,7 @@ class _Partial:
         self._validator_path.unlink(missing_ok=True)
 
 
-def _receive(url: str, partial: _Partial, progress: Progress) -> None:
+def _receive(url: str, partial: _Partial, progress: ReceivedBytes) -> None:
     while True:
         before, reason = partial.size, "the connection ended early"
         try:
@@ -123,7 +123,7 @@ def _receive(url: str, partial: _Partial, progress: Progress) -> None:
             )
 
 
-def _receive_rest(url: str, partial: _Partial, progress: Progress) -> bool:
+def _receive_rest(url: str, partial: _Partial, progress: ReceivedBytes) -> bool:
     """Return whether the file is complete."""
     with _request(url, partial) as response:
         total = _total(response, partial)

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tritonseg_engines import zoo
-from tritonseg_engines.checkpoints.download import CHUNK_BYTES, Progress, download
+from tritonseg_engines.checkpoints.download import CHUNK_BYTES, ReceivedBytes, download
 from tritonseg_engines.errors import CheckpointError
 from tritonseg_engines.zoo.published import PUBLISHED_CHECKPOINTS, PublishedCheckpoint
 
@@ -28,7 +28,7 @@ def default_cache() -> Path:
 
 
 def locate_weights(
-    name: str, weights: str, cache_dir: Path | None = None, progress: Progress | None = None
+    name: str, weights: str, cache_dir: Path | None = None, progress: ReceivedBytes | None = None
 ) -> Path:
     """Return the file that `--weights` means, downloading it where needed.
 
@@ -55,7 +55,7 @@ def locate_weights(
     return path
 
 
-def fetch_upstream(name: str, cache_dir: Path, progress: Progress | None = None) -> Path:
+def fetch_upstream(name: str, cache_dir: Path, progress: ReceivedBytes | None = None) -> Path:
     """Return the published weights of a zoo model, downloaded once.
 
     Args:
@@ -81,7 +81,7 @@ def fetch_upstream(name: str, cache_dir: Path, progress: Progress | None = None)
     return target
 
 
-def fetch_url(url: str, cache_dir: Path, progress: Progress | None = None) -> Path:
+def fetch_url(url: str, cache_dir: Path, progress: ReceivedBytes | None = None) -> Path:
     """Return the file at a URL, downloaded once; without a digest, nothing proves it.
 
     Args:

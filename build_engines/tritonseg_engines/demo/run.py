@@ -21,7 +21,7 @@ from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX, DEMO_SPEC, S
 TIMED_REQUESTS = 10
 WARM_UP_REQUESTS = 2
 
-Progress = Callable[[str, float], None]
+Report = Callable[[str, float], None]
 """Called with what was done and the seconds it took."""
 
 
@@ -52,7 +52,7 @@ class DemoResult:
     client_ms: float
 
 
-def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoResult:
+def run_demo(output: Path, *, image: Path | None, progress: Report) -> DemoResult:
     """Take the shipped model from ONNX through a real Triton to an overlay.
 
     Args:
@@ -92,7 +92,7 @@ def run_demo(output: Path, *, image: Path | None, progress: Progress) -> DemoRes
 
 
 def _serve_and_segment(
-    repository: Path, image: Path, image_hwc: NDArray[np.uint8], progress: Progress
+    repository: Path, image: Path, image_hwc: NDArray[np.uint8], progress: Report
 ) -> tuple[Segmentation, list[StepLatency], float]:
     started = time.perf_counter()
     # Other models may lie there that would take minutes to load.
@@ -123,7 +123,7 @@ def _time_requests(
 
 
 @contextmanager
-def _step(progress: Progress, done: str) -> Iterator[None]:
+def _step(progress: Report, done: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     progress(done, time.perf_counter() - started)

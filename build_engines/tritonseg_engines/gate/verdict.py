@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tritonseg_engines.gate.comparison import Comparison, Reference, compare
+from tritonseg_engines.gate.comparison import Comparison, Observer, Reference, compare
 from tritonseg_engines.gate.html import WorstPictures
 from tritonseg_engines.gate.report import GateReport
 from tritonseg_engines.gate.thresholds import Thresholds, failures
@@ -31,19 +31,31 @@ class Bar:
     thresholds: Thresholds
     accept: bool = False
 
-    def compare(self, infer: Infer, progress: Progress, what: str | None = None) -> Comparison:
+    def compare(
+        self,
+        infer: Infer,
+        progress: Progress,
+        what: str | None = None,
+        observe: Observer | None = None,
+    ) -> Comparison:
         """Return how the network's class maps differ from the reference's.
 
         Args:
             infer: The network.
             progress: Told after every picture.
             what: What it is told; nothing unless given.
+            observe: Shown every picture as it is compared.
+
+        Raises:
+            CalibrationError: A label is neither a class nor ignored.
+            OnnxModelError: A score is not a number.
         """
         return compare(
             self.reference,
             infer,
             self.spec.classes,
             ignore_index=self.spec.ignore_index,
+            observe=observe,
             progress=counter(progress, what) if what else None,
         )
 
@@ -68,14 +80,7 @@ class Bar:
             OnnxModelError: A score is not a number.
         """
         worst = WorstPictures(self.spec.palette)
-        comparison = compare(
-            self.reference,
-            infer,
-            self.spec.classes,
-            ignore_index=self.spec.ignore_index,
-            observe=worst.observe,
-            progress=counter(progress, what),
-        )
+        comparison = self.compare(infer, progress, what, worst.observe)
         failed = self.fails(comparison)
         return GateReport(
             title=title,

@@ -138,7 +138,7 @@ def _scores_to_nchw(
     graph: ir.Graph, spec: ModelSpec, kind: str, shape: Sequence[int | None], *, classes_last: bool
 ) -> list[int | None]:
     """Make the output float32 and `(N, C, h, w)`, and return that shape."""
-    count = 1 if kind == "binary" else len(spec.classes)
+    count = spec.score_count(kind)
     shape = list(shape)
     if graph.outputs[0].dtype != ir.DataType.FLOAT:
         _append_node(graph, "Cast", to=ir.DataType.FLOAT)

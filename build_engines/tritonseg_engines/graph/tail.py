@@ -7,6 +7,7 @@ at the network's own resolution. What is removed is recorded, so that the step r
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -83,8 +84,7 @@ def cut_tail(model: ir.Model, tail: Tail) -> None:
         known = inferred_values(model)[tail.scores]
         if known.shape is None:
             raise OnnxModelError(
-                f"the shape of {tail.scores!r}, where the network ends, cannot be inferred; "
-                "build with --keep-tail"
+                f"the shape of {tail.scores!r}, where the network ends, cannot be inferred"
             )
         scores.type, scores.shape = known.type, known.shape
     model.graph.outputs[:] = [scores]
@@ -105,13 +105,7 @@ class _Walk:
 
     def after_argmax(self) -> None:
         """Pass casts and unit axes, if they lead to an ArgMax."""
-        value, chain = self.value, []
-        while (node := maker(value, *SCALAR_SAFE_OPS)) is not None:
-            chain.append(node)
-            value = _read(node)
-        if maker(value, "ArgMax") is not None:
-            for node in chain:
-                self._pass(node)
+        self._pass_to(("ArgMax",), lambda node: node.op_type in SCALAR_SAFE_OPS)
 
     def argmax(self) -> None:
         """Pass an ArgMax over the classes that gives ties to the lower class."""
@@ -125,15 +119,7 @@ class _Walk:
 
     def casts(self) -> None:
         """Pass casts between floating-point types, if they lead to what could be cut itself."""
-        value, chain = self.value, []
-        while (node := maker(value, "Cast", "Identity")) is not None:
-            if node.op_type == "Cast" and node.attributes.get_int("to", 0) not in FLOAT_TYPES:
-                return
-            chain.append(node)
-            value = _read(node)
-        if maker(value, "Resize", "Softmax", "LogSoftmax", "Transpose") is not None:
-            for node in chain:
-                self._pass(node)
+        self._pass_to(("Resize", "Softmax", "LogSoftmax", "Transpose"), _stays_float)
 
     def softmax(self) -> None:
         """Pass a Softmax over the classes, if it comes after a Resize or before an ArgMax."""
@@ -178,9 +164,25 @@ class _Walk:
         nchw = axis in (CLASS_AXIS_NCHW, -3)
         self._class_axes = (CLASS_AXIS_NCHW, -3) if nchw else (CLASS_AXIS_NHWC, -1)
 
+    def _pass_to(self, ends: Sequence[str], through: Callable[[ir.Node], bool]) -> None:
+        """Pass the nodes that may be looked through, if what they read is one of the ends."""
+        value, chain = self.value, []
+        while (node := value.producer()) is not None and through(node):
+            chain.append(node)
+            value = _read(node)
+        if maker(value, *ends) is not None:
+            for node in chain:
+                self._pass(node)
+
     def _pass(self, node: ir.Node) -> None:
         self.passed.append(node.op_type)
         self.value = _read(node)
+
+
+def _stays_float(node: ir.Node) -> bool:
+    if node.op_type == "Cast":
+        return node.attributes.get_int("to", 0) in FLOAT_TYPES
+    return node.op_type == "Identity"
 
 
 def _follows_resize(node: ir.Node) -> bool:

@@ -26,7 +26,7 @@ from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt.machine import Machine
 from tritonseg_engines.tensorrt.manifest import check_manifest
 from tritonseg_steps import contract
-from tritonseg_steps.int8_cpu import INT8_WEIGHTS, recorded_int8_cpu, unfit
+from tritonseg_steps.int8_cpu import INT8_WEIGHTS, Int8Cpu, recorded_int8_cpu, unfit
 
 
 def check_repository(repository: Path, machine: Machine) -> dict[str, list[str]]:
@@ -44,7 +44,7 @@ def check_repository(repository: Path, machine: Machine) -> dict[str, list[str]]
     """
     if not repository.is_dir():
         raise RepositoryError(f"there is no model repository at {repository}")
-    manifests = sorted(repository.glob(f"*/{MANIFEST_FILE}"))
+    manifests = _manifests(repository)
     if not manifests:
         raise RepositoryError(
             f"{repository} holds no model that tritonseg built (no */{MANIFEST_FILE})"
@@ -58,14 +58,14 @@ def built_models(repository: Path) -> tuple[str, ...]:
     Raises:
         RepositoryError: A manifest cannot be read.
     """
-    manifests = sorted(repository.glob(f"*/{MANIFEST_FILE}"))
+    manifests = _manifests(repository)
     return tuple(path.parent.name for path in manifests if read_manifest(path).get("files"))
 
 
 def repository_remarks(repository: Path) -> dict[str, list[str]]:
     """Return by model name what is no problem, but should be known of a build."""
     found: dict[str, list[str]] = {}
-    for path in sorted(repository.glob(f"*/{MANIFEST_FILE}")):
+    for path in _manifests(repository):
         with contextlib.suppress(RepositoryError):  # a problem, which `check_repository` names
             found[path.parent.name] = list(_remarks(read_manifest(path)))
     return found
@@ -86,6 +86,22 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return document
 
 
+def _manifests(repository: Path) -> list[Path]:
+    return sorted(repository.glob(f"*/{MANIFEST_FILE}"))
+
+
+def _needed_cpu(manifest: Mapping[str, Any]) -> Int8Cpu | None:
+    """Return what the model's int8 weights are made for, None if it has none or runs on a GPU.
+
+    Raises:
+        ValueError: What the manifest says there is damaged.
+    """
+    provenance = manifest["provenance"]
+    if provenance.get("runtime") != Runtime.OPENVINO:
+        return None
+    return recorded_int8_cpu(manifest, provenance.get("precision"))
+
+
 def _problems(path: Path, machine: Machine) -> Iterator[str]:
     try:
         manifest, repository = read_manifest(path), path.parent.parent
@@ -104,12 +120,10 @@ def _remarks(manifest: Mapping[str, Any]) -> Iterator[str]:
     gate = manifest.get("gate", {})
     if gate.get("verdict") == "accepted":
         yield f"its gate refused it, and --accept built it: {'; '.join(gate['failures'])}"
-    provenance = manifest["provenance"]
-    if provenance.get("runtime") == Runtime.OPENVINO:
-        with contextlib.suppress(ValueError):  # a problem, which `check_repository` names
-            cpu = recorded_int8_cpu(manifest, provenance.get("precision"))
-            if cpu is not None:
-                yield f"int8 weights: {INT8_WEIGHTS[cpu]}"
+    with contextlib.suppress(ValueError):  # a problem, which `check_repository` names
+        cpu = _needed_cpu(manifest)
+        if cpu is not None:
+            yield f"int8 weights: {INT8_WEIGHTS[cpu]}"
 
 
 def _contract_problems(config_path: Path, again: str) -> Iterator[str]:
@@ -122,18 +136,14 @@ def _contract_problems(config_path: Path, again: str) -> Iterator[str]:
 
 
 def _cpu_problems(manifest: Mapping[str, Any]) -> Iterator[str]:
-    provenance = manifest["provenance"]
-    if provenance.get("runtime") != Runtime.OPENVINO:
-        return
-    with contextlib.suppress(ModuleNotFoundError):  # without OpenVINO nothing is served here
-        try:
-            needed = recorded_int8_cpu(manifest, provenance.get("precision"))
-        except ValueError as error:
-            yield f"its manifest is damaged: int8_cpu: {error}"
-            return
-        reason = unfit(needed)
-        if reason is not None:
-            yield reason
+    try:
+        reason = unfit(_needed_cpu(manifest))
+    except ModuleNotFoundError:
+        return  # without OpenVINO nothing is served here
+    except ValueError as error:
+        reason = f"its manifest is damaged: int8_cpu: {error}"
+    if reason is not None:
+        yield reason
 
 
 def _version_problems(repository: Path, model: str) -> Iterator[str]:

@@ -18,7 +18,12 @@ from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, save_onn
 from tritonseg_engines.running.pictures import Picture
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
-from tritonseg_steps.upsampling import Upsampling, class_map_at_image_size, class_map_from_scores
+from tritonseg_steps.upsampling import (
+    Upsampling,
+    all_finite,
+    class_map_at_image_size,
+    class_map_from_scores,
+)
 
 Infer = Callable[[NDArray[Any]], NDArray[Any]]
 """Maps NORMALIZED `(1, 3, h, w)` float32 to SCORES; where the steps are folded into the graph,
@@ -180,14 +185,19 @@ class ServerSteps:
             OnnxModelError: A score is not a number.
         """
         height, width = picture.image_hwc.shape[:2]
-        geometry: Geometry = self._normalizer.geometry((height, width))
-        if self._upsampling.kind == "class_map":
-            return class_map_at_image_size(output[0], geometry)
-        if not np.isfinite(output).all():
+        if self._upsampling.kind == "scores" and not all_finite(output):
             raise OnnxModelError(f"{picture.name}: the network's scores are not all finite")
-        return class_map_from_scores(
-            output[0], geometry, align_corners=self._upsampling.align_corners
-        )
+        geometry = self._normalizer.geometry((height, width))
+        return class_map_of(output[0], geometry, self._upsampling)
+
+
+def class_map_of(
+    output: NDArray[Any], geometry: Geometry, upsampling: Upsampling
+) -> NDArray[np.uint8]:
+    """Return the class map of one picture, as the argmax step makes it of the network's output."""
+    if upsampling.kind == "class_map":
+        return class_map_at_image_size(output, geometry)
+    return class_map_from_scores(output, geometry, align_corners=upsampling.align_corners)
 
 
 def input_size_hw(model: onnx.ModelProto) -> tuple[int | None, int | None]:
