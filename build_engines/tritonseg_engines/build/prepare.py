@@ -16,6 +16,7 @@ from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph import surgery
 from tritonseg_engines.graph.boundary import binary_threshold, check_boundary, settle_boundary
+from tritonseg_engines.graph.branches import inline_branches
 from tritonseg_engines.graph.chance import refuse_chance
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.finite_weights import check_weights
@@ -24,7 +25,11 @@ from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
 from tritonseg_engines.graph.value_range import value_range
-from tritonseg_engines.running.networks import ServerSteps, input_size_hw
+from tritonseg_engines.running.networks import (
+    ServerSteps,
+    infer_in_onnx_runtime,
+    input_size_hw,
+)
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
 from tritonseg_steps.upsampling import Upsampling
@@ -91,7 +96,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
             gives its masks.
     """
     exported = load_onnx(onnx_path)
-    edited = surgery.editable(exported)
+    edited = _gathered(exported)
     check_boundary(edited.graph, spec)
     check_weights(edited.graph)
     refuse_chance(edited.graph)
@@ -128,6 +133,18 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
     raise OnnxModelError("; ".join(problems))
 
 
+def _gathered(exported: onnx.ModelProto) -> ir.Model:
+    """Return an export in the form that everything below reads, its constants at hand.
+
+    Exporters hide sizes and axes behind Constant and Identity nodes, through which shapes are
+    not inferred.
+    """
+    edited = surgery.editable(exported)
+    inline_branches(edited)
+    gather_constants(edited)
+    return edited
+
+
 def _output_kind(graph: ir.Graph, spec: ModelSpec) -> str:
     """Return the kind of the export's output: a class map where it ends in an ArgMax."""
     tail = recognise_tail(graph, spec.output.name)
@@ -156,14 +173,14 @@ def _network(
 
     With it how its output is upsampled, and whether that is logits.
     """
-    edited = surgery.editable(exported)
+    edited = _gathered(exported)
     cut_tail(edited, tail)
-    shape = surgery.dimensions(edited.graph.outputs[0]) if tail.operators else None
-    if shape is None:
+    if tail.operators:  # what can be cut has four axes, also where inference does not see them
+        shape = surgery.dimensions(edited.graph.outputs[0]) or [None] * 4
+    else:
         shape = _answered_shape(edited, tail, kind, sample)
     probabilities = value_range(edited.graph.outputs[0]).within(0.0, 1.0)
     expand_half_weights(edited)
-    gather_constants(edited)
     if "ArgMax" in tail.operators:
         kind = "scores"
     settle_boundary(
@@ -174,7 +191,17 @@ def _network(
         kind="class_map" if kind == "class_map" else "scores", align_corners=tail.align_corners
     )
     gives_logits = upsampling.kind == "scores" and not probabilities
-    return surgery.as_proto(edited), upsampling, gives_logits
+    return _with_size(surgery.as_proto(edited), sample), upsampling, gives_logits
+
+
+def _with_size(network: onnx.ModelProto, sample: Sample) -> onnx.ModelProto:
+    """Write the size of SCORES, in place, where the input's is fixed and inference is silent."""
+    (scores,) = network.graph.output
+    if None in (dimensions(scores) or ())[1:] and None not in input_size_hw(network):
+        answered = infer_in_onnx_runtime(network)(sample.batch_nchw).shape
+        for dim, size in zip(scores.type.tensor_type.shape.dim[1:], answered[1:], strict=True):
+            dim.dim_value = size
+    return network
 
 
 def _answered_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> list[int | None]:

@@ -153,6 +153,7 @@ def _scores_to_nchw(
             f"output {spec.output.name!r}: expected {count} classes as the specification says, "
             f"(N, {count}, h, w), got {shape}"
         )
+    shape[1] = count
     _declare_output(graph, ir.DataType.FLOAT, shape)
     return shape
 

@@ -16,12 +16,12 @@ RATIO_INPUT, TRAINING_INPUT = 1, 2
 
 
 def refuse_chance(graph: ir.Graph) -> None:
-    """Refuse nodes that are left in training mode, and random ones.
+    """Refuse nodes that are left in training mode, and random ones, in branches and loops too.
 
     Raises:
         OnnxModelError: There is one; the message names it and says how to export without.
     """
-    for node in graph:
+    for node in ir.traversal.RecursiveGraphIterator(graph):
         reason = _reason(node)
         if reason is not None:
             raise OnnxModelError(

