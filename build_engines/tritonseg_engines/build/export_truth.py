@@ -14,6 +14,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from tritonseg_engines.build.output_check import (
+    check_output,
+    class_plane,
+    one_sided_advice,
+    with_batch_axis,
+)
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.running.networks import onnx_session, run_session
 from tritonseg_engines.spec import ModelSpec
@@ -101,8 +107,7 @@ class ExportTruth:
         from the nearest.
 
         Raises:
-            OnnxModelError: It is not of the kind, rank or number of classes that the specification
-                says, or a score is not a number.
+            OnnxModelError: A score is not a number.
         """
         if self._kind == "class_map":
             return self._class_map(output, size_hw)
@@ -137,14 +142,31 @@ class ExportTruth:
         """
         answers = []
         refusal = "no pictures"
-        for name, batch_nchw in batches:
+        tried = list(batches)
+        for name, batch_nchw in tried:
             try:
                 answers.append((name, batch_nchw, self.run(batch_nchw)))
             except OnnxModelError as error:
                 refusal = str(error)
         if not answers:
-            raise OnnxModelError(f"the export cannot be run: {refusal}")
-        self.classes_last = self._find_classes([output.shape for *_, output in answers])
+            sizes = dict.fromkeys(f"{batch.shape[2]}x{batch.shape[3]}" for _, batch in tried)
+            hint = "; if it takes another size only, write input.height and input.width"
+            raise OnnxModelError(
+                f"the export cannot be run on pictures of {', '.join(sizes)}: "
+                f"{refusal}{hint if len(sizes) > 1 else ''}"
+            )
+        outputs = {value.name: value.shape for value in self._session.get_outputs()}
+        for _, batch_nchw, output in answers:
+            check_output(
+                self._spec,
+                self._kind,
+                output,
+                size_hw=(batch_nchw.shape[2], batch_nchw.shape[3]),
+                outputs=outputs,
+            )
+        self.classes_last = self._find_classes(
+            [with_batch_axis(output, self._kind).shape for *_, output in answers]
+        )
         found = [
             Sample(
                 name=f"{name} of {batch_nchw.shape[2]}x{batch_nchw.shape[3]}",
@@ -168,11 +190,18 @@ class ExportTruth:
         first = sample.output.astype(np.float32, copy=False)
         other = sample.batch_nchw[:, :, ::-1, ::-1]
         try:
-            again = self.run(np.concatenate([other, sample.batch_nchw]))[1:]
+            both = self.run(np.concatenate([other, sample.batch_nchw]))
         except OnnxModelError:  # a batch of one is all that it takes
-            again = self.run(sample.batch_nchw)
+            both = np.concatenate([first, self.run(sample.batch_nchw)])
+        again = both[len(both) // 2 :]
         usual = float(np.median(np.abs(first))) or float(np.abs(first).max())
-        if again.shape != first.shape or np.abs(again - first).max() > REPEATED * usual:
+        if again.shape != first.shape:
+            raise OnnxModelError(
+                f"output {self._spec.output.name!r} is {first.shape} for one picture, "
+                f"{both.shape} for two; export it with its batch axis, `squeeze(1)` in place of "
+                "`squeeze()`"
+            )
+        if np.abs(again - first).max() > REPEATED * usual:
             raise OnnxModelError(
                 f"output {self._spec.output.name!r}: expected the same of a picture alone and "
                 "beside another, got another: the graph depends on chance or on the batch; export "
@@ -190,18 +219,14 @@ class ExportTruth:
             raise OnnxModelError(
                 f"output {output.name!r}: expected scores on both sides of the threshold 0, got "
                 f"{lowest:.4g} to {highest:.4g} on all pictures, where every pixel is {only!r}; "
-                "give output.threshold, which is 0.5 for a probability"
+                f"{one_sided_advice(samples[0].output)}"
             )
 
     def _scores_chw(self, output: NDArray[Any]) -> NDArray[np.float32]:
-        spec = self._spec
-        count = spec.score_count(self._kind)
-        if output.ndim == 3 and count == 1:
-            return np.asarray(output, np.float32)
-        if output.ndim == 4 and output.shape[3 if self.classes_last else 1] == count:
-            scores = output[0].transpose(2, 0, 1) if self.classes_last else output[0]
-            return np.asarray(scores, np.float32)
-        raise OnnxModelError(f"output {spec.output.name!r}: {self._other_scores(output.shape)}")
+        scores = with_batch_axis(output, self._kind)
+        if scores.ndim == 4:
+            scores = scores[0].transpose(2, 0, 1) if self.classes_last else scores[0]
+        return np.asarray(scores, np.float32)
 
     def _find_classes(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """Return whether the classes stand on the last axis, as the specification or shapes say."""
@@ -218,41 +243,12 @@ class ExportTruth:
             )
         return (False, True) in fits
 
-    def _other_scores(self, shape: tuple[int, ...]) -> str:
-        if self._kind == "binary":
-            return f"expected one score (N, 1, h, w) as kind binary says, got {list(shape)}"
-        classes = len(self._spec.classes)
-        expected = f"expected {classes} classes as the specification says, got "
-        if len(shape) != 4:
-            return f"{expected}{list(shape)}, expected (N, {classes}, h, w)"
-        hint = "; one score with a threshold is output.kind: binary" if 1 in shape[1::2] else ""
-        return f"{expected}{shape[1]}; its shape is {list(shape)}{hint}"
-
     def _class_map(self, output: NDArray[Any], size_hw: tuple[int, int]) -> Mask:
-        spec = self._spec
-        where = f"output {spec.output.name!r}"
-        planes = output.reshape(-1, *output.shape[-2:]) if output.ndim >= 2 else output
-        if output.ndim == 4 and output.shape[3] == 1 != output.shape[1]:
-            planes = output[..., 0]
-        if planes.ndim != 3 or len(planes) != 1:
-            raise OnnxModelError(
-                f"{where}: expected a class map (N, h, w) or (N, 1, h, w), got {list(output.shape)}"
-            )
-        classes_hw = planes[0].astype(np.float64)
-        fractions = classes_hw[classes_hw != np.rint(classes_hw)]
-        if fractions.size:
-            raise OnnxModelError(
-                f"{where}: expected class indices as kind class_map says, got values such as "
-                f"{fractions[0]:.4g}; scores are output.kind: scores or binary"
-            )
-        lowest, highest = classes_hw.min(), classes_hw.max()
-        if lowest < 0 or highest >= len(spec.classes):
-            raise OnnxModelError(
-                f"{where}: expected class indices 0 to {len(spec.classes) - 1} as the "
-                f"specification says, got {lowest:g} to {highest:g}"
-            )
+        plane = class_plane(output)
+        if plane is None:
+            raise OnnxModelError(f"output {self._spec.output.name!r}: no class map")
         return Mask(
-            classes_hw=_nearest(classes_hw.astype(np.int64), size_hw),
+            classes_hw=_nearest(plane.astype(np.int64), size_hw),
             stable_hw=np.ones(size_hw, np.bool_),
         )
 

@@ -14,9 +14,9 @@ import numpy as np
 import onnx_ir as ir
 
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.input_check import ELEMENT_TYPES, check_input, check_names
 from tritonseg_engines.graph.surgery import (
     add_constant,
-    dimensions,
     fed_inputs,
     make_node,
     rename,
@@ -27,15 +27,9 @@ from tritonseg_steps.contract import NORMALIZED, SCORES
 
 NCHW_TO_NHWC = (0, 2, 3, 1)
 NHWC_TO_NCHW = (0, 3, 1, 2)
-CHANNELS = 3
 PROBABILITY_THRESHOLD = 0.5
 AXES_ARE_INPUT_SINCE = 13
 """Opset from which Squeeze and Unsqueeze read their axes as an input."""
-ELEMENT_TYPES = {
-    "float32": ir.DataType.FLOAT,
-    "float16": ir.DataType.FLOAT16,
-    "uint8": ir.DataType.UINT8,
-}
 
 
 def check_boundary(graph: ir.Graph, spec: ModelSpec) -> None:
@@ -45,15 +39,8 @@ def check_boundary(graph: ir.Graph, spec: ModelSpec) -> None:
         OnnxModelError: A name, rank, type or size differs; the message has both sides.
     """
     inputs = fed_inputs(graph)
-    if [value.name for value in inputs] != [spec.input.name]:
-        raise OnnxModelError(
-            f"expected exactly one input named {spec.input.name!r}, "
-            f"got {[value.name for value in inputs]}"
-        )
-    outputs = [value.name for value in graph.outputs]
-    if spec.output.name not in outputs:
-        raise OnnxModelError(f"expected an output named {spec.output.name!r}, got {outputs}")
-    _check_input(inputs[0], spec)
+    check_names(inputs, graph.outputs, spec)
+    check_input(inputs[0], spec)
 
 
 def binary_threshold(graph: ir.Graph, spec: ModelSpec) -> float:
@@ -74,7 +61,8 @@ def binary_threshold(graph: ir.Graph, spec: ModelSpec) -> float:
         raise OnnxModelError(
             f"output {output.name!r}: scores lie between {lowest:.4g} and {highest:.4g}, neither a "
             "probability nor even around 0, so that their threshold cannot be told; give "
-            "output.threshold"
+            f"output.threshold, which is {(lowest + highest) / 2:.4g} for a probability on that "
+            "scale"
         )
     return 0.0
 
@@ -112,28 +100,6 @@ def settle_boundary(
     rename(model.graph, model.graph.outputs[0], SCORES)
 
 
-def _check_input(value: ir.Value, spec: ModelSpec) -> None:
-    if value.dtype != ELEMENT_TYPES[spec.input.dtype]:
-        got = "none" if value.dtype is None else value.dtype.name.lower()
-        raise OnnxModelError(f"input {value.name!r}: expected {spec.input.dtype}, got {got}")
-    shape = dimensions(value)
-    if shape is None or len(shape) != 4:
-        raise OnnxModelError(f"input {value.name!r}: expected 4 dimensions, got {shape}")
-    if spec.input.layout == "NHWC":
-        shape = [shape[axis] for axis in NHWC_TO_NCHW]
-    expected = [CHANNELS, spec.input.height, spec.input.width]
-    mismatch = [
-        (want, got)
-        for want, got in zip(expected, shape[1:], strict=True)
-        if want is not None and got is not None and want != got
-    ]
-    if mismatch:
-        raise OnnxModelError(
-            f"input {value.name!r}: expected channels, height, width {expected} as the "
-            f"specification says, got {shape[1:]}"
-        )
-
-
 def _scores_to_nchw(
     graph: ir.Graph, spec: ModelSpec, kind: str, shape: Sequence[int | None], *, classes_last: bool
 ) -> list[int | None]:
@@ -142,6 +108,9 @@ def _scores_to_nchw(
     shape = list(shape)
     if graph.outputs[0].dtype != ir.DataType.FLOAT:
         _append_node(graph, "Cast", to=ir.DataType.FLOAT)
+    if len(shape) == (2 if kind == "binary" else 3):  # of a batch of one that is fixed
+        _append_axis_node(graph, "Unsqueeze", 0)
+        shape.insert(0, 1)
     if kind == "binary" and len(shape) == 3:
         _append_axis_node(graph, "Unsqueeze", 1)
         shape.insert(1, 1)

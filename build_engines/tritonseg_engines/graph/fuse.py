@@ -17,7 +17,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.boundary import CHANNELS, NCHW_TO_NHWC, NHWC_TO_NCHW
+from tritonseg_engines.graph.boundary import NCHW_TO_NHWC, NHWC_TO_NCHW
+from tritonseg_engines.graph.input_check import CHANNELS
 from tritonseg_engines.graph.static_shapes import exact_scale
 from tritonseg_engines.graph.surgery import (
     add_constant,

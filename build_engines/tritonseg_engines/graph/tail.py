@@ -98,7 +98,7 @@ class _Walk:
 
     def after_argmax(self) -> None:
         """Pass casts and unit axes, if they lead to an ArgMax."""
-        self._pass_to(("ArgMax",), lambda node: node.op_type in SCALAR_SAFE_OPS)
+        self._pass_to(("ArgMax",), _keeps_classes)
 
     def argmax(self) -> None:
         """Pass an ArgMax over the classes that gives ties to the lower class."""
@@ -170,6 +170,12 @@ class _Walk:
     def _pass(self, node: ir.Node) -> None:
         self.passed.append(node.op_type)
         self.value = _read(node)
+
+
+def _keeps_classes(node: ir.Node) -> bool:
+    if node.op_type == "Transpose":  # of an axis with one entry, or the proof does not hold
+        return tuple(node.attributes.get_ints("perm", ())) == NCHW_TO_NHWC
+    return node.op_type in SCALAR_SAFE_OPS
 
 
 def _stays_float(node: ir.Node) -> bool:

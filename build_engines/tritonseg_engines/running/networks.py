@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tritonseg_engines.errors import CalibrationError, OnnxModelError
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, save_onnx
 from tritonseg_engines.running.pictures import Picture
+from tritonseg_engines.running.reasons import onnx_runtime_reason, openvino_reason
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.upsampling import (
@@ -46,8 +47,9 @@ def onnx_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         )
     except Exception as error:
         # Its exceptions have no common base but Exception (onnxruntime 1.31).
-        reason = str(error).strip().splitlines()[0]
-        raise OnnxModelError(f"ONNX Runtime cannot load the network: {reason}") from error
+        raise OnnxModelError(
+            f"ONNX Runtime cannot load the network: {onnx_runtime_reason(error)}"
+        ) from error
 
 
 def run_session(
@@ -65,8 +67,7 @@ def run_session(
     try:
         results: list[NDArray[Any]] = session.run(outputs, dict(inputs), quiet)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise OnnxModelError(f"the network cannot be run: {reason}") from error
+        raise OnnxModelError(f"the network cannot be run: {onnx_runtime_reason(error)}") from error
     return results
 
 
@@ -100,8 +101,9 @@ def infer_in_openvino(model: onnx.ModelProto, precision: str) -> Iterator[Infer]
         try:
             engine = OpenvinoEngine(str(path), precision)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise OnnxModelError(f"OpenVINO cannot load the network: {reason}") from error
+            raise OnnxModelError(
+                f"OpenVINO cannot load the network: {openvino_reason(error)}"
+            ) from error
         yield engine.infer
 
 
