@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import Final
 
-CONTRACT_VERSION: Final = "2"
+CONTRACT_VERSION: Final = "3"
 """Raised when tensors or parameters change meaning; a step refuses any other version."""
 
 IMAGE: Final = "IMAGE"
@@ -53,8 +53,8 @@ MODEL_PARAMETER: Final = "tritonseg_model"
 "license", "source"}."""
 PREPROCESSING_PARAMETER: Final = "tritonseg_preprocessing"
 """On the ensemble, normalize and argmax: `Preprocessing` as a JSON object."""
-NETWORK_SIZE_PARAMETER: Final = "tritonseg_network_size"
-"""On normalize: [h, w] that the network takes, null where it leaves them open."""
+NETWORK_SIZES_PARAMETER: Final = "tritonseg_network_sizes"
+"""On the ensemble and normalize: `NetworkSizes` as a JSON object."""
 UPSAMPLING_PARAMETER: Final = "tritonseg_upsampling"
 """On the ensemble and argmax: `Upsampling` as a JSON object."""
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"

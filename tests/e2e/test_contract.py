@@ -191,7 +191,8 @@ def test_a_network_without_scores_has_no_confidence(tmp_path: Path) -> None:
     """Its own argmax leaves nothing to be sure by."""
     path = tmp_path / "argmax.onnx"
     onnx.save(TinyModel(tail=[RESIZE, ARGMAX]).model(), path)
-    build_model(tiny_spec(kind="class_map"), path, tmp_path / "repository", keep_tail=True)
+    spec = tiny_spec(kind="class_map", upsampling="export")
+    build_model(spec, path, tmp_path / "repository")
     with TritonServer(ServerConfig(repository=tmp_path / "repository")) as server:
         ask = Asker(server.grpc_url, "tiny")
         image_nhwc = np.zeros((1, *SIZE_HW, 3), np.uint8)

@@ -39,13 +39,13 @@ def gate(tmp_path: Path) -> Gate:
     def gate(**options: bool) -> Judged:
         path = tmp_path / "export.onnx"
         onnx.save(residual_network(), path)
-        prepared = prepare_network(residual_spec(), path, keep_tail=False)
+        prepared = prepare_network(residual_spec(), path)
         chosen = BuildOptions(pictures=write_pictures(tmp_path / "pictures", 3), **options)
         order = BuildOrder(
             prepared=prepared,
             target=BuildTarget.of("fp16", "tensorrt"),
             options=chosen,
-            pictures=PictureChoice(chosen, path, prepared.input_hw),
+            pictures=PictureChoice(chosen, path, prepared.sizes),
         )
         return convert_and_judge(order)[1]
 
