@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tritonseg_engines.build.export_mask import Mask, mask_of_classes, mask_of_scores
 from tritonseg_engines.build.export_truth import ExportTruth, Question, Sample
+from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.running.networks import Infer, class_map_of, infer_in_onnx_runtime
 from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec import ModelSpec
@@ -87,14 +88,21 @@ def questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
     Args:
         spec: Says how.
         sizes: What the network takes.
+
+    Raises:
+        OnnxModelError: The resize policy leads to no size that it takes.
     """
     normalizer = Normalizer(spec.preprocessing)
-    wanted = map(sizes.nearest, (spec.input.size_hw or OPEN_SIZES[0], *OPEN_SIZES))
     own: dict[Geometry, Size] = {}
-    for size_hw in wanted:
-        geometry = normalizer.geometry(size_hw)
-        if sizes.refusal(geometry) is None:
-            own.setdefault(replace(geometry, image_hw=geometry.content_hw), size_hw)
+    for size_hw in (spec.input.size_hw or OPEN_SIZES[0], *OPEN_SIZES):
+        for image_hw in (size_hw, sizes.nearest(size_hw)):
+            geometry = normalizer.geometry(image_hw)
+            refusal = sizes.refusal(geometry)
+            if refusal is None:
+                own.setdefault(replace(geometry, image_hw=geometry.content_hw), image_hw)
+                break
+    if not own:
+        raise OnnxModelError(f"resize policy {spec.preprocessing.resize.policy!r}: {refusal}")
     for geometry, size_hw in own.items():
         height, width = geometry.content_hw
         for picture in smooth_noise(size_hw, 1 if height * width >= LARGE_PIXELS else PICTURES):
