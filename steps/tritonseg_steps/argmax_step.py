@@ -46,6 +46,7 @@ class ArgmaxStep(Step):
         self._upsampler = upsampling if self.device is None else CudaUpsampler(self.device)
         scores_chw, geometry = np.zeros((2, 2, 2), np.float32), Geometry((4, 4), (4, 4), (4, 4))
         here = scores_chw if self.device is None else self.device.upload(scores_chw)
+        self._upsampler.flaw(here, Upsampling(), self._class_count)
         self._upsampler.class_map_from_scores(here, geometry)
         self._upsampler.confidence_from_scores(here, geometry)
 
@@ -84,10 +85,11 @@ class ArgmaxStep(Step):
         return answer
 
     def _class_map(self, scores: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
+        flaw = self._upsampler.flaw(scores, self._upsampling, self._class_count)
+        if flaw is not None:
+            raise NetworkError(flaw)
         if self._upsampling.kind == "class_map":
             return self._upsampler.class_map_at_image_size(scores, geometry)
-        if isinstance(scores, np.ndarray) and not upsampling.all_finite(scores):
-            raise NetworkError("the network gave NaN or infinite scores for this picture")
         return self._upsampler.class_map_from_scores(
             scores, geometry, align_corners=self._upsampling.align_corners
         )

@@ -65,3 +65,6 @@ where the file has no int8 weights."""
 
 MAX_CLASSES: Final = 256
 """CLASS_MAP is uint8."""
+NO_CLASS: Final = 255
+"""In a class map that a graph makes: the network gave none. Where it reaches a caller, from a fused
+plan that nothing stands behind, the client raises; the steps answer with an error."""

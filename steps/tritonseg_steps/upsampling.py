@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,24 @@ def class_map_from_scores(
     return class_map_hw
 
 
-def all_finite(scores_chw: NDArray[np.float32]) -> bool:
+NOT_FINITE: Final = "the network gave NaN or infinite scores for this picture"
+OTHER_CLASS: Final = "the network gave another class than those of the model for this picture"
+
+
+def flaw(output: NDArray[Any], upsampling: Upsampling, class_count: int) -> str | None:
+    """Return why what a network gave for one picture means no classes, or None if it does.
+
+    Args:
+        output: `(C, h, w)` float32 scores, or an `(h, w)` uint8 class map.
+        upsampling: Which of the two.
+        class_count: Of the model.
+    """
+    if upsampling.kind == "class_map":
+        return OTHER_CLASS if output.max() >= class_count else None
+    return None if _all_finite(output) else NOT_FINITE
+
+
+def _all_finite(scores_chw: NDArray[np.float32]) -> bool:
     """Return whether every score is a number.
 
     One pass: neither NaN nor an infinity leaves a sum finite. A second only where the first does

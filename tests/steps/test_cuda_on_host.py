@@ -20,9 +20,11 @@ from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.geometry import FitPad, Geometry, KeepRatio, Native, ResizePolicy, Stretch
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.upsampling import (
+    Upsampling,
     class_map_at_image_size,
     class_map_from_scores,
     confidence_from_scores,
+    flaw,
 )
 
 Size = tuple[int, int]
@@ -211,8 +213,30 @@ def test_scores_of_another_type_are_refused(
         upsampler.class_map_from_scores(np.zeros(shape, dtype), Native().geometry((6, 8)))
 
 
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf, 3e38])
+def test_flaws_are_found_as_on_the_cpu(library: Path, spoilt: float) -> None:
+    scores_chw = np.full((3, 5, 37), 3e38, np.float32)
+    scores_chw[2, 4, 36] = spoilt
+    upsampler = CudaUpsampler(HostDevice(library))
+    expected = flaw(scores_chw, Upsampling(), 3)
+    assert upsampler.flaw(scores_chw, Upsampling(), 3) == expected
+    assert (expected is None) == np.isfinite(spoilt)
+
+
+@pytest.mark.parametrize(("highest", "is_class"), [(3, True), (4, False), (255, False)])
+def test_other_classes_are_found_as_on_the_cpu(library: Path, highest: int, is_class: bool) -> None:
+    classes_hw = np.zeros((5, 37), np.uint8)
+    classes_hw[4, 36] = highest
+    kind = Upsampling(kind="class_map")
+    expected = flaw(classes_hw, kind, 4)
+    assert CudaUpsampler(HostDevice(library)).flaw(classes_hw, kind, 4) == expected
+    assert (expected is None) == is_class
+
+
 def test_every_kernel_is_known_to_the_compiler(library: Path) -> None:
     assert sorted(kernel_names()) == [
+        "find_not_finite",
+        "find_other_class",
         "lowest_argmax",
         "scale_to_chw",
         "take_nearest",

@@ -30,6 +30,7 @@ from tritonseg_engines.running.networks import ServerSteps
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
 from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.preprocessing import Preprocessing
 from tritonseg_steps.upsampling import Upsampling
 
 
@@ -82,7 +83,13 @@ class Prepared:
     @property
     def server_steps(self) -> ServerSteps:
         """The server's steps around the network."""
-        return ServerSteps(self.spec.preprocessing, self.upsampling, self.sizes)
+        return self.steps_with(self.spec.preprocessing)
+
+    def steps_with(self, preprocessing: Preprocessing) -> ServerSteps:
+        """Return the server's steps with another preprocessing."""
+        return ServerSteps(
+            preprocessing, self.upsampling, self.sizes, class_count=len(self.spec.classes)
+        )
 
 
 def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:

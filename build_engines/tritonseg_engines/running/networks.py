@@ -21,9 +21,9 @@ from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.upsampling import (
     Upsampling,
-    all_finite,
     class_map_at_image_size,
     class_map_from_scores,
+    flaw,
 )
 
 Infer = Callable[[NDArray[Any]], NDArray[Any]]
@@ -152,14 +152,21 @@ class ServerSteps:
         preprocessing: What the normalize step does.
         upsampling: What the argmax step does.
         sizes: Of the input that the network takes.
+        class_count: Of the model.
     """
 
     def __init__(
-        self, preprocessing: Preprocessing, upsampling: Upsampling, sizes: NetworkSizes
+        self,
+        preprocessing: Preprocessing,
+        upsampling: Upsampling,
+        sizes: NetworkSizes,
+        *,
+        class_count: int,
     ) -> None:
         self._normalizer = Normalizer(preprocessing)
         self._upsampling = upsampling
         self._sizes = sizes
+        self._class_count = class_count
 
     def batch(self, picture: Picture) -> NDArray[np.float32]:
         """Return the network's input for a picture, `(1, 3, h, w)`.
@@ -177,11 +184,12 @@ class ServerSteps:
         """Return the class map at the picture's size that the argmax step would return.
 
         Raises:
-            OnnxModelError: A score is not a number.
+            OnnxModelError: A score is not a number, or a class none of the model's.
         """
         height, width = picture.image_hwc.shape[:2]
-        if self._upsampling.kind == "scores" and not all_finite(output):
-            raise OnnxModelError(f"{picture.name}: the network's scores are not all finite")
+        found = flaw(output[0], self._upsampling, self._class_count)
+        if found is not None:
+            raise OnnxModelError(f"{picture.name}: {found}")
         geometry = self._normalizer.geometry((height, width))
         return class_map_of(output[0], geometry, self._upsampling)
 

@@ -62,6 +62,29 @@ extern "C" __global__ void lowest_argmax(
     classes_hw[at(0, pixel.row, pixel.column, height, width)] = static_cast<uint8>(winner);
 }
 
+// Sets found[0] where a score is NaN or infinite; no difference of such is zero.
+//
+// scores_chw: (classes, height, width); found: (1,), written the same by whoever finds one.
+extern "C" __global__ void find_not_finite(
+    const float* scores_chw, int classes, int height, int width, uint8* found) {
+    const Pixel pixel = this_pixel();
+    if (pixel.row >= height || pixel.column >= width) return;
+    for (int index = 0; index < classes; ++index) {
+        const float score = scores_chw[at(index, pixel.row, pixel.column, height, width)];
+        if (!(__fsub_rn(score, score) == 0.0f)) found[0] = 1;
+    }
+}
+
+// Sets found[0] where a class is not one of the model's.
+//
+// classes_hw: (height, width); found: (1,).
+extern "C" __global__ void find_other_class(
+    const uint8* classes_hw, int height, int width, int class_count, uint8* found) {
+    const Pixel pixel = this_pixel();
+    if (pixel.row >= height || pixel.column >= width) return;
+    if (classes_hw[at(0, pixel.row, pixel.column, height, width)] >= class_count) found[0] = 1;
+}
+
 // The four scores of one class around a pixel.
 struct Corners {
     float upper_left;
