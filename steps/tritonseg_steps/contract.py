@@ -13,12 +13,12 @@ ensemble does, one of the layout "fused" IMAGE and CLASS_MAP):
     IMAGE_SIZE     INT32 [N, 2]           (H, W) of the picture as displayed
     SCORES         FP32  [N, C, h/s, w/s] at the resolution at which the network computes them
     CLASS_MAP      UINT8 [N, H, W]        class index per pixel of the picture
-    CONFIDENCE     UINT8 [N, H, W]        255 * softmax of the interpolated scores at that class;
-                                          a probability where the network's scores are logits
+    CONFIDENCE     UINT8 [N, H, W]        255 * probability of that class: the softmax of the
+                                          interpolated scores, or they, if they are probabilities
     CLASS_PIXELS   INT64 [N, C]           pixels of CLASS_MAP per class
 
 CONFIDENCE and CLASS_PIXELS are computed and sent only where the request parameter of the same
-meaning is true, and CONFIDENCE only by models whose scores are logits.
+meaning is true, and CONFIDENCE only by models whose scores say it.
 """
 
 from __future__ import annotations

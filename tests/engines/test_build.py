@@ -184,16 +184,39 @@ def test_what_goes_with_an_open_size_stays_open(
 
 
 @pytest.mark.parametrize(
-    ("tail", "gives_confidence"),
-    [([], True), ([RESIZE, SOFTMAX], True), ([SOFTMAX], False), ([SOFTMAX, RESIZE], False)],
+    ("tail", "kind", "threshold", "confidence"),
+    [
+        ([], "scores", None, "softmax"),
+        ([RESIZE, SOFTMAX], "scores", None, "softmax"),
+        ([RESIZE, SOFTMAX, ARGMAX], "scores", None, "softmax"),
+        ([SOFTMAX], "scores", None, "probability"),
+        ([SOFTMAX, RESIZE], "scores", None, "probability"),
+        ([("LogSoftmax", {"axis": 1})], "scores", None, "softmax"),
+        ([], "binary", None, "softmax"),
+        ([], "binary", 0.7, None),
+        ([("Sigmoid", {})], "binary", None, "probability"),
+        ([("Sigmoid", {})], "binary", 0.3, None),
+    ],
 )
-def test_confidence_is_offered_where_a_softmax_of_the_scores_is_one(
-    tail: list[Operator], gives_confidence: bool, save: Callable[..., Path], tmp_path: Path
+def test_confidence_is_what_the_export_means_by_its_scores(
+    tail: list[Operator],
+    kind: str,
+    threshold: float | None,
+    confidence: str | None,
+    save: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
-    """A second softmax makes 0.6 of a probability of 1."""
-    build_model(tiny_spec(), save(TinyModel(tail=tail)), tmp_path / "repository")
+    """A second softmax makes 0.6 of a probability of 1; a moved threshold says what to do."""
+    classes = 1 if kind == "binary" else CLASSES
+    spec = tiny_spec(classes=max(2, classes))
+    output = OutputSpec(name="output", kind=kind, threshold=threshold)
+    path = save(TinyModel(tail=tail, classes=classes))
+    build_model(replace(spec, output=output), path, tmp_path / "repository")
     config = read_config(tmp_path / "repository" / "tiny" / "config.pbtxt")
-    assert ("CONFIDENCE" in [output.name for output in config.output]) == gives_confidence
+    published = json.loads(config.parameters["tritonseg_upsampling"].string_value)
+    assert published["confidence"] == confidence
+    offered = "CONFIDENCE" in [output.name for output in config.output]
+    assert offered == (confidence is not None)
 
 
 def test_classes_that_could_stand_on_either_axis_are_asked_for(

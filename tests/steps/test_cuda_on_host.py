@@ -108,6 +108,7 @@ def test_a_cell_without_any_number_is_the_lowest_class(library: Path) -> None:
     geometry=geometries(),
     align_corners=st.booleans(),
     spread=st.sampled_from([0.1, 1.0, 30.0]),
+    are_probabilities=st.booleans(),
 )
 def test_confidences_equal_the_cpus_but_for_the_rounding_of_exp(
     library: Path,
@@ -115,11 +116,13 @@ def test_confidences_equal_the_cpus_but_for_the_rounding_of_exp(
     geometry: Geometry,
     align_corners: bool,
     spread: float,
+    are_probabilities: bool,
 ) -> None:
     scores_chw *= np.float32(spread)
     upsampler = CudaUpsampler(HostDevice(library))
-    actual = upsampler.confidence_from_scores(scores_chw, geometry, align_corners=align_corners)
-    expected = confidence_from_scores(scores_chw, geometry, align_corners=align_corners)
+    how = {"align_corners": align_corners, "are_probabilities": are_probabilities}
+    actual = upsampler.confidence_from_scores(scores_chw, geometry, **how)
+    expected = confidence_from_scores(scores_chw, geometry, **how)
     assert actual.dtype == np.uint8
     apart = np.abs(actual.astype(int) - expected)
     assert apart.max() <= 1
@@ -227,7 +230,7 @@ def test_flaws_are_found_as_on_the_cpu(library: Path, spoilt: float) -> None:
 def test_other_classes_are_found_as_on_the_cpu(library: Path, highest: int, is_class: bool) -> None:
     classes_hw = np.zeros((5, 37), np.uint8)
     classes_hw[4, 36] = highest
-    kind = Upsampling(kind="class_map")
+    kind = Upsampling(kind="class_map", confidence=None)
     expected = flaw(classes_hw, kind, 4)
     assert CudaUpsampler(HostDevice(library)).flaw(classes_hw, kind, 4) == expected
     assert (expected is None) == is_class

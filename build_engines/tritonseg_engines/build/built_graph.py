@@ -50,7 +50,6 @@ class BuiltGraph:
                 max_batch=prepared.max_batch,
                 output_dims=prepared.output_dims,
                 upsampling=prepared.upsampling,
-                gives_logits=prepared.gives_logits,
                 int8_cpu=self.int8_cpu,
             ),
             provenance=self.provenance,

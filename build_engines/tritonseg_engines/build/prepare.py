@@ -17,7 +17,12 @@ from tritonseg_engines.build.size_limits import find_sizes
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph import surgery
-from tritonseg_engines.graph.boundary import binary_threshold, check_boundary, settle_boundary
+from tritonseg_engines.graph.boundary import (
+    PROBABILITY_THRESHOLD,
+    binary_threshold,
+    check_boundary,
+    settle_boundary,
+)
 from tritonseg_engines.graph.chance import refuse_chance
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.finite_weights import check_weights
@@ -45,7 +50,6 @@ class Prepared:
         sizes: Of the input that it takes.
         max_batch: Most pictures that one run of it takes; None for any number.
         upsampling: What the argmax step does with its output.
-        gives_logits: Whether its scores are logits: no class map, and no probabilities already.
         tail: What was found behind it, and cut unless asked otherwise.
         threshold: What parts the two classes of a binary output; None for other kinds.
         proof: That it gives the export's masks.
@@ -59,7 +63,6 @@ class Prepared:
     sizes: NetworkSizes
     max_batch: int | None
     upsampling: Upsampling
-    gives_logits: bool
     tail: Tail
     threshold: float | None
     proof: Proof
@@ -114,9 +117,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
     problems = []
     for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):
         try:
-            network, upsampling, gives_logits = _network(
-                exported, spec, tail, kind, samples[0], threshold
-            )
+            network, upsampling = _network(exported, spec, tail, kind, samples[0], threshold)
             network, max_batch = settle_batch(network, samples[-1])
             proof = prove_boundary(samples, truth, network, upsampling, spec)
         except OnnxModelError as error:
@@ -130,7 +131,6 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
                 sizes=sizes,
                 max_batch=max_batch,
                 upsampling=upsampling,
-                gives_logits=gives_logits,
                 tail=tail,
                 threshold=threshold if kind == "binary" else None,
                 proof=proof,
@@ -164,10 +164,10 @@ def _network(
     kind: str,
     sample: Sample,
     threshold: float,
-) -> tuple[onnx.ModelProto, Upsampling, bool]:
+) -> tuple[onnx.ModelProto, Upsampling]:
     """Return the network in front of a tail, between the steps' boundaries.
 
-    With it how its output is upsampled, and whether that is logits.
+    With it how its output is upsampled.
     """
     edited = surgery.editable(exported)
     cut_tail(edited, tail)
@@ -179,15 +179,34 @@ def _network(
     gather_constants(edited)
     if "ArgMax" in tail.operators:
         kind = "scores"
+    confidence = _confidence(kind, threshold, probabilities=probabilities)
     settle_boundary(
-        edited, spec, kind=kind, threshold=threshold, shape=shape, classes_last=tail.classes_last
+        edited,
+        spec,
+        kind=kind,
+        threshold=threshold,
+        shape=shape,
+        classes_last=tail.classes_last,
+        confidence=confidence,
     )
     name_nodes(edited.graph)
     upsampling = Upsampling(
-        kind="class_map" if kind == "class_map" else "scores", align_corners=tail.align_corners
+        kind="class_map" if kind == "class_map" else "scores",
+        align_corners=tail.align_corners,
+        confidence=confidence,
     )
-    gives_logits = upsampling.kind == "scores" and not probabilities
-    return surgery.as_proto(edited), upsampling, gives_logits
+    return surgery.as_proto(edited), upsampling
+
+
+def _confidence(kind: str, threshold: float, *, probabilities: bool) -> str | None:
+    """Return how the scores say how sure the network is, None where they do not.
+
+    A threshold that was moved away from even chances says what to do, not what is likely.
+    """
+    even = PROBABILITY_THRESHOLD if probabilities else 0.0
+    if kind == "class_map" or (kind == "binary" and threshold != even):
+        return None
+    return "probability" if probabilities else "softmax"
 
 
 def _answered_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> list[int | None]:

@@ -15,7 +15,12 @@ import onnx_ir as ir
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.class_map import settle_class_map
-from tritonseg_engines.graph.output_nodes import append_axis_node, append_node, declare_output
+from tritonseg_engines.graph.output_nodes import (
+    append_axis_node,
+    append_node,
+    declare_output,
+    node_output,
+)
 from tritonseg_engines.graph.surgery import (
     add_constant,
     dimensions,
@@ -87,6 +92,7 @@ def settle_boundary(
     threshold: float,
     shape: Sequence[int | None],
     classes_last: bool = False,
+    confidence: str | None = None,
 ) -> None:
     """Rewrite input and output, in place, to the contract of the steps.
 
@@ -98,6 +104,7 @@ def settle_boundary(
         threshold: Of "binary".
         shape: Of the output, None where it is open.
         classes_last: Whether scores are `(N, h, w, C)`.
+        confidence: As in `Upsampling`; a binary "probability" gets its complement as first score.
 
     Raises:
         OnnxModelError: The output has another rank or another number of classes.
@@ -108,7 +115,8 @@ def settle_boundary(
     else:
         shape = _scores_to_nchw(model.graph, spec, kind, shape, classes_last=classes_last)
         if kind == "binary":
-            _add_threshold(model.graph, threshold, shape)
+            other = _complement if confidence == "probability" else _threshold
+            other(model.graph, threshold, shape)
     rename(model.graph, model.graph.outputs[0], SCORES)
 
 
@@ -182,7 +190,7 @@ def _settle_input(graph: ir.Graph, spec: ModelSpec) -> None:
     graph.insert_before(graph[0], added)
 
 
-def _add_threshold(graph: ir.Graph, threshold: float, shape: Sequence[int | None]) -> None:
+def _threshold(graph: ir.Graph, threshold: float, shape: Sequence[int | None]) -> None:
     """Put the threshold in front of the only score, so that the higher of the two decides.
 
     A constant stays what it is under bilinear interpolation, so that upsampling and argmax of
@@ -194,4 +202,16 @@ def _add_threshold(graph: ir.Graph, threshold: float, shape: Sequence[int | None
     )
     value = add_constant(graph, f"{name}_threshold", np.array(threshold, np.float32))
     append_node(graph, "Pad", [pads, value])
+    declare_output(graph, ir.DataType.FLOAT, [shape[0], BINARY_CLASSES, *shape[2:]])
+
+
+def _complement(graph: ir.Graph, threshold: float, shape: Sequence[int | None]) -> None:
+    """Put 1 minus the only score in front, which is higher where that is below 0.5."""
+    probability = graph.outputs[0]
+    name = f"{probability.name}_complement"
+    one = add_constant(graph, f"{name}_one", np.array(2 * threshold, np.float32))
+    complement = node_output(graph, "Sub", [one, probability], name)
+    both = make_node("Concat", [complement, probability], f"{name}_and_it", axis=1)
+    graph.append(both)
+    graph.outputs[0] = both.outputs[0]
     declare_output(graph, ir.DataType.FLOAT, [shape[0], BINARY_CLASSES, *shape[2:]])

@@ -103,7 +103,7 @@ def answer_outputs(deployment: Deployment) -> list[pb.ModelOutput]:
         output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY)),
         output_tensor(contract.CLASS_PIXELS, pb.TYPE_INT64, (len(deployment.spec.classes),)),
     ]
-    if deployment.engine.gives_logits and not deployment.engine.gives_class_map:
+    if deployment.engine.upsampling.confidence is not None:
         outputs.append(output_tensor(contract.CONFIDENCE, pb.TYPE_UINT8, (ANY, ANY)))
     return outputs
 

@@ -55,7 +55,6 @@ class Engine:
         sizes: Of the input that it takes.
         output_dims: SCORES without the batch axis, None where left open.
         upsampling: How SCORES becomes a class map, by the argmax step or in the engine itself.
-        gives_logits: Whether its scores are logits, of which a softmax is the confidence.
         max_batch: Most pictures that one run of it takes; None for any number.
         int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
     """
@@ -64,7 +63,6 @@ class Engine:
     sizes: NetworkSizes
     output_dims: tuple[int | None, ...]
     upsampling: Upsampling
-    gives_logits: bool = True
     max_batch: int | None = None
     int8_cpu: Int8Cpu | None = None
 

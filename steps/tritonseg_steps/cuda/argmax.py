@@ -87,14 +87,20 @@ class CudaUpsampler:
         return self._picture("upsample_argmax", geometry, *scores, classes_hw, *cells)
 
     def confidence_from_scores(
-        self, scores_chw: DeviceArray, geometry: Geometry, *, align_corners: bool = False
+        self,
+        scores_chw: DeviceArray,
+        geometry: Geometry,
+        *,
+        align_corners: bool = False,
+        are_probabilities: bool = False,
     ) -> NDArray[np.uint8]:
-        """Return 255 times the softmax of the interpolated scores at the highest, rounded.
+        """Return 255 times the highest interpolated score, or the softmax there, rounded.
 
         Args:
-            scores_chw: `(C, h, w)` float32 over the whole network input; logits.
+            scores_chw: `(C, h, w)` float32 over the whole network input.
             geometry: Where the picture lies in the network input.
             align_corners: As in `Upsampling`.
+            are_probabilities: Whether scores are, or else logits.
 
         Returns:
             `(H, W)` uint8 at `geometry.image_hw`, in host memory.
@@ -105,7 +111,8 @@ class CudaUpsampler:
         _expect(scores_chw, 3, np.float32)
         scores = (scores_chw, *map(np.int32, scores_chw.shape))
         cells = self._cells(scores_chw.shape[1:], geometry, align_corners)
-        return self._picture("upsample_confidence", geometry, *scores, *cells, NEGLIGIBLE)
+        how = (np.int32(are_probabilities), NEGLIGIBLE)
+        return self._picture("upsample_confidence", geometry, *scores, *cells, *how)
 
     def class_map_at_image_size(
         self, classes_hw: DeviceArray, geometry: Geometry
