@@ -94,10 +94,13 @@ def test_a_file_of_one_height_is_for_pictures_of_that(
     assert prepared.sizes.multiple_of == STRIDE
 
 
-def test_a_least_size_is_found(tmp_path: Path, open_spec: Callable[..., object]) -> None:
-    """Reflection by nine pixels takes nine from inside, besides the one at the edge."""
+@pytest.mark.parametrize("margin", [9, 384])
+def test_a_least_size_is_found(
+    margin: int, tmp_path: Path, open_spec: Callable[..., object]
+) -> None:
+    """Reflection takes as many pixels from inside as it adds, besides the one at the edge."""
     model = TinyModel(size_hw=(None, None)).model()
-    pads = np.array([0, 0, 9, 9, 0, 0, 9, 9], np.int64)
+    pads = np.array([0, 0, margin, margin] * 2, np.int64)
     model.graph.initializer.append(numpy_helper.from_array(pads, "pads"))
     model.graph.node.insert(
         0, helper.make_node("Pad", ["image", "pads"], ["padded"], mode="reflect")
@@ -108,7 +111,7 @@ def test_a_least_size_is_found(tmp_path: Path, open_spec: Callable[..., object])
         model.graph.output[0].type.tensor_type.shape.dim.add().dim_param = name
     path = tmp_path / "export.onnx"
     onnx.save(model, path)
-    assert prepare_network(open_spec(), path).sizes.at_least == 10
+    assert prepare_network(open_spec(), path).sizes.at_least == margin + 1
 
 
 def test_a_policy_that_leads_nowhere_is_refused(
