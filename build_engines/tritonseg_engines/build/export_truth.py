@@ -1,47 +1,49 @@
-"""What the export itself says: run as it came by ONNX Runtime, its class map taken with NumPy.
-
-Nothing of the steps and nothing of the surgery is used here, because both are held against it.
-"""
+"""What the export itself says: run as it came, in ONNX Runtime, on the network's own input."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from tritonseg_engines.build.export_mask import (
+    Mask,
+    mask_of_classes,
+    mask_of_scores,
+)
 from tritonseg_engines.build.output_check import (
     check_output,
-    class_plane,
+    class_indices,
     one_sided_advice,
     with_batch_axis,
 )
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
 from tritonseg_engines.running.networks import onnx_session, run_session
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_steps.geometry import Geometry
 
-RELATIVE_MARGIN = {np.dtype(np.float32): 1e-4, np.dtype(np.float16): 4e-3}
-"""By which the two best scores must differ for a pixel to count, as a share of the largest score:
-what another order of additions explains."""
 REPEATED = 1e-3
 """Largest difference between two runs of one picture, as a share of the usual score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mask:
-    """What a picture's classes are.
+class Question:
+    """One picture that the export is asked about.
 
     Attributes:
-        classes_hw: `(H, W)` class of every pixel.
-        stable_hw: `(H, W)` bool, where rounding cannot make it another.
+        name: With its size.
+        geometry: Where it lies in the network's input; it has the content's size.
+        batch_nchw: `(1, 3, h, w)` float32, as the normalize step gives it.
     """
 
-    classes_hw: NDArray[np.int64]
-    stable_hw: NDArray[np.bool_]
+    name: str
+    geometry: Geometry
+    batch_nchw: NDArray[np.float32] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,21 +51,23 @@ class Sample:
     """One picture that the export has answered.
 
     Attributes:
-        name: With its size.
-        batch_nchw: `(1, 3, h, w)` float32, as the normalize step gives it.
+        question: The picture.
         output: The export's own.
-        mask: What that means at `size_hw`.
+        mask: What that means for the picture.
     """
 
-    name: str
-    batch_nchw: NDArray[np.float32]
-    output: NDArray[Any]
-    mask: Mask
+    question: Question
+    output: NDArray[Any] = field(repr=False)
+    mask: Mask = field(repr=False)
 
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        """Height and width of the network's input."""
-        return self.batch_nchw.shape[2], self.batch_nchw.shape[3]
+
+def same_outputs(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Return whether two runs gave the same but for rounding."""
+    if one.shape != other.shape:
+        return False
+    first, second = (output.astype(np.float32, copy=False) for output in (one, other))
+    usual = float(np.median(np.abs(first))) or float(np.abs(first).max())
+    return bool(np.abs(first - second).max() <= REPEATED * usual)
 
 
 class ExportTruth:
@@ -84,97 +88,64 @@ class ExportTruth:
     ) -> None:
         self._session = onnx_session(exported)
         self._spec, self._kind, self._threshold = spec, kind, threshold
+        self._batch = (dimensions(graph_inputs(exported.graph)[0]) or [None])[0]
         self.classes_last = False
         """Whether scores are `(N, h, w, C)`; known after `samples`."""
 
     def run(self, batch_nchw: NDArray[np.float32]) -> NDArray[Any]:
         """Return its output for pictures as the normalize step gives them.
 
+        A file that takes a fixed number of pictures gets these over and over.
+
         Raises:
             OnnxModelError: It does not take pictures of this size or number.
         """
         spec = self._spec
         batch = batch_nchw.transpose(0, 2, 3, 1) if spec.input.layout == "NHWC" else batch_nchw
+        count = max(len(batch), self._batch or 0)
+        repeated = count > len(batch)
+        if repeated:
+            batch = np.resize(batch, (count, *batch.shape[1:]))
         inputs = {spec.input.name: np.ascontiguousarray(batch.astype(spec.input.dtype))}
         (output,) = run_session(self._session, inputs, [spec.output.name])
-        array: NDArray[Any] = output
+        array: NDArray[Any] = output[: len(batch_nchw)] if repeated else output
         return array
 
-    def mask(self, output: NDArray[Any], size_hw: tuple[int, int]) -> Mask:
-        """Return what an output for one picture means at the size of the network's input.
+    def mask(self, output: NDArray[Any], geometry: Geometry) -> Mask:
+        """Return what an output for one picture means at the picture's own size.
 
-        Scores of another size are interpolated (bilinear, half-pixel centres), classes are taken
-        from the nearest.
+        Scores are interpolated (bilinear, half-pixel centres), classes are taken from the nearest
+        cell.
 
         Raises:
             OnnxModelError: A score is not a number.
         """
         if self._kind == "class_map":
-            return self._class_map(output, size_hw)
+            return mask_of_classes(class_indices(output), geometry)
         scores_chw = self._scores_chw(output)
         if not np.isfinite(scores_chw).all():
             raise OnnxModelError(
                 f"output {self._spec.output.name!r}: the network's scores are not all finite"
             )
-        scores_chw = np.stack([_interpolated(plane, size_hw) for plane in scores_chw])
-        best_hw = scores_chw.max(axis=0)
-        # Of the best scores only: a class that is masked by -1e6 says nothing about the others.
-        margin = RELATIVE_MARGIN.get(output.dtype, 1e-4) * float(np.abs(best_hw).max())
-        if len(scores_chw) == 1:
-            distance_hw = scores_chw[0] - self._threshold
-            return Mask(
-                classes_hw=(distance_hw > 0).astype(np.int64),
-                stable_hw=np.abs(distance_hw) > margin,
-            )
-        classes_hw = scores_chw.argmax(axis=0)
-        np.put_along_axis(scores_chw, classes_hw[None], -np.inf, axis=0)
-        return Mask(classes_hw=classes_hw, stable_hw=best_hw - scores_chw.max(axis=0) > margin)
+        return mask_of_scores(scores_chw, geometry, threshold=self._threshold)
 
-    def samples(self, batches: Iterable[tuple[str, NDArray[np.float32]]]) -> list[Sample]:
-        """Return the answers to pictures, without those of a size that the export does not take.
-
-        Args:
-            batches: By name, each of one picture.
+    def samples(self, questions: Iterable[Question]) -> list[Sample]:
+        """Return the answers to pictures.
 
         Raises:
-            OnnxModelError: It takes none of them, its output is not what the specification says,
+            OnnxModelError: It does not take them, its output is not what the specification says,
                 or it depends on chance or on the other pictures of a batch.
         """
-        answers = []
-        refusal = "no pictures"
-        tried = list(batches)
-        for name, batch_nchw in tried:
-            try:
-                answers.append((name, batch_nchw, self.run(batch_nchw)))
-            except OnnxModelError as error:
-                refusal = str(error)
-        if not answers:
-            sizes = dict.fromkeys(f"{batch.shape[2]}x{batch.shape[3]}" for _, batch in tried)
-            hint = "; if it takes another size only, write input.height and input.width"
-            raise OnnxModelError(
-                f"the export cannot be run on pictures of {', '.join(sizes)}: "
-                f"{refusal}{hint if len(sizes) > 1 else ''}"
-            )
-        outputs = {value.name: value.shape for value in self._session.get_outputs()}
-        for _, batch_nchw, output in answers:
-            check_output(
-                self._spec,
-                self._kind,
-                output,
-                size_hw=(batch_nchw.shape[2], batch_nchw.shape[3]),
-                outputs=outputs,
-            )
+        asked = list(questions)
+        outputs = [self.run(question.batch_nchw) for question in asked]
+        for question, output in zip(asked, outputs, strict=True):
+            self._check_kind(question, output)
         self.classes_last = self._find_classes(
-            [with_batch_axis(output, self._kind).shape for *_, output in answers]
+            [with_batch_axis(output, self._kind).shape for output in outputs]
         )
         found = [
-            Sample(
-                name=f"{name} of {batch_nchw.shape[2]}x{batch_nchw.shape[3]}",
-                batch_nchw=batch_nchw,
-                output=output,
-                mask=self.mask(output, (batch_nchw.shape[2], batch_nchw.shape[3])),
-            )
-            for name, batch_nchw, output in answers
+            Sample(question=question, output=output, mask=self.mask(output, question.geometry))
+            for question, output in zip(asked, outputs, strict=True)
         ]
         if not any(sample.mask.stable_hw.any() for sample in found):
             raise OnnxModelError(
@@ -187,21 +158,15 @@ class ExportTruth:
 
     def _check_repeats(self, sample: Sample) -> None:
         """Refuse what gives one picture another output beside another picture, or again."""
-        first = sample.output.astype(np.float32, copy=False)
-        other = sample.batch_nchw[:, :, ::-1, ::-1]
+        batch_nchw = sample.question.batch_nchw
+        other = batch_nchw[:, :, ::-1, ::-1]
         try:
-            both = self.run(np.concatenate([other, sample.batch_nchw]))
+            again = self.run(np.concatenate([other, batch_nchw]))[1:]
         except OnnxModelError:  # a batch of one is all that it takes
-            both = np.concatenate([first, self.run(sample.batch_nchw)])
-        again = both[len(both) // 2 :]
-        usual = float(np.median(np.abs(first))) or float(np.abs(first).max())
-        if again.shape != first.shape:
-            raise OnnxModelError(
-                f"output {self._spec.output.name!r} is {first.shape} for one picture, "
-                f"{both.shape} for two; export it with its batch axis, `squeeze(1)` in place of "
-                "`squeeze()`"
-            )
-        if np.abs(again - first).max() > REPEATED * usual:
+            again = self.run(batch_nchw)
+        if again.shape != sample.output.shape:  # and all that it has an axis for
+            again = self.run(batch_nchw)
+        if not same_outputs(again, sample.output):
             raise OnnxModelError(
                 f"output {self._spec.output.name!r}: expected the same of a picture alone and "
                 "beside another, got another: the graph depends on chance or on the batch; export "
@@ -222,11 +187,21 @@ class ExportTruth:
                 f"{one_sided_advice(samples[0].output)}"
             )
 
-    def _scores_chw(self, output: NDArray[Any]) -> NDArray[np.float32]:
-        scores = with_batch_axis(output, self._kind)
-        if scores.ndim == 4:
-            scores = scores[0].transpose(2, 0, 1) if self.classes_last else scores[0]
-        return np.asarray(scores, np.float32)
+    def _scores_chw(self, output: NDArray[Any]) -> NDArray[Any]:
+        scores: NDArray[Any] = with_batch_axis(output, self._kind)
+        if scores.ndim == 3:
+            return scores
+        scores = scores[0]
+        return scores.transpose(2, 0, 1) if self.classes_last else scores
+
+    def _check_kind(self, question: Question, output: NDArray[Any]) -> None:
+        check_output(
+            self._spec,
+            self._kind,
+            output,
+            size_hw=question.geometry.network_hw,
+            outputs={value.name: value.shape for value in self._session.get_outputs()},
+        )
 
     def _find_classes(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """Return whether the classes stand on the last axis, as the specification or shapes say."""
@@ -242,30 +217,3 @@ class ExportTruth:
                 f"(N, h, w, C), because both axes have {count}; give output.layout: NCHW or NHWC"
             )
         return (False, True) in fits
-
-    def _class_map(self, output: NDArray[Any], size_hw: tuple[int, int]) -> Mask:
-        plane = class_plane(output)
-        if plane is None:
-            raise OnnxModelError(f"output {self._spec.output.name!r}: no class map")
-        return Mask(
-            classes_hw=_nearest(plane.astype(np.int64), size_hw),
-            stable_hw=np.ones(size_hw, np.bool_),
-        )
-
-
-def _interpolated(plane_hw: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    if plane_hw.shape == size_hw:
-        return plane_hw
-    resized: NDArray[np.float32] = cv2.resize(
-        plane_hw, size_hw[::-1], interpolation=cv2.INTER_LINEAR
-    ).astype(np.float32)
-    return resized
-
-
-def _nearest(classes_hw: NDArray[np.int64], size_hw: tuple[int, int]) -> NDArray[np.int64]:
-    rows, columns = (
-        (2 * np.arange(wanted, dtype=np.int64) + 1) * have // (2 * wanted)
-        for wanted, have in zip(size_hw, classes_hw.shape, strict=True)
-    )
-    nearest_hw: NDArray[np.int64] = classes_hw[rows[:, None], columns]
-    return nearest_hw

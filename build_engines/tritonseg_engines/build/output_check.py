@@ -35,6 +35,18 @@ def class_plane(output: NDArray[Any]) -> NDArray[Any] | None:
     return output if output.ndim == 2 else None
 
 
+def class_indices(output: NDArray[Any]) -> NDArray[np.int64]:
+    """Return that plane of a class map that `check_output` has passed.
+
+    Raises:
+        OnnxModelError: For a picture of another size it is none.
+    """
+    plane = class_plane(output)
+    if plane is None:
+        raise OnnxModelError(f"expected a class map (N, h, w) or (N, 1, h, w), got {output.shape}")
+    return plane.astype(np.int64)
+
+
 def with_batch_axis(output: NDArray[Any], kind: str) -> NDArray[Any]:
     """Return scores with the batch axis that an export of one picture may have left out."""
     missing = 3 if kind == "binary" else 4

@@ -9,11 +9,13 @@ import onnx
 from tritonseg_engines.build.int8 import blame, calibrate, convert_within_budget
 from tritonseg_engines.build.options import MODELOPT
 from tritonseg_engines.build.order import BuildOrder
+from tritonseg_engines.build.served_proof import prove_served
 from tritonseg_engines.errors import CalibrationError, OnnxModelError
 from tritonseg_engines.gate.comparison import run_reference
 from tritonseg_engines.gate.layer_cost import LayerCost
 from tritonseg_engines.gate.thresholds import THRESHOLDS
 from tritonseg_engines.gate.verdict import Bar, Judged
+from tritonseg_engines.graph.opset import SCALES_PER_CHANNEL, with_opset
 from tritonseg_engines.precision import (
     Converted,
     Finding,
@@ -108,6 +110,7 @@ def judge(order: BuildOrder, conversion: Conversion, bar: Bar) -> Judged:
     """Return the verdict; where int8 is refused, with the layers that are to blame."""
     converted = conversion.converted
     with infer_as_served(converted.model, order.target) as infer:
+        prove_served(order, infer, bar.thresholds)
         report = bar.judge(
             order.title,
             infer,
@@ -142,7 +145,7 @@ def _converted_by_modelopt(order: BuildOrder) -> Converted:
         raise CalibrationError("quantizer modelopt: expected its interpreter, got none")
     order.progress("quantizing in ModelOpt", 0, 1)
     converted = convert_with_modelopt(
-        order.prepared.network,
+        with_opset(order.prepared.network, SCALES_PER_CHANNEL),
         batches_of(order.pictures.for_int8(), order.prepared.server_steps),
         ModelOptOptions(
             python=options.modelopt_python,

@@ -60,11 +60,6 @@ def check_input(value: ir.Value, spec: ModelSpec) -> None:
             f"{where}: expected 4 dimensions, (N, 3, h, w) or (N, h, w, 3), got {got} in the file; "
             "export it with its batch axis"
         )
-    if shape[0] not in (None, 1):
-        raise OnnxModelError(
-            f"{where} is {shape_words(shape)} in the file, {shape[0]} pictures at once; export it "
-            "with an open batch axis"
-        )
     _check_layout(where, shape, spec.input.layout)
     _check_size(where, shape, spec)
 
