@@ -281,12 +281,12 @@ REFUSED = {
     "input name": (
         TinyModel(),
         {"input_name": "pixels"},
-        "one input named 'pixels', got \\['image'\\]",
+        "write input.name: image",
     ),
     "input type": (TinyModel(dtype="uint8"), {}, "expected float32, got uint8"),
-    "input size": (TinyModel(), {"height": 32}, r"\[3, 32, 96\] as the specification says"),
-    "layout": (TinyModel(), {"layout": "NHWC"}, "expected channels, height, width"),
-    "classes": (TinyModel(classes=7), {}, "expected 5 classes"),
+    "input size": (TinyModel(), {"height": 32}, "64x96 in the file, 32x96 in the spec"),
+    "layout": (TinyModel(), {"layout": "NHWC"}, "write input.layout: NCHW"),
+    "classes": (TinyModel(classes=7), {}, "7 classes where the specification names 5"),
     "two inputs": (TinyModel(inputs=("image", "other")), {}, "exactly one input"),
     "old opset": (TinyModel(opset=10), {}, "opset 11 or newer, got 10"),
 }
