@@ -221,6 +221,27 @@ FORMS = {
         spec={"threshold": 127.5},
         file={"most": np.float32(255)},
     ),
+    "queries, combined": Form(
+        body=SCORES
+        + """pooled = GlobalAveragePool (s)
+             queries = Reshape (pooled, to_rows)
+             logits = MatMul (queries, to_classes)
+             all = Softmax <axis=-1> (logits)
+             chances = Slice (all, zero, last, two)
+             cells = Sigmoid (s)
+             combined = Einsum <equation="nqc,nqhw->nchw"> (chances, cells)
+             output = Resize <mode="linear"> (combined, roi, four)""",
+        output="float[N, 5, 64, 96] output",
+        classes_of=highest(1),
+        tail=("Resize",),
+        file={
+            "to_rows": np.array([-1, 5, 1]),
+            "to_classes": np.array([[9, -9, 5, -5, 1, 0]], np.float32),
+            "zero": np.array([0]),
+            "last": np.array([-1]),
+            "two": np.array([2]),
+        },
+    ),
     "half_pixel_symmetric": Form(
         body=SCORES
         + """
@@ -332,3 +353,35 @@ def test_a_size_that_only_a_run_tells(declared: bool, layout: str, tmp_path: Pat
     if not declared:
         model.graph.output[0].type.tensor_type.ClearField("shape")
     assert check(form, model, tmp_path, layout=layout) == ("Resize",)
+
+
+GRID = np.stack(np.meshgrid(np.linspace(-0.9, 0.9, 96), np.linspace(-0.9, 0.9, 64)), -1)[None]
+SAMPLED = (
+    FULL
+    + """
+    wide = Cast <to={code}> (full)
+    there = Cast <to={code}> (grid)
+    sampled = GridSample <mode="bilinear"> (wide, there)
+    output = Cast <to=1> (sampled)"""
+)
+FLOAT, DOUBLE = 1, 11
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_float64_that_onnx_runtime_does_not_have(precision: str, tmp_path: Path) -> None:
+    """The mask is that of the same file in float32, for there is no other to be had."""
+    forms = {
+        code: Form(
+            body=SAMPLED.format(code=code),
+            output="float[1, 5, 64, 96] output",
+            classes_of=highest(1),
+            file={"grid": GRID.astype(np.float32), "picture": FIXED},
+        )
+        for code in (FLOAT, DOUBLE)
+    }
+    expected_hw = own_mask(forms[FLOAT].model(), written_spec(), highest(1))
+    onnx.save(forms[DOUBLE].model(), tmp_path / "export.onnx")
+    _, actual_hw = build_and_segment(
+        written_spec(), tmp_path / "export.onnx", picture_hwc(), tmp_path, precision=precision
+    )
+    assert (actual_hw == expected_hw).mean() >= 0.999

@@ -28,11 +28,13 @@ from tritonseg_engines.graph.chance import refuse_chance
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.finite_weights import check_weights
 from tritonseg_engines.graph.half_weights import expand_half_weights
+from tritonseg_engines.graph.narrow import narrow_doubles
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
 from tritonseg_engines.graph.value_range import value_range
 from tritonseg_engines.running.networks import ServerSteps, infer_in_onnx_runtime
+from tritonseg_engines.running.reasons import missing_operator
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
 from tritonseg_steps.network_sizes import NetworkSizes
@@ -112,7 +114,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
     refuse_chance(edited.graph)
     threshold = binary_threshold(edited.graph, spec)
     kind = _output_kind(edited.graph, spec)
-    truth = ExportTruth(exported, spec, kind=kind, threshold=threshold)
+    exported, truth = _truth(exported, spec, kind, threshold)
     sizes = find_sizes(truth, _declared_hw(edited.graph, spec))
     samples = truth.samples(questions(spec, sizes))
     problems = []
@@ -153,6 +155,21 @@ def _gathered(exported: onnx.ModelProto) -> ir.Model:
     inline_branches(edited)
     gather_constants(edited)
     return edited
+
+
+def _truth(
+    exported: onnx.ModelProto, spec: ModelSpec, kind: str, threshold: float
+) -> tuple[onnx.ModelProto, ExportTruth]:
+    """Return the export, and what runs it: float64 that ONNX Runtime has not in float32."""
+    while True:
+        try:
+            return exported, ExportTruth(exported, spec, kind=kind, threshold=threshold)
+        except OnnxModelError as error:
+            operator = missing_operator(error.__cause__)
+            narrowed = None if operator is None else narrow_doubles(exported, operator)
+            if narrowed is None:
+                raise
+            exported = narrowed
 
 
 def _output_kind(graph: ir.Graph, spec: ModelSpec) -> str:

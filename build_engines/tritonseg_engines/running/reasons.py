@@ -10,9 +10,17 @@ OTHER_SIZE = re.compile(r"index: (\d+) Got: (\d+) Expected: (\d+)")
 FAILED_NODE = re.compile(
     r"Non-zero status code returned while running (\w+) node\..*?Message: (.*)"
 )
-SOURCE_PLACE = re.compile(r"^\S*\.(?:h|cc):\d+ (?:.*?\) )?")
+SOURCE_PLACE = re.compile(
+    r"^(?:Exception during initialization: )?\S*\.(?:h|cc):\d+ (?:.*?\)(?: \[with [^\]]*\])? )?"
+)
 OPENVINO_NODE = re.compile(r"validating ONNX node '<Node\((\w+)\): [^>]*>':\n(.+)")
 OPENVINO_FAILED = re.compile(r"Conversion is failed for: (.+)")
+
+
+def missing_operator(error: BaseException | None) -> str | None:
+    """Return the operator that ONNX Runtime has not for these types, if it says that."""
+    missing = NOT_IMPLEMENTED.search(str(error))
+    return None if missing is None else missing[1]
 
 
 def onnx_runtime_reason(error: Exception) -> str:
@@ -30,7 +38,7 @@ def onnx_runtime_reason(error: Exception) -> str:
     failed = FAILED_NODE.search(text)
     if failed is not None:
         return f"{failed[1]}: {SOURCE_PLACE.sub('', failed[2].strip())}"
-    return text.splitlines()[0] if text else type(error).__name__
+    return SOURCE_PLACE.sub("", text.splitlines()[0]) if text else type(error).__name__
 
 
 def openvino_reason(error: Exception) -> str:
