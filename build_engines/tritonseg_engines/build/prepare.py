@@ -248,6 +248,6 @@ def _shortfall(tail: Tail, proof: Proof) -> str:
         height, width = other.image_hw
         equal, where = other.equal_pixels, f"a picture of {height}x{width}"
     return (
-        f"{what} changes {1 - equal:.2%} of the pixels of the export's own mask ({where}), expected "
-        f"at most {1 - proof.minimum:.2%}"
+        f"{what} changes {1 - equal:.2%} of the pixels of the export's own mask ({where}), "
+        f"expected at most {1 - proof.minimum:.2%}"
     )
