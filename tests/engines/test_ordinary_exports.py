@@ -385,3 +385,15 @@ def test_float64_that_onnx_runtime_does_not_have(precision: str, tmp_path: Path)
         written_spec(), tmp_path / "export.onnx", picture_hwc(), tmp_path, precision=precision
     )
     assert (actual_hw == expected_hw).mean() >= 0.999
+
+
+def test_tensors_of_the_file_may_have_the_names_of_the_steps(tmp_path: Path) -> None:
+    form = Form(
+        body=FULL
+        + """NORMALIZED = Relu (full)
+             SCORES = Neg (full)
+             output = Sub (NORMALIZED, SCORES)""",
+        output="float[N, 5, 64, 96] output",
+        classes_of=highest(1),
+    )
+    check(form, form.model(), tmp_path)

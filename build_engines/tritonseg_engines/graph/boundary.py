@@ -15,7 +15,12 @@ import onnx_ir as ir
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.class_map import settle_class_map
-from tritonseg_engines.graph.input_check import ELEMENT_TYPES, check_input, check_names
+from tritonseg_engines.graph.input_check import (
+    ELEMENT_TYPES,
+    check_input,
+    check_names,
+    shape_words,
+)
 from tritonseg_engines.graph.output_nodes import (
     append_axis_node,
     append_node,
@@ -127,8 +132,8 @@ def _scores_to_nchw(
         shape = [shape[axis] for axis in NHWC_TO_NCHW]
     if len(shape) != 4 or shape[1] not in (None, count):
         raise OnnxModelError(
-            f"output {spec.output.name!r}: expected {count} classes as the specification says, "
-            f"(N, {count}, h, w), got {shape}"
+            f"output {spec.output.name!r}: expected scores (N, {count}, h, w), as the "
+            f"specification names {count} classes, got {shape_words(shape)}"
         )
     shape[1] = count
     declare_output(graph, ir.DataType.FLOAT, shape)

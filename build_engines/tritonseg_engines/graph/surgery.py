@@ -6,6 +6,7 @@ in. Here stands what several changes would otherwise each say for themselves.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,13 +105,12 @@ def make_node(
 
 
 def rename(graph: ir.Graph, value: ir.Value, name: str) -> None:
-    """Give a value another name.
-
-    Raises:
-        OnnxModelError: Another value has it already.
-    """
-    if ir.convenience.create_value_mapping(graph).get(name, value) is not value:
-        raise OnnxModelError(f"tensor {value.name!r} cannot be renamed: {name!r} exists already")
+    """Give a value another name; whatever in the file has that name already gets another."""
+    names = ir.convenience.create_value_mapping(graph)
+    other = names.get(name, value)
+    if other is not value:
+        others = (f"{name}_of_the_export_{number}" for number in itertools.count(1))
+        other.name = next(one for one in others if one not in names)
     value.name = name
 
 
