@@ -55,6 +55,7 @@ class Case:
     spec: dict[str, Any] = field(default_factory=dict)
     file: dict[str, Any] = field(default_factory=dict)
     input: dict[str, Any] = field(default_factory=dict)
+    output_keys: dict[str, Any] = field(default_factory=dict)
 
 
 CASES = {
@@ -120,6 +121,17 @@ CASES = {
         spec={"classes": 6},
         says="output 'output' is (1, 5, 64, 96) of float32, 5 classes where the specification "
         "names 6: name all 5 under classes, in the network's order",
+    ),
+    "columns taken for classes": Case(
+        spec={"classes": 96},
+        says="output 'output' is (1, 5, 64, 96) of float32, 5 classes where the specification "
+        "names 96: name all 5 under classes, in the network's order",
+    ),
+    "layout of the output": Case(
+        body=FULL + "output = Transpose <perm=[0, 2, 3, 1]> (full)",
+        output="float[N, 64, 96, 5] output",
+        output_keys={"layout": "NCHW"},
+        says="output 'output' is (1, 64, 96, 5) of float32: write output.layout: NHWC",
     ),
     "rank": Case(
         body=SCORES + "p = GlobalAveragePool (s)\n output = Flatten (p)",
@@ -268,6 +280,7 @@ CASES = {
 
 def spec_of(case: Case) -> ModelSpec:
     spec = written_spec(case.kind, **case.spec)
+    spec = replace(spec, output=replace(spec.output, **case.output_keys))
     return replace(
         spec, input=InputSpec(**{"name": "image", "layout": spec.input.layout, **case.input})
     )

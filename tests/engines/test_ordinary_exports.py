@@ -114,6 +114,7 @@ FORMS = {
              output = Transpose <perm=[0, 3, 1, 2]> (p)""",
         output="float[A, B, C, D] output",
         classes_of=highest(1),
+        tail=("Resize", "Transpose", "Softmax", "Transpose"),
         file=OF_PADDLE,
     ),
     "resize, sigmoid, transpose": Form(

@@ -16,9 +16,9 @@ from tritonseg_engines.spec import ModelSpec
 
 MASK = 255
 """What many write for "yes" in a mask of bytes."""
-LARGEST_STRETCH = 2.0
-"""Between the factors by which rows and columns are fewer than the picture's; no network has
-strides so different, and a class map that lost another axis than its classes has."""
+UNLIKELY_STRETCH, LARGEST_STRETCH = 2.0, 8.0
+"""Between the factors by which rows and columns are fewer than the picture's. Strides so different
+are unlikely, and above the second no network of pictures has them: what is there is no row."""
 
 Shape = Sequence[int | str | None]
 
@@ -108,12 +108,14 @@ def _class_map_advice(classes: int, output: NDArray[Any], size_hw: tuple[int, in
             f"has values such as {fraction:.4g}, no class indices but one score a pixel: write "
             "output.kind: binary"
         )
-    if not _covers(plane, size_hw):
+    stretch = _stretch(plane.shape, size_hw)
+    advice = _range_advice(classes, plane)
+    if stretch > LARGEST_STRETCH or (advice is not None and stretch > UNLIKELY_STRETCH):
         return (
             f"is {output.shape} for a picture of {size_hw[0]}x{size_hw[1]}: its ArgMax is not over "
             "the classes; give it their axis, which is 1 of (N, C, h, w) and 3 of (N, h, w, C)"
         )
-    return _range_advice(classes, plane)
+    return advice
 
 
 def _range_advice(classes: int, plane: NDArray[Any]) -> str | None:
@@ -140,11 +142,14 @@ def _scores_advice(
     batched = with_batch_axis(output, kind)
     if count == 1 and batched.ndim == 3:
         return None
-    if batched.ndim == 4 and count in (batched.shape[1], batched.shape[3]):
+    fitting = _fitting_layouts(batched.shape, count, size_hw)
+    if spec.output.layout in (None, *fitting) and fitting:
         return None
+    if fitting:
+        return f"is {output.shape} of {output.dtype}: write output.layout: {fitting[0]}"
     got = f"is {output.shape} of {output.dtype}"
     plane = class_plane(output)
-    if plane is not None and _covers(plane, size_hw):
+    if plane is not None and _stretch(plane.shape, size_hw) <= UNLIKELY_STRETCH:
         if _is_whole(plane):
             lowest, highest = int(plane.min()), int(plane.max())
             return (
@@ -184,10 +189,21 @@ def _query_advice(name: str, outputs: Mapping[str, Shape]) -> str | None:
     return None
 
 
-def _covers(plane: NDArray[Any], size_hw: tuple[int, int]) -> bool:
-    """Whether a plane may be the picture's, rows and columns alike."""
-    factors = [picture / cells for picture, cells in zip(size_hw, plane.shape, strict=True)]
-    return max(factors) <= LARGEST_STRETCH * min(factors)
+def _fitting_layouts(shape: tuple[int, ...], count: int, size_hw: tuple[int, int]) -> list[str]:
+    """Return in which layouts a shape has that many classes over the rows of a picture."""
+    if len(shape) != 4:
+        return []
+    layouts = {"NCHW": (shape[1], shape[2:]), "NHWC": (shape[3], shape[1:3])}
+    return [
+        layout
+        for layout, (classes, cells_hw) in layouts.items()
+        if classes == count and _stretch(cells_hw, size_hw) <= LARGEST_STRETCH
+    ]
+
+
+def _stretch(cells_hw: Sequence[int], size_hw: tuple[int, int]) -> float:
+    factors = [picture / cells for picture, cells in zip(size_hw, cells_hw, strict=True)]
+    return max(factors) / min(factors)
 
 
 def _is_whole(values: NDArray[Any]) -> bool:

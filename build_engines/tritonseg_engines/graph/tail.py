@@ -14,7 +14,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.boundary import NCHW_TO_NHWC
+from tritonseg_engines.graph.boundary import NCHW_TO_NHWC, NHWC_TO_NCHW
 from tritonseg_engines.graph.surgery import inferred_values, maker
 
 CLASS_AXIS_NCHW = 1
@@ -62,7 +62,8 @@ def recognise_tail(graph: ir.Graph, output: str, *, classes_last: bool | None = 
     end = next(value for value in graph.outputs if value.name == output)
     walk = _Walk(end, graph.opset_imports[""], classes_last)
     for accept in (
-        walk.after_argmax, walk.argmax, walk.casts, walk.softmax, walk.transpose, walk.resize,
+        walk.after_argmax, walk.argmax, walk.casts, walk.softmax, walk.softmax_of_last_axis,
+        walk.transpose, walk.resize,
     ):  # fmt: skip
         accept()
     return Tail(
@@ -124,6 +125,20 @@ class _Walk:
         if axis in self._class_axes:
             self._fix_layout(axis)
             self._pass(node)
+
+    def softmax_of_last_axis(self) -> None:
+        """Pass a Softmax between changes of layout there and back, as paddle2onnx writes it."""
+        back = maker(self.value, "Transpose")
+        node = None if back is None else maker(_read(back), "Softmax", "LogSoftmax")
+        there = None if node is None else maker(_read(node), "Transpose")
+        if back is None or node is None or there is None or CLASS_AXIS_NCHW not in self._class_axes:
+            return
+        perms = tuple(tuple(one.attributes.get_ints("perm", ())) for one in (there, back))
+        last = node.attributes.get_int("axis", 0) in (CLASS_AXIS_NHWC, -1)
+        ends = "ArgMax" in self.passed or maker(_read(there), "Resize") is not None
+        if perms == (NCHW_TO_NHWC, NHWC_TO_NCHW) and last and ends:
+            for one in (back, node, there):
+                self._pass(one)
 
     def transpose(self) -> None:
         """Pass the change from NCHW to NHWC that TensorFlow exports make."""
