@@ -139,6 +139,11 @@ CASES = {
         says="output 'output' is (1, 5) of float32, expected scores (N, 5, h, w); another output "
         "may be meant by output.name",
     ),
+    "no tensor": Case(
+        body=FULL + "output = SequenceConstruct (full, full)",
+        output="seq(float) output",
+        says="output 'output' is no tensor of numbers; another output may be meant by output.name",
+    ),
     "indices said to be scores": Case(
         body=FULL + "best = ArgMax <axis=1> (full)\n output = Add (best, zero)",
         output="int64[N, 1, 64, 96] output",

@@ -67,7 +67,8 @@ class Form:
 
 
 def nhwc(**fields: Any) -> Form:
-    return Form(**fields, spec={"layout": "NHWC"}, file={"picture": NHWC_PICTURE})
+    file = {"picture": NHWC_PICTURE, "axes": np.array([3])}
+    return Form(**fields, spec={"layout": "NHWC"}, file=file)
 
 
 ONE_SCORE = "float[N, 1, 64, 96] output"
@@ -148,6 +149,25 @@ FORMS = {
         output="float[5, 64, 96] output",
         classes_of=highest(0),
         file={"axes": np.array([0]), "picture": FIXED},
+    ),
+    "scores, every axis of one squeezed": Form(
+        body=FULL + "output = Squeeze (full)",
+        output="float[A, B, C] output",
+        classes_of=highest(0),
+        tail=("Resize", "Squeeze"),
+    ),
+    "one score, every axis of one squeezed": Form(
+        body=FULL + "p = Sigmoid (full)\n output = Squeeze (p)",
+        output="float[A, B] output",
+        classes_of=above(0.5),
+        kind="binary",
+        tail=("Squeeze",),
+    ),
+    "channels last, squeezed": nhwc(
+        body=LAST_OF_NHWC + "p = Sigmoid (last)\n output = Squeeze (p, axes)",
+        output="float[N, 64, 96] output",
+        classes_of=above(0.5),
+        kind="binary",
     ),
     "logits with classes last": nhwc(
         body=LAST_OF_NHWC + "output = Identity (last)",

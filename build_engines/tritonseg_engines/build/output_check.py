@@ -16,6 +16,8 @@ from tritonseg_engines.spec import ModelSpec
 
 MASK = 255
 """What many write for "yes" in a mask of bytes."""
+NUMBERS = "fiub"
+"""Kinds of NumPy's types, bool among them."""
 UNLIKELY_STRETCH, LARGEST_STRETCH = 2.0, 8.0
 """Between the factors by which rows and columns are fewer than the picture's. Strides so different
 are unlikely, and above the second no network of pictures has them: what is there is no row."""
@@ -73,7 +75,10 @@ def check_output(
     Raises:
         OnnxModelError: It is of another kind, rank or number of classes.
     """
-    if kind == "class_map":
+    advice: str | None
+    if not isinstance(output, np.ndarray) or output.dtype.kind not in NUMBERS:
+        advice = "is no tensor of numbers; another output may be meant by output.name"
+    elif kind == "class_map":
         advice = _class_map_advice(len(spec.classes), output, size_hw)
     else:
         advice = _scores_advice(spec, kind, output, size_hw)
@@ -160,7 +165,7 @@ def _scores_advice(
             f"{got}, one score a pixel where the specification names {count} classes: write "
             "output.kind: binary, which has two"
         )
-    if batched.ndim != 4:
+    if output.ndim != 4:
         expected = "(N, 1, h, w)" if count == 1 else f"(N, {count}, h, w)"
         return f"{got}, expected scores {expected}; another output may be meant by output.name"
     channels = batched.shape[1] if batched.shape[1] < batched.shape[3] else batched.shape[3]

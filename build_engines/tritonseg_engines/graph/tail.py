@@ -15,7 +15,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.boundary import NCHW_TO_NHWC, NHWC_TO_NCHW
-from tritonseg_engines.graph.surgery import inferred_values, maker
+from tritonseg_engines.graph.surgery import dimensions, inferred_values, maker
 
 CLASS_AXIS_NCHW = 1
 CLASS_AXIS_NHWC = 3
@@ -62,8 +62,8 @@ def recognise_tail(graph: ir.Graph, output: str, *, classes_last: bool | None = 
     end = next(value for value in graph.outputs if value.name == output)
     walk = _Walk(end, graph.opset_imports[""], classes_last)
     for accept in (
-        walk.after_argmax, walk.argmax, walk.casts, walk.softmax, walk.softmax_of_last_axis,
-        walk.transpose, walk.resize,
+        walk.after_argmax, walk.argmax, walk.squeeze, walk.casts, walk.softmax,
+        walk.softmax_of_last_axis, walk.transpose, walk.resize,
     ):  # fmt: skip
         accept()
     return Tail(
@@ -109,6 +109,18 @@ class _Walk:
         axis = node.attributes.get_int("axis", AXIS_ARGMAX_DEFAULT)
         if axis in self._class_axes:
             self._fix_layout(axis)
+            self._pass(node)
+
+    def squeeze(self) -> None:
+        """Pass what drops the axis of one score, or of one picture, which the steps have."""
+        node = maker(self.value, "Squeeze")
+        of_scores = not {CLASS_AXIS_NCHW, CLASS_AXIS_NHWC}.issubset(self._class_axes)
+        if node is None or self.passed or not of_scores:
+            return
+        dims = dimensions(_read(node)) or [None] * 4
+        if len(dims) == 4:
+            if dims[CLASS_AXIS_NHWC] == 1 != dims[CLASS_AXIS_NCHW]:
+                self._fix_layout(CLASS_AXIS_NHWC)
             self._pass(node)
 
     def casts(self) -> None:
