@@ -215,3 +215,19 @@ def test_the_served_mask_is_the_files_own(name: str, layout: str, tmp_path: Path
     form = FORMS[name]
     cut = check(form, form.model(), tmp_path, layout=layout)
     assert form.tail in (None, cut)
+
+
+@pytest.mark.parametrize("kind", ["scores", "class_map"])
+def test_one_size_of_the_output_whatever_the_pictures(kind: str, tmp_path: Path) -> None:
+    """As tf.image.resize to a constant writes it; the sizes that are tried are no squares."""
+    body = SCORES + 'up = Resize <mode="linear"> (s, roi, roi, sizes)\n'
+    last = "output = ArgMax <axis=1> (up)" if kind == "class_map" else "output = Relu (up)"
+    form = Form(
+        body=body + last,
+        output=("int64[N, A, 64, 96]" if kind == "class_map" else "float[N, 5, 64, 96]")
+        + " output",
+        classes_of=as_it_is if kind == "class_map" else highest(1),
+        kind=kind,
+        file={"picture": "float[N, 3, H, W] image", "sizes": np.array([1, 5, 64, 96])},
+    )
+    check(form, form.model(), tmp_path)

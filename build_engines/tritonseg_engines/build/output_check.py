@@ -18,9 +18,9 @@ MASK = 255
 """What many write for "yes" in a mask of bytes."""
 NUMBERS = "fiub"
 """Kinds of NumPy's types, bool among them."""
-UNLIKELY_STRETCH, LARGEST_STRETCH = 2.0, 8.0
-"""Between the factors by which rows and columns are fewer than the picture's. Strides so different
-are unlikely, and above the second no network of pictures has them: what is there is no row."""
+UNLIKELY_STRETCH = 2.0
+"""Between the factors by which rows and columns are fewer than the picture's. No strides are so
+different; but some exports give one size whatever the picture's, so this alone says nothing."""
 
 Shape = Sequence[int | str | None]
 
@@ -113,9 +113,8 @@ def _class_map_advice(classes: int, output: NDArray[Any], size_hw: tuple[int, in
             f"has values such as {fraction:.4g}, no class indices but one score a pixel: write "
             "output.kind: binary"
         )
-    stretch = _stretch(plane.shape, size_hw)
     advice = _range_advice(classes, plane)
-    if stretch > LARGEST_STRETCH or (advice is not None and stretch > UNLIKELY_STRETCH):
+    if advice is not None and _stretch(plane.shape, size_hw) > UNLIKELY_STRETCH:
         return (
             f"is {output.shape} for a picture of {size_hw[0]}x{size_hw[1]}: its ArgMax is not over "
             "the classes; give it their axis, which is 1 of (N, C, h, w) and 3 of (N, h, w, C)"
@@ -195,15 +194,21 @@ def _query_advice(name: str, outputs: Mapping[str, Shape]) -> str | None:
 
 
 def _fitting_layouts(shape: tuple[int, ...], count: int, size_hw: tuple[int, int]) -> list[str]:
-    """Return in which layouts a shape has that many classes over the rows of a picture."""
+    """Return in which layouts a shape has that many classes.
+
+    An axis that has as many entries by chance is told by the other layout's rows and columns,
+    which are the picture's.
+    """
     if len(shape) != 4:
         return []
-    layouts = {"NCHW": (shape[1], shape[2:]), "NHWC": (shape[3], shape[1:3])}
-    return [
-        layout
-        for layout, (classes, cells_hw) in layouts.items()
-        if classes == count and _stretch(cells_hw, size_hw) <= LARGEST_STRETCH
-    ]
+    classes = {"NCHW": shape[1], "NHWC": shape[3]}
+    stretch = {"NCHW": _stretch(shape[2:], size_hw), "NHWC": _stretch(shape[1:3], size_hw)}
+    fitting = [layout for layout in classes if classes[layout] == count]
+    if len(fitting) == 1:
+        (other,) = classes.keys() - fitting
+        if stretch[other] <= UNLIKELY_STRETCH < stretch[fitting[0]]:
+            return []
+    return fitting
 
 
 def _stretch(cells_hw: Sequence[int], size_hw: tuple[int, int]) -> float:

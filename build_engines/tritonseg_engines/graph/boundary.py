@@ -133,7 +133,7 @@ def _scores_to_nchw(
     if len(shape) != 4 or shape[1] not in (None, count):
         raise OnnxModelError(
             f"output {spec.output.name!r}: expected scores (N, {count}, h, w), as the "
-            f"specification names {count} classes, got {shape_words(shape)}"
+            f"specification says, got {shape_words(shape)}"
         )
     shape[1] = count
     declare_output(graph, ir.DataType.FLOAT, shape)

@@ -117,8 +117,10 @@ class _Walk:
         of_scores = not {CLASS_AXIS_NCHW, CLASS_AXIS_NHWC}.issubset(self._class_axes)
         if node is None or self.passed or not of_scores:
             return
-        dims = dimensions(_read(node)) or [None] * 4
-        if len(dims) == 4:
+        dims = dimensions(_read(node))
+        if dims is None and maker(_read(node), "Reshape") is None:
+            dims = [None] * 4
+        if dims is not None and len(dims) == 4:
             if dims[CLASS_AXIS_NHWC] == 1 != dims[CLASS_AXIS_NCHW]:
                 self._fix_layout(CLASS_AXIS_NHWC)
             self._pass(node)
