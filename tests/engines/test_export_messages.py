@@ -139,6 +139,16 @@ CASES = {
         says="output 'output' is (1, 5) of float32, expected scores (N, 5, h, w); another output "
         "may be meant by output.name",
     ),
+    "rows and columns in one axis": Case(
+        body=FULL
+        + """last = Transpose <perm=[0, 2, 3, 1]> (full)
+             flat = Reshape (last, dims)
+             output = Softmax <axis=-1> (flat)""",
+        output="float[N, 6144, 5] output",
+        file={"dims": np.array([0, -1, 5])},
+        says="output 'output' is (1, 6144, 5) of float32, expected scores (N, 5, h, w); another "
+        "output may be meant by output.name",
+    ),
     "no tensor": Case(
         body=FULL + "output = SequenceConstruct (full, full)",
         output="seq(float) output",

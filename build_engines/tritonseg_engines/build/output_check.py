@@ -146,7 +146,7 @@ def _scores_advice(
     batched = with_batch_axis(output, kind)
     if count == 1 and batched.ndim == 3:
         return None
-    fitting = _fitting_layouts(batched.shape, count, size_hw)
+    fitting = _fitting_layouts(batched.shape, count, size_hw, sure=output.ndim == 4)
     if spec.output.layout in (None, *fitting) and fitting:
         return None
     if fitting:
@@ -193,11 +193,13 @@ def _query_advice(name: str, outputs: Mapping[str, Shape]) -> str | None:
     return None
 
 
-def _fitting_layouts(shape: tuple[int, ...], count: int, size_hw: tuple[int, int]) -> list[str]:
+def _fitting_layouts(
+    shape: tuple[int, ...], count: int, size_hw: tuple[int, int], *, sure: bool
+) -> list[str]:
     """Return in which layouts a shape has that many classes.
 
     An axis that has as many entries by chance is told by the other layout's rows and columns,
-    which are the picture's.
+    which are the picture's; where an axis may have been lost, the layout's own must be.
     """
     if len(shape) != 4:
         return []
@@ -206,7 +208,8 @@ def _fitting_layouts(shape: tuple[int, ...], count: int, size_hw: tuple[int, int
     fitting = [layout for layout in classes if classes[layout] == count]
     if len(fitting) == 1:
         (other,) = classes.keys() - fitting
-        if stretch[other] <= UNLIKELY_STRETCH < stretch[fitting[0]]:
+        unlikely = stretch[fitting[0]] > UNLIKELY_STRETCH
+        if unlikely and (not sure or stretch[other] <= UNLIKELY_STRETCH):
             return []
     return fitting
 
