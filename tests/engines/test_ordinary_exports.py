@@ -32,9 +32,9 @@ FORMS = {
     ),
     "paddle, softmax with classes last": Form(
         body=PADDLE
-        + """t = Transpose <perm=[0, 2, 3, 1]> (up)
+        + """t = Transpose <perm=[0, 3, 2, 1]> (up)
              p = Softmax <axis=3> (t)
-             output = Transpose <perm=[0, 3, 1, 2]> (p)""",
+             output = Transpose <perm=[0, 3, 2, 1]> (p)""",
         output="float[A, B, C, D] output",
         classes_of=highest(1),
         tail=("Resize", "Transpose", "Softmax", "Transpose"),

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.boundary import NCHW_TO_NHWC, NHWC_TO_NCHW
+from tritonseg_engines.graph.boundary import NCHW_TO_NHWC
 from tritonseg_engines.graph.surgery import dimensions, inferred_values, maker
 
 CLASS_AXIS_NCHW = 1
@@ -141,16 +141,17 @@ class _Walk:
             self._pass(node)
 
     def softmax_of_last_axis(self) -> None:
-        """Pass a Softmax between changes of layout there and back, as paddle2onnx writes it."""
+        """Pass a Softmax between two Transposes that undo each other, as paddle2onnx writes it."""
         back = maker(self.value, "Transpose")
         node = None if back is None else maker(_read(back), "Softmax", "LogSoftmax")
         there = None if node is None else maker(_read(node), "Transpose")
         if back is None or node is None or there is None or CLASS_AXIS_NCHW not in self._class_axes:
             return
-        perms = tuple(tuple(one.attributes.get_ints("perm", ())) for one in (there, back))
-        last = node.attributes.get_int("axis", 0) in (CLASS_AXIS_NHWC, -1)
+        forth, again = (list(one.attributes.get_ints("perm", ())) for one in (there, back))
+        undone = len(forth) == 4 and [forth[axis] for axis in again] == [0, 1, 2, 3]
+        last = node.attributes.get_int("axis", 0) in (3, -1) and forth[-1:] == [CLASS_AXIS_NCHW]
         ends = "ArgMax" in self.passed or maker(_read(there), "Resize") is not None
-        if perms == (NCHW_TO_NHWC, NHWC_TO_NCHW) and last and ends:
+        if undone and last and ends:
             for one in (back, node, there):
                 self._pass(one)
 
