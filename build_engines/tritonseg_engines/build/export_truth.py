@@ -15,12 +15,13 @@ import onnx
 from numpy.typing import NDArray
 
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.onnx_file import computes_in_half
 from tritonseg_engines.running.networks import onnx_session, run_session
 from tritonseg_engines.spec import ModelSpec
 
-RELATIVE_MARGIN = {np.dtype(np.float32): 1e-4, np.dtype(np.float16): 4e-3}
+RELATIVE_MARGIN, RELATIVE_MARGIN_HALF = 1e-4, 4e-3
 """By which the two best scores must differ for a pixel to count, as a share of the largest score:
-what another order of additions explains."""
+what another order of additions explains, in a file that computes in float16 its rounding too."""
 REPEATED = 1e-3
 """Largest difference between two runs of one picture, as a share of the usual score."""
 
@@ -78,6 +79,8 @@ class ExportTruth:
     ) -> None:
         self._session = onnx_session(exported)
         self._spec, self._kind, self._threshold = spec, kind, threshold
+        self.in_half = computes_in_half(exported)
+        """Whether it rounds to float16 anywhere."""
         self.classes_last = False
         """Whether scores are `(N, h, w, C)`; known after `samples`."""
 
@@ -114,7 +117,8 @@ class ExportTruth:
         scores_chw = np.stack([_interpolated(plane, size_hw) for plane in scores_chw])
         best_hw = scores_chw.max(axis=0)
         # Of the best scores only: a class that is masked by -1e6 says nothing about the others.
-        margin = RELATIVE_MARGIN.get(output.dtype, 1e-4) * float(np.abs(best_hw).max())
+        relative = RELATIVE_MARGIN_HALF if self.in_half else RELATIVE_MARGIN
+        margin = relative * float(np.abs(best_hw).max())
         if len(scores_chw) == 1:
             distance_hw = scores_chw[0] - self._threshold
             return Mask(

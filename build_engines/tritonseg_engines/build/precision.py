@@ -78,12 +78,10 @@ def raise_bar(order: BuildOrder) -> Bar:
         order.pictures.for_gate(precision),
         counter(order.progress, "running the fp32 reference"),
     )
-    # An export that rounds to fp16 itself says no more about fp32 than that.
-    rounds = precision is Precision.FP32 and prepared.computes_in_half
     return Bar(
         spec=prepared.spec,
         reference=reference,
-        thresholds=THRESHOLDS[Precision.FP16 if rounds else precision],
+        thresholds=THRESHOLDS[precision],
         accept=order.options.accept,
     )
 

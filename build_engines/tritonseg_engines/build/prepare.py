@@ -8,7 +8,6 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from onnx import TensorProto
 
 from tritonseg_engines.build.boundary_proof import Proof, prove_boundary, sample_batches
 from tritonseg_engines.build.export_truth import ExportTruth, Sample
@@ -22,6 +21,7 @@ from tritonseg_engines.graph.finite_weights import check_weights
 from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
+from tritonseg_engines.graph.single_precision import widen_to_single
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
 from tritonseg_engines.graph.value_range import value_range
 from tritonseg_engines.running.networks import ServerSteps, input_size_hw
@@ -60,12 +60,6 @@ class Prepared:
     def input_hw(self) -> tuple[int | None, int | None]:
         """Size that the network takes, None where open."""
         return input_size_hw(self.network)
-
-    @property
-    def computes_in_half(self) -> bool:
-        """Whether the export itself rounds to fp16 somewhere."""
-        types = {v.type.tensor_type.elem_type for v in inferred_values(self.network).values()}
-        return TensorProto.FLOAT16 in types
 
     @property
     def output_dims(self) -> tuple[int | None, ...]:
@@ -108,7 +102,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
             network, upsampling, gives_logits = _network(
                 exported, spec, tail, kind, samples[0], threshold
             )
-            proof = prove_boundary(samples, network, upsampling)
+            proof = prove_boundary(samples, network, upsampling, in_half=truth.in_half)
         except OnnxModelError as error:
             problems.append(str(error))
             continue
@@ -124,7 +118,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
                 proof=proof,
                 kept=" and ".join(problems) or None,
             )
-        problems.append(_shortfall(tail, proof))
+        problems.append(_shortfall(tail, proof, in_half=truth.in_half))
     raise OnnxModelError("; ".join(problems))
 
 
@@ -169,6 +163,7 @@ def _network(
     settle_boundary(
         edited, spec, kind=kind, threshold=threshold, shape=shape, classes_last=tail.classes_last
     )
+    widen_to_single(edited)
     name_nodes(edited.graph)
     upsampling = Upsampling(
         kind="class_map" if kind == "class_map" else "scores", align_corners=tail.align_corners
@@ -207,10 +202,11 @@ def _input_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | None]
     return dims[rows] or spec.input.height, dims[columns] or spec.input.width
 
 
-def _shortfall(tail: Tail, proof: Proof) -> str:
+def _shortfall(tail: Tail, proof: Proof, *, in_half: bool) -> str:
     what = f"cutting {' → '.join(tail.operators)} behind the network"
     if not tail.operators:
         what = "serving the network"
+        what += " in float32, where the file rounds to float16," if in_half else ""
     return (
         f"{what} changes {1 - proof.equal_pixels:.2%} of the pixels of the export's own mask "
         f"({proof.worst}), expected at most {1 - proof.minimum:.2%}"
