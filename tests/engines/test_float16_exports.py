@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from onnxruntime.transformers import float16 as of_onnx_runtime
 from PIL import Image
 
-from random_exports import bilinear
+from own_mask import own_mask
 from residual_network import SIZE_HW, residual_network, residual_spec, write_pictures
 from served_map import build_and_segment
 from tiny_models import run_onnx
@@ -49,16 +49,6 @@ def float16_file(
     return path, residual_spec(
         input=InputSpec(name="NORMALIZED", height=height, width=width, dtype=dtype)
     )
-
-
-def own_mask(path: Path, spec: ModelSpec, image_hwc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Classes of a picture as ONNX Runtime and NumPy have them, and where they are stable."""
-    mean, scale = (np.array(value) for value in (spec.preprocessing.mean, spec.preprocessing.scale))
-    batch = ((image_hwc - mean) / scale).transpose(2, 0, 1)[None].astype(spec.input.dtype)
-    scores = run_onnx(onnx.load(path), batch)[0].astype(np.float64)
-    scores = np.stack([bilinear(plane, image_hwc.shape[:2]) for plane in scores])
-    ranked = np.sort(scores, axis=0)
-    return scores.argmax(axis=0), ranked[-1] - ranked[-2] > 4e-3 * np.abs(scores).max()
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -19,11 +19,17 @@ from tritonseg_engines.graph.chance import refuse_chance
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.finite_weights import check_weights
 from tritonseg_engines.graph.half_weights import expand_half_weights
+from tritonseg_engines.graph.int8_weights import expand_int8_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
 from tritonseg_engines.graph.single_precision import widen_to_single
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
 from tritonseg_engines.graph.value_range import value_range
+from tritonseg_engines.precision.existing import (
+    ExistingInt8,
+    existing_int8,
+    refuse_scales_of_a_batch,
+)
 from tritonseg_engines.running.networks import ServerSteps, input_size_hw
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
@@ -62,6 +68,17 @@ class Prepared:
         return input_size_hw(self.network)
 
     @property
+    def existing_int8(self) -> ExistingInt8 | None:
+        """What the export itself computes in int8; None if it is a float network."""
+        return existing_int8(self.network)
+
+    @property
+    def quantized_export(self) -> str | None:
+        """The same in words."""
+        existing = self.existing_int8
+        return None if existing is None else str(existing)
+
+    @property
     def output_dims(self) -> tuple[int | None, ...]:
         """Dimensions of SCORES without the batch axis, None where open."""
         dims = dimensions(inferred_values(self.network)[SCORES])
@@ -89,6 +106,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
     check_boundary(edited.graph, spec)
     check_weights(edited.graph)
     refuse_chance(edited.graph)
+    refuse_scales_of_a_batch(edited.graph)
     threshold = binary_threshold(edited.graph, spec)
     kind = _output_kind(edited.graph, spec)
     input_hw = _input_hw(edited.graph, spec)
@@ -102,7 +120,13 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
             network, upsampling, gives_logits = _network(
                 exported, spec, tail, kind, samples[0], threshold
             )
-            proof = prove_boundary(samples, network, upsampling, in_half=truth.in_half)
+            proof = prove_boundary(
+                samples,
+                network,
+                upsampling,
+                in_half=truth.in_half,
+                in_int8=existing_int8(network) is not None,
+            )
         except OnnxModelError as error:
             problems.append(str(error))
             continue
@@ -158,6 +182,7 @@ def _network(
     probabilities = value_range(edited.graph.outputs[0]).within(0.0, 1.0)
     expand_half_weights(edited)
     gather_constants(edited)
+    expand_int8_weights(edited)
     if "ArgMax" in tail.operators:
         kind = "scores"
     settle_boundary(
