@@ -1,7 +1,8 @@
 """Which nodes keep fp32 in an fp16 network, and why.
 
 By measurement: values that do not fit fp16 with room to spare. By rule: a softmax over positions
-and what it weighs. By name: what the user says.
+and what it weighs, and what is done to a picture before the first layer. By name: what the user
+says.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tritonseg_engines.graph.surgery import (
     inferred_values,
 )
 from tritonseg_engines.precision.activations import Range
+from tritonseg_engines.precision.front import front_nodes
 
 LARGEST_HALF = 65504.0
 SMALLEST_NORMAL_HALF = 2.0**-14
@@ -35,6 +37,7 @@ positions of OCRNet at 1024x2048 the mean probability is 7.6e-6, subnormal in fp
 REASON_RANGE = "values from {lowest:.4g} to {highest:.4g} of {tensor!r} do not fit fp16"
 REASON_CONSTANT = "constant {tensor!r} with values up to {magnitude:.4g} does not fit fp16"
 REASON_SOFTMAX = "softmax over positions"
+REASON_FRONT = "prepares the picture for the first layer"
 REASON_PRODUCT = "reads a softmax over positions"
 REASON_PATTERN = "named by {pattern!r}"
 BIAS_INPUT = 2
@@ -64,6 +67,8 @@ def sensitive_nodes(
             reasons[node.name] = reason
     for name, reason in _softmax_rule(edited):
         reasons.setdefault(name, reason)
+    for front in front_nodes(edited.graph):
+        reasons.setdefault(front.name or "", REASON_FRONT)
     for name, reason in named_nodes(model, patterns).items():
         reasons.setdefault(name, reason)
     return reasons
