@@ -56,7 +56,7 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise OnnxModelError(f"{path.name}: the graph is not valid: {reason}") from error
+        raise OnnxModelError(f"the built network is no valid ONNX: {reason}") from error
     write_atomically(path, model.SerializeToString())
 
 

@@ -39,7 +39,7 @@ def check_conversion(
     if refused:
         raise OnnxModelError(
             f"the {precision} graph is not one that engines are built from: "
-            f"{describe_findings(refused)}"
+            f"{describe_findings(refused)}{_remedy(refused[0])}"
         )
     return [finding for finding in findings if finding.rule in PLACEMENT_RULES]
 
@@ -61,6 +61,13 @@ def check_releases(model: onnx.ModelProto) -> None:
 def releases_of(model: onnx.ModelProto) -> list[str]:
     """Return the TensorRT releases that read a graph, oldest first."""
     return tensorrt_releases({node.op_type for node in model.graph.node}, default_opset(model))
+
+
+def _remedy(finding: Finding) -> str:
+    """Return what a user may do about what is no fault of the export's."""
+    if finding.rule == "fp32-left":
+        return f"; --keep-fp32 {finding.where!r} allows it"
+    return ""
 
 
 def describe_findings(findings: Sequence[Finding]) -> str:

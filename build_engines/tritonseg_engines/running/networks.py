@@ -99,7 +99,15 @@ def infer_in_openvino(model: onnx.ModelProto, precision: str) -> Iterator[Infer]
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise OnnxModelError(f"OpenVINO cannot load the network: {reason}") from error
-        yield engine.infer
+
+        def infer(batch: NDArray[Any]) -> NDArray[Any]:
+            try:
+                return engine.infer(batch)
+            except RuntimeError as error:
+                reason = str(error).strip().splitlines()[-1]
+                raise OnnxModelError(f"OpenVINO cannot run the network: {reason}") from error
+
+        yield infer
 
 
 class Steps(Protocol):
