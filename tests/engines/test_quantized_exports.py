@@ -25,9 +25,11 @@ from PIL import Image
 from own_mask import own_mask
 from residual_network import residual_network, residual_spec, smooth_batch, write_pictures
 from served_map import build_and_segment
+from tiny_models import TinyModel, tiny_spec
 from tritonseg_engines.build import precision as build_precision
 from tritonseg_engines.build.model import BuildReport, build_model
 from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.cli.build_output import show_report
 from tritonseg_engines.errors import EngineBuildError, OnnxModelError, SpecificationError
 from tritonseg_engines.gate.thresholds import THRESHOLDS, GateError, Thresholds
@@ -57,8 +59,8 @@ OPERATORS = {
 
 
 class Batches(CalibrationDataReader):
-    def __init__(self) -> None:
-        self._left = [{"NORMALIZED": smooth_batch(seed)} for seed in range(4)]
+    def __init__(self, name: str = "NORMALIZED") -> None:
+        self._left = [{name: smooth_batch(seed)} for seed in range(4)]
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return self._left.pop() if self._left else None
@@ -227,6 +229,20 @@ def test_what_was_made_for_tensorrt_is_a_quantized_export_too(
     if NO_VNNI:
         pytest.skip("this CPU has no VNNI, and weights for TensorRT have 8 bits")
     check_served(made.model, precision)
+
+
+@pytest.mark.parametrize("form", ["pairs", "operators"])
+def test_a_quantized_probability_is_still_one(form: str, tmp_path: Path) -> None:
+    """A Sigmoid in int8 lies between 0 and 1 too: its threshold is 0.5, and nothing is asked."""
+    model = TinyModel(tail=[("Sigmoid", {})], classes=1).model()
+    onnx.save(model, tmp_path / "float.onnx")
+    options = OPERATORS if form == "operators" else PAIRS
+    quantize_static(tmp_path / "float.onnx", tmp_path / "export.onnx", Batches("image"), **options)
+    prepared = prepare_network(
+        tiny_spec(kind="binary", classes=2), tmp_path / "export.onnx", keep_tail=False
+    )
+    assert prepared.threshold == 0.5
+    assert not prepared.gives_logits
 
 
 def weights_only(folder: Path, *, per_channel: bool) -> Path:
