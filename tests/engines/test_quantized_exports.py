@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -23,9 +24,10 @@ from onnxruntime.quantization import (
 from PIL import Image
 
 from own_mask import own_mask
+from random_exports import bilinear
 from residual_network import residual_network, residual_spec, smooth_batch, write_pictures
 from served_map import build_and_segment
-from tiny_models import TinyModel, tiny_spec
+from tiny_models import TinyModel, run_onnx, tiny_spec
 from tritonseg_engines.build import precision as build_precision
 from tritonseg_engines.build.model import BuildReport, build_model
 from tritonseg_engines.build.options import BuildOptions
@@ -243,6 +245,47 @@ def test_a_quantized_probability_is_still_one(form: str, tmp_path: Path) -> None
     )
     assert prepared.threshold == 0.5
     assert not prepared.gives_logits
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("own_pad", [False, True])
+def test_pads_beside_int8_pad_with_their_own_value(
+    own_pad: bool, precision: str, tmp_path: Path
+) -> None:
+    """The threshold of a binary output is padded, and so are pictures: OpenVINO moves both."""
+    model = behind_a_pad() if own_pad else TinyModel(classes=1).model()
+    onnx.save(model, tmp_path / "float.onnx")
+    quantize_static(tmp_path / "float.onnx", tmp_path / "export.onnx", Batches("image"), **PAIRS)
+    spec = tiny_spec(kind="binary", classes=2)
+    image_hwc = np.asarray(Image.open(pictures_in(tmp_path) / "001.png"))
+    options = BuildOptions(pictures=tmp_path / "pictures")
+    report, actual = build_and_segment(
+        spec, tmp_path / "export.onnx", image_hwc, tmp_path, precision=precision, options=options
+    )
+    assert report.gate.verdict == "passed"
+    batch = ((image_hwc.transpose(2, 0, 1)[None] - 127.5) / 127.5).astype(np.float32)
+    scores = run_onnx(onnx.load(tmp_path / "export.onnx"), batch)[0, 0]
+    expected = bilinear(scores, image_hwc.shape[:2]) > 0
+    assert 0.1 < expected.mean() < 0.9
+    assert (actual == expected).mean() >= 0.985
+
+
+def behind_a_pad() -> onnx.ModelProto:
+    """A binary network whose only convolution reads a picture with a frame of its own."""
+    model = TinyModel(classes=1).model()
+    graph = model.graph
+    (conv,) = graph.node
+    pads = numpy_helper.from_array(np.array([0, 0, 4, 4, 0, 0, 4, 4], np.int64), "frame")
+    graph.initializer.append(pads)
+    pad = helper.make_node("Pad", ["image", "frame"], ["framed"], "pad")
+    conv.input[0], conv.output[0] = "framed", "wide"
+    for name, ends in (("starts", [1, 1]), ("ends", [-1, -1]), ("axes", [2, 3])):
+        graph.initializer.append(numpy_helper.from_array(np.array(ends, np.int64), name))
+    cut = helper.make_node("Slice", ["wide", "starts", "ends", "axes"], ["output"], "cut")
+    nodes = [pad, onnx.NodeProto.FromString(conv.SerializeToString()), cut]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    return onnx.shape_inference.infer_shapes(model)
 
 
 def weights_only(folder: Path, *, per_channel: bool) -> Path:

@@ -15,6 +15,7 @@ from tritonseg_engines.build.order import BuildOrder
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
 from tritonseg_engines.precision import Converted, Finding, batches_of, convert_to_half
 from tritonseg_engines.precision.existing import ExistingInt8, Form
+from tritonseg_engines.precision.float_pads import with_float_pads
 from tritonseg_engines.precision.structure import (
     CHOICE_RULES,
     SYMMETRY_RULES,
@@ -60,6 +61,8 @@ def refuse_options(order: BuildOrder, existing: ExistingInt8) -> None:
 def convert_quantized(order: BuildOrder, existing: ExistingInt8) -> Converted:
     """Return the network as it is, or with fp16 beside its int8."""
     network = order.prepared.network
+    if not order.target.on_gpu:
+        network = with_float_pads(network)
     if keeps_as_it_is(order):
         return Converted(model=network, kept_float={}, quantized=existing.layers)
     batches = batches_of(order.pictures.for_ranges(), order.prepared.server_steps)
