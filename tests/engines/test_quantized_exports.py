@@ -242,7 +242,7 @@ def test_a_quantized_probability_is_still_one(form: str, tmp_path: Path) -> None
     quantize_static(tmp_path / "float.onnx", tmp_path / "export.onnx", Batches("image"), **options)
     prepared = prepare_network(tiny_spec(kind="binary", classes=2), tmp_path / "export.onnx")
     assert prepared.threshold == 0.5
-    assert not prepared.gives_logits
+    assert prepared.upsampling.confidence == "probability"
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
