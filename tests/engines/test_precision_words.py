@@ -69,7 +69,7 @@ def test_a_picture_that_the_network_does_not_take_is_named(precision: str, tmp_p
 def test_one_among_the_calibration_pictures_is_refused_too(precision: str, tmp_path: Path) -> None:
     odd = write_pictures(tmp_path / "odd", 3)
     Image.fromarray(np.zeros((65, 97, 3), np.uint8)).save(odd / "002.png")
-    with pytest.raises(CalibrationError, match="002.png: .* multiples of 2, got 65x97") as error:
+    with pytest.raises(CalibrationError, match=r"002\.png: .* multiples of 2, got 65x97") as error:
         build(
             of_even_sizes(), tmp_path, precision, calibration=odd, minimum_pictures=3,
             pictures=write_pictures(tmp_path / "even", 2),
