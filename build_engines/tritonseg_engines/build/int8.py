@@ -10,7 +10,6 @@ from tritonseg_engines.build.sensitivity import fewest_kept, layer_costs
 from tritonseg_engines.gate.comparison import Comparison
 from tritonseg_engines.gate.layer_cost import LayerCost
 from tritonseg_engines.gate.verdict import Bar
-from tritonseg_engines.graph.opset import SCALES_PER_CHANNEL, with_opset
 from tritonseg_engines.precision import Converted, Int8Conversion, batches_of
 from tritonseg_engines.progress import counter
 from tritonseg_engines.running.served import infer_as_served
@@ -32,7 +31,7 @@ def calibrate(order: BuildOrder) -> Int8Conversion:
     """
     pictures = order.pictures.for_int8()
     return Int8Conversion(
-        with_opset(order.prepared.network, SCALES_PER_CHANNEL),
+        order.prepared.network,
         batches_of(pictures, order.prepared.server_steps),
         len(pictures),
         calibrator=order.options.calibrator,

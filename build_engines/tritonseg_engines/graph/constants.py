@@ -13,18 +13,23 @@ def gather_constants(model: ir.Model) -> None:
     TensorRT 8.6 takes only initializers as a convolution's weights.
     """
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    for node in model.graph:
-        if node.op_type == "Identity" and not node.domain and node.inputs[0] is not None:
-            _pass_by(model.graph, node, node.inputs[0])
+    pass_by_identities(model.graph)
     RemoveUnusedNodesPass()(model)
 
 
-def _pass_by(graph: ir.Graph, identity: ir.Node, source: ir.Value) -> None:
-    """Let all read what an Identity reads, unless two tensors need a name for the caller.
+def pass_by_identities(graph: ir.Graph) -> None:
+    """Let all read what the Identity nodes of a graph read, in place.
 
     onnx_ir's IdentityEliminationPass does so in the branches of an If too, which then give a
     tensor from outside, and that ONNX Runtime refuses.
     """
+    for node in graph:
+        if node.op_type == "Identity" and not node.domain and node.inputs[0] is not None:
+            _pass_by(graph, node, node.inputs[0])
+
+
+def _pass_by(graph: ir.Graph, identity: ir.Node, source: ir.Value) -> None:
+    """Take an Identity out, unless two tensors need a name for the caller."""
     (target,) = identity.outputs
     given = target.is_graph_output()
     named = source.is_graph_output() or source.is_graph_input() or source.is_initializer()

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.node_order import put_in_order
 
 MINIMUM_OPSET = 11
 """Before opset 11, Resize and Upsample knew only asymmetric coordinates, so exports of bilinear
@@ -17,13 +18,14 @@ upsampling are silently wrong (13 % of the pixels of an HRNet)."""
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX model.
+    """Read and check an ONNX model; its nodes come in the order in which they can run.
 
     Raises:
         OnnxModelError: The file is unreadable, no ONNX, invalid, or of an opset below 11.
     """
     try:
         model = onnx.load(path)
+        put_in_order(model.graph)
         _check(model)
     except FileNotFoundError as error:
         missing = error.filename or path
@@ -67,7 +69,7 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise OnnxModelError(f"the graph is not valid: {reason}") from error
+        raise OnnxModelError(f"the built network is no valid ONNX: {reason}") from error
     write_atomically(path, model.SerializeToString())
 
 
@@ -96,6 +98,12 @@ def inferred_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     """Return type and shape of every tensor as far as ONNX can infer them."""
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     return {value.name: value for value in _values(inferred)}
+
+
+def computes_in_half(model: onnx.ModelProto) -> bool:
+    """Whether a tensor is float16, as far as ONNX can infer the types."""
+    values = inferred_values(model).values()
+    return any(v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16 for v in values)
 
 
 def _values(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:

@@ -105,12 +105,12 @@ def make_node(
 
 
 def rename(graph: ir.Graph, value: ir.Value, name: str) -> None:
-    """Give a value another name; whatever in the file has that name already gets another."""
-    names = ir.convenience.create_value_mapping(graph)
-    other = names.get(name, value)
+    """Give a value a name; one of the export's own that has it already makes way."""
+    named = ir.convenience.create_value_mapping(graph)
+    other = named.get(name, value)
     if other is not value:
-        others = (f"{name}_of_the_export_{number}" for number in itertools.count(1))
-        other.name = next(one for one in others if one not in names)
+        free = (f"{name}_of_export_{number}" for number in itertools.count(1))
+        other.name = next(candidate for candidate in free if candidate not in named)
     value.name = name
 
 
