@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from tritonseg_engines.build.model import BuildReport, build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.running.networks import FoldedSteps, Steps
 from tritonseg_engines.running.pictures import Picture
@@ -24,12 +25,15 @@ def build_and_segment(
     *,
     layout: str = "single",
     precision: str = "fp32",
+    options: BuildOptions | None = None,
 ) -> tuple[BuildReport, np.ndarray]:
     """Build into a folder and return what was built, with the `(H, W)` class map of a picture.
 
     The layouts "single" and "ensemble" differ in how Triton runs the steps, not in this.
     """
-    report = build_model(spec, export, folder / "repository", precision=precision, layout=layout)
+    report = build_model(
+        spec, export, folder / "repository", precision=precision, layout=layout, options=options
+    )
     steps: Steps = prepare_network(spec, export, keep_tail=False).server_steps
     if layout == "fused":
         steps = FoldedSteps(image_hwc.shape[:2])

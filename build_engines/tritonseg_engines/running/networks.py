@@ -28,7 +28,8 @@ from tritonseg_steps.upsampling import (
 Infer = Callable[[NDArray[Any]], NDArray[Any]]
 """Maps NORMALIZED `(1, 3, h, w)` float32 to SCORES; where the steps are folded into the graph,
 pictures `(1, H, W, 3)` uint8 to class maps."""
-ERROR_LEVEL_ONLY = 3
+FATAL_LEVEL_ONLY = 4
+"""Errors come as exceptions, and would stand on the terminal a second time."""
 
 
 def onnx_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -38,7 +39,7 @@ def onnx_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         OnnxModelError: ONNX Runtime does not take it.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERROR_LEVEL_ONLY
+    options.log_severity_level = FATAL_LEVEL_ONLY
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
