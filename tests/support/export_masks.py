@@ -1,4 +1,4 @@
-"""What a random export's output means, taken by ONNX Runtime and NumPy and nothing of the product."""
+"""What a random export's output means, by ONNX Runtime and NumPy and nothing of the product."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ class CannotRunError(Exception):
     """ONNX Runtime does not take the file, or not this picture."""
 
 
-def run(
-    model: onnx.ModelProto, batch: np.ndarray, outputs: Sequence[str]
-) -> list[np.ndarray]:
+def run(model: onnx.ModelProto, batch: np.ndarray, outputs: Sequence[str]) -> list[np.ndarray]:
     """Return tensors of a model, whether they are outputs of it or not.
 
     Raises:
@@ -65,7 +63,12 @@ def score_mask(
 
 
 def class_mask(
-    output: np.ndarray, ranked: np.ndarray, ranking: Ranking, size_hw: tuple[int, int], *, half: bool
+    output: np.ndarray,
+    ranked: np.ndarray,
+    ranking: Ranking,
+    size_hw: tuple[int, int],
+    *,
+    half: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return class indices at a picture's size, and where rounding cannot move them.
 
@@ -77,7 +80,8 @@ def class_mask(
         half: Whether it computes in float16.
     """
     classes_hw = np.squeeze(output).astype(int)
-    return nearest(classes_hw, size_hw), nearest(stable_classes(ranked, ranking, half=half), size_hw)
+    stable_hw = stable_classes(ranked, ranking, half=half)
+    return nearest(classes_hw, size_hw), nearest(stable_hw, size_hw)
 
 
 def stable_classes(ranked: np.ndarray, ranking: Ranking, *, half: bool) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Nodes and constants of a random export as they are drawn, in the forms that exporters give them."""
+"""Nodes and constants of a random export while it is drawn, in the forms of several exporters."""
 
 from __future__ import annotations
 

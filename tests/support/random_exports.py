@@ -75,9 +75,7 @@ class Export:
         """Return the picture as the network takes it."""
         fields, image_hwc = self.document, self.image_hwc
         if image_hwc.shape[:2] != self.network_hw:
-            image_hwc = cv2.resize(
-                image_hwc, self.network_hw[::-1], interpolation=cv2.INTER_LINEAR
-            )
+            image_hwc = cv2.resize(image_hwc, self.network_hw[::-1], interpolation=cv2.INTER_LINEAR)
         batch = (image_hwc - np.array(fields["mean"])) / np.array(fields["scale"])
         batch = batch.astype(np.float32).astype(fields["input"]["dtype"])[None]
         if fields["input"]["layout"] == "NCHW":

@@ -172,9 +172,7 @@ def _no_roi(draw: Drawing) -> str:
     return "" if draw.opset >= AXES_ARE_INPUT_SINCE else draw.constant([], np.float32)
 
 
-def _upsampled(
-    draw: Drawing, tensor: str, channels: int, image: str, plan: NetworkPlan
-) -> str:
+def _upsampled(draw: Drawing, tensor: str, channels: int, image: str, plan: NetworkPlan) -> str:
     how, stride = plan.upsampling, plan.stride
     if how.kind == "depth_to_space":
         deep = draw.conv(tensor, channels, plan.outputs * stride * stride, 1)

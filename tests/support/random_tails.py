@@ -152,7 +152,8 @@ def _binary_classes(draw: Drawing, scores: str, plan: TailPlan) -> Tail:
 
 def _as_indices(draw: Drawing, tail: Tail, plan: TailPlan) -> Tail:
     """Give class indices their type and form."""
-    tensor, first = tail.tensor, "bool" if tail.ranking and tail.ranking.threshold is not None else "int64"
+    tensor = tail.tensor
+    first = "bool" if plan.name in BINARY_CLASS_MAP_TAILS else "int64"
     if plan.form == "squeezed":
         if first == "bool":
             tensor = draw.squeezed(tensor, 1)
@@ -163,20 +164,14 @@ def _as_indices(draw: Drawing, tail: Tail, plan: TailPlan) -> Tail:
 
 
 def _binary(draw: Drawing, scores: str, name: str) -> str:
-    if name == "identity":
-        return draw.node("Identity", scores)
+    if name in ("identity", "hard_sigmoid"):
+        return draw.node("Identity" if name == "identity" else "HardSigmoid", scores)
     if name == "squeezed":
         return draw.squeezed(scores, 1)
     if name == "nhwc":
         return draw.node("Transpose", scores, perm=TO_LAST)
-    if name == "hard_sigmoid":
-        return draw.node("HardSigmoid", scores)
     if name == "second_of_softmax":
-        both = draw.node("Concat", draw.node("Neg", scores), scores, axis=1)
-        axis = draw.integers(1)
-        both = draw.node("Transpose", both, perm=TO_LAST)
-        both = draw.node("Transpose", draw.node("Softmax", both, axis=-1), perm=[0, 3, 1, 2])
-        return draw.node("Slice", both, axis, draw.integers(2), axis)
+        return _second_of_softmax(draw, scores)
     one = draw.constant(1.0)
     if name == "written_out":
         exponential = draw.node("Exp", draw.node("Neg", scores))
@@ -188,6 +183,14 @@ def _binary(draw: Drawing, scores: str, name: str) -> str:
         half = draw.node("Add", scores, draw.constant(0.5))
         return draw.node("Clip", half, draw.constant(0.0), one)
     return _behind_sigmoid(draw, draw.node("Sigmoid", scores), name)
+
+
+def _second_of_softmax(draw: Drawing, scores: str) -> str:
+    both = draw.node("Concat", draw.node("Neg", scores), scores, axis=1)
+    both = draw.node("Transpose", both, perm=TO_LAST)
+    both = draw.node("Transpose", draw.node("Softmax", both, axis=-1), perm=[0, 3, 1, 2])
+    axis = draw.integers(1)
+    return draw.node("Slice", both, axis, draw.integers(2), axis)
 
 
 def _behind_sigmoid(draw: Drawing, sigmoid: str, name: str) -> str:

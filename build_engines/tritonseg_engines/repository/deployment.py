@@ -56,6 +56,7 @@ class Engine:
         upsampling: How SCORES becomes a class map, by the argmax step or in the engine itself.
         gives_logits: Whether its scores are logits, of which a softmax is the confidence.
         int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
+        sha256: Of the file, in hexadecimal digits; None as long as there is none.
     """
 
     file: str
@@ -64,6 +65,7 @@ class Engine:
     upsampling: Upsampling
     gives_logits: bool = True
     int8_cpu: Int8Cpu | None = None
+    sha256: str | None = None
 
     @property
     def gives_class_map(self) -> bool:
