@@ -26,6 +26,7 @@ LAYOUTS = ("single", "ensemble", "fused")
 PRECISIONS = ("fp32", "fp16", "int8")
 SHOULD_BE_TAKEN = ("right", "refused", "wrong")
 """Of these the share that is refused says how much the build takes."""
+REPORTED_EVERY = 100
 log = logging.getLogger("fuzz")
 
 Way = tuple[str, str]
@@ -68,6 +69,11 @@ class Tally:
             self.examples.setdefault(kind, line)
 
     @property
+    def count(self) -> int:
+        """How many were counted."""
+        return sum(counts.total() for counts in self.kinds.values())
+
+    @property
     def has_failed(self) -> bool:
         """Whether something ended as nothing may."""
         return any(counts[kind] for counts in self.kinds.values() for kind in FAILED)
@@ -107,6 +113,8 @@ def main() -> None:
     tally = Tally()
     for task, description, outcome in _ended(_in_time(tasks, arguments.minutes), arguments.jobs):
         tally.add(task, description, outcome)
+        if tally.count % REPORTED_EVERY == 0:
+            log.info("%d so far", tally.count)
     for line in tally.lines():
         log.info("%s", line)
     raise SystemExit(int(tally.has_failed))

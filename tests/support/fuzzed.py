@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,11 +61,28 @@ def outcome_of(export: Export, *, layout: str = "single", precision: str = "fp32
         return Outcome(kind="traceback", words=f"{type(error).__name__}: {error}")
     if expected is None:
         return Outcome(kind="wrong", words=f"was built, although it {export.refusal}")
-    expected_hw, stable_hw = expected
-    equal_hw = actual_hw == expected_hw
-    share = float(equal_hw[stable_hw].mean()) if stable_hw.any() else 1.0
-    kind = "right" if share >= EQUAL_STABLE[precision] else "wrong"
-    return Outcome(kind=kind, words=f"{share:.4%} of the pixels")
+    return _compared(actual_hw, *expected, EQUAL_STABLE[precision])
+
+
+def outcome_of_file(export: Export, content: bytes) -> Outcome:
+    """Build an export whose file was exchanged for another, of which nothing is known."""
+    try:
+        model = onnx.load_from_string(content)
+    except Exception:  # noqa: BLE001 - whatever it is, no mask is to be had from it
+        model = None
+    try:
+        actual_hw = _segmented(export, "single", "fp32", content)
+    except EngineBuildError as error:
+        return _refused(replace(export, refusal=None), error, "single")
+    except Exception as error:  # noqa: BLE001 - what is no error of the build is looked for
+        return Outcome(kind="traceback", words=f"{type(error).__name__}: {error}")
+    if model is None:
+        return Outcome(kind="wrong", words="was built, although it is no model")
+    try:
+        expected_hw, stable_hw = replace(export, model=model).mask()
+    except Exception as error:  # noqa: BLE001 - it means something else than the export did
+        return Outcome(kind="built", words=f"not compared: {error}")
+    return _compared(actual_hw, expected_hw, stable_hw, EQUAL_STABLE["fp32"])
 
 
 def refusal_kind(message: str) -> str:
@@ -77,10 +94,20 @@ def refusal_kind(message: str) -> str:
     return re.sub(r"[-+]?\d[\d.e+-]*\d|\d", "0", text)
 
 
-def _segmented(export: Export, layout: str, precision: str) -> np.ndarray:
+def _compared(
+    actual_hw: np.ndarray, expected_hw: np.ndarray, stable_hw: np.ndarray, least: float
+) -> Outcome:
+    equal_hw = actual_hw == expected_hw
+    share = float(equal_hw[stable_hw].mean()) if stable_hw.any() else 1.0
+    return Outcome(kind="right" if share >= least else "wrong", words=f"{share:.4%} of the pixels")
+
+
+def _segmented(
+    export: Export, layout: str, precision: str, content: bytes | None = None
+) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "export.onnx"
-        onnx.save(export.model, path)
+        path.write_bytes(export.model.SerializeToString() if content is None else content)
         options = None
         if precision == "int8":
             options = BuildOptions(
