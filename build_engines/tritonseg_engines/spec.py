@@ -19,6 +19,7 @@ INPUT_DTYPES = ("float32", "float16", "uint8")
 TENSOR_LAYOUTS = ("NCHW", "NHWC")
 BINARY_CLASSES = 2
 OUTPUT_KINDS = ("scores", "class_map", "binary")
+UPSAMPLINGS = ("direct", "export")
 
 Color = tuple[int, int, int]
 
@@ -83,15 +84,20 @@ class OutputSpec:
             too.
         layout: "NCHW" or "NHWC" of scores; None to tell by the number of classes.
         threshold: Of "binary"; None for 0.5 where the graph makes a probability, and 0 elsewhere.
+        upsampling: How a picture of another size than the network's gets its class map: "direct",
+            interpolated once from the scores in front of the export's own Resize, or "export",
+            from what the export gives, whose Resize and ArgMax stay in the network.
     """
 
     name: str
     kind: str = "scores"
     layout: str | None = None
     threshold: float | None = None
+    upsampling: str = "direct"
 
     def __post_init__(self) -> None:
         _require_one_of("output.kind", self.kind, OUTPUT_KINDS)
+        _require_one_of("output.upsampling", self.upsampling, UPSAMPLINGS)
         if self.layout is not None:
             _require_one_of("output.layout", self.layout, TENSOR_LAYOUTS)
         if self.threshold is not None and self.kind != "binary":

@@ -30,7 +30,14 @@ from tritonseg_engines.spec import (
     OutputSpec,
     voc_palette,
 )
-from tritonseg_steps.geometry import FitPad, Native, ResizePolicy, Stretch, resize_from_json
+from tritonseg_steps.geometry import (
+    FitPad,
+    KeepRatio,
+    Native,
+    ResizePolicy,
+    Stretch,
+    resize_from_json,
+)
 from tritonseg_steps.preprocessing import Preprocessing
 from tritonseg_steps.validation import exact_keys, number_triple
 
@@ -45,6 +52,7 @@ OPTIONAL_KEYS = (
     "card",
 )
 FIXED_SIZE_POLICIES = (Stretch.policy, FitPad.policy)
+OPEN_SIZE_POLICIES = (Native.policy, KeepRatio.policy)
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -108,7 +116,7 @@ def _input(fields: dict[str, Any]) -> InputSpec:
 
 def _output(document: object) -> OutputSpec:
     fields = _mapping("output", document)
-    exact_keys("output", fields, ("name",), ("kind", "layout", "threshold"))
+    exact_keys("output", fields, ("name",), ("kind", "layout", "threshold", "upsampling"))
     threshold = fields.get("threshold")
     if threshold is not None and (
         isinstance(threshold, bool) or not isinstance(threshold, (int, float))
@@ -125,6 +133,8 @@ def _resize(document: object, input_spec: InputSpec) -> ResizePolicy:
         if input_spec.size_hw is None:
             raise ValueError(f"resize: {fields['policy']} needs input.height and input.width")
         fields = {"height": input_spec.height, "width": input_spec.width, **fields}
+    elif fields.get("policy") in OPEN_SIZE_POLICIES:
+        fields = {"size_divisor": 1, **fields}
     return resize_from_json(fields)
 
 

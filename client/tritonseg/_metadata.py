@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, TypeGuard
 
 from ._errors import ProtocolError
 
-CONTRACT_VERSION: Final = "2"
+CONTRACT_VERSION: Final = "3"
 CONTRACT_PARAMETER: Final = "tritonseg_contract"
 MODEL_PARAMETER: Final = "tritonseg_model"
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"

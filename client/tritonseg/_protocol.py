@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
-from ._errors import ProtocolError
+from ._errors import InferenceFailedError, ProtocolError
 from ._picture import Picture, RgbImage
 
 IMAGE: Final = "IMAGE"
@@ -28,6 +28,8 @@ ENCODED_IMAGE: Final = "ENCODED_IMAGE"
 CLASS_MAP: Final = "CLASS_MAP"
 CONFIDENCE: Final = "CONFIDENCE"
 CONFIDENCE_REQUEST: Final = "confidence"
+NO_CLASS: Final = 255
+"""In the class map of a fused engine, which can answer with nothing else."""
 
 _IMAGES: Final = ("UINT8", (None, None, None, 3))
 _MAPS: Final = ("UINT8", (None, None, None))
@@ -111,6 +113,7 @@ def parse_infer_response(
         class_count: How many classes the model has.
 
     Raises:
+        InferenceFailedError: The network gave no class for some pixels.
         ProtocolError: The answer is another request's, lacks an output, or holds one of another
             size or type, or with classes that the model does not have.
     """
@@ -122,6 +125,11 @@ def parse_infer_response(
     class_map = _read_map(response, CLASS_MAP, size)
     highest = int(class_map.max())
     if highest >= class_count:
+        if highest == NO_CLASS:
+            raise InferenceFailedError(
+                f"the network of model '{request.model_name}' gave NaN or infinite scores, or an "
+                f"index of no class, at {np.count_nonzero(class_map == NO_CLASS)} pixels"
+            )
         raise ProtocolError(
             f"{CLASS_MAP} holds class {highest}, but the model described itself with "
             f"{class_count} classes; if it was replaced since, make a new client"

@@ -78,12 +78,12 @@ def measure(
     Raises:
         EngineBuildError: Anything on the way failed.
     """
-    prepared = prepare_network(subject.spec, subject.onnx_path, keep_tail=False)
+    prepared = prepare_network(subject.spec, subject.onnx_path)
     order = BuildOrder(
         prepared=prepared,
         target=BuildTarget.of(subject.case.precision, Runtime.TENSORRT),
         options=subject.options,
-        pictures=PictureChoice(subject.options, subject.onnx_path, prepared.input_hw),
+        pictures=PictureChoice(subject.options, subject.onnx_path, prepared.sizes),
         progress=progress,
     )
     conversion, judged = convert_and_judge(order)

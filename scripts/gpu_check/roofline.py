@@ -91,7 +91,7 @@ def work_of(prepared: Prepared, precision: str, macs: int) -> Work:
         precision: Of the weights.
         macs: Multiply-accumulates for one picture.
     """
-    height, width = prepared.input_hw
+    height, width = prepared.sizes.input_hw
     elements = 3 * (height or 0) * (width or 0)
     scores = 1
     for side in prepared.output_dims:

@@ -41,11 +41,11 @@ class ArgmaxStep(Step):
         preprocessing = Preprocessing.from_json(config.parameter(PREPROCESSING_PARAMETER))
         self._resize = preprocessing.resize
         (self._class_count,) = config.output_dims(CLASS_PIXELS)
-        self._has_scores = config.has_output(CONFIDENCE)
         # The module and the class have the same functions.
         self._upsampler = upsampling if self.device is None else CudaUpsampler(self.device)
         scores_chw, geometry = np.zeros((2, 2, 2), np.float32), Geometry((4, 4), (4, 4), (4, 4))
         here = scores_chw if self.device is None else self.device.upload(scores_chw)
+        self._upsampler.flaw(here, Upsampling(), self._class_count)
         self._upsampler.class_map_from_scores(here, geometry)
         self._upsampler.confidence_from_scores(here, geometry)
 
@@ -55,10 +55,11 @@ class ArgmaxStep(Step):
 
     def _answer(self, request: StepRequest) -> Arrays:
         confidence = request.asks_for(CONFIDENCE_REQUEST)
-        if confidence and not self._has_scores:
+        if confidence and self._upsampling.confidence is None:
             raise InputError(
-                f"{CONFIDENCE}: this model's network gives classes or probabilities, not logits; "
-                "ask without, or build the model from an export that ends in its raw scores"
+                f"{CONFIDENCE}: this model's network gives classes, or scores with a threshold of "
+                "their own, which say nothing about it; ask without, or build the model from an "
+                "export that ends in its raw scores"
             )
         pictures = [
             (scores, self._resize.geometry((int(size[0]), int(size[1]))))
@@ -72,7 +73,9 @@ class ArgmaxStep(Step):
             answer[CONFIDENCE] = _stack(
                 [
                     self._upsampler.confidence_from_scores(
-                        *picture, align_corners=self._upsampling.align_corners
+                        *picture,
+                        align_corners=self._upsampling.align_corners,
+                        are_probabilities=self._upsampling.confidence == "probability",
                     )
                     for picture in pictures
                 ]
@@ -84,10 +87,11 @@ class ArgmaxStep(Step):
         return answer
 
     def _class_map(self, scores: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
+        flaw = self._upsampler.flaw(scores, self._upsampling, self._class_count)
+        if flaw is not None:
+            raise NetworkError(flaw)
         if self._upsampling.kind == "class_map":
             return self._upsampler.class_map_at_image_size(scores, geometry)
-        if isinstance(scores, np.ndarray) and not upsampling.all_finite(scores):
-            raise NetworkError("the network gave NaN or infinite scores for this picture")
         return self._upsampler.class_map_from_scores(
             scores, geometry, align_corners=self._upsampling.align_corners
         )

@@ -13,19 +13,19 @@ ensemble does, one of the layout "fused" IMAGE and CLASS_MAP):
     IMAGE_SIZE     INT32 [N, 2]           (H, W) of the picture as displayed
     SCORES         FP32  [N, C, h/s, w/s] at the resolution at which the network computes them
     CLASS_MAP      UINT8 [N, H, W]        class index per pixel of the picture
-    CONFIDENCE     UINT8 [N, H, W]        255 * softmax of the interpolated scores at that class;
-                                          a probability where the network's scores are logits
+    CONFIDENCE     UINT8 [N, H, W]        255 * probability of that class: the softmax of the
+                                          interpolated scores, or they, if they are probabilities
     CLASS_PIXELS   INT64 [N, C]           pixels of CLASS_MAP per class
 
 CONFIDENCE and CLASS_PIXELS are computed and sent only where the request parameter of the same
-meaning is true, and CONFIDENCE only by models whose scores are logits.
+meaning is true, and CONFIDENCE only by models whose scores say it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-CONTRACT_VERSION: Final = "2"
+CONTRACT_VERSION: Final = "3"
 """Raised when tensors or parameters change meaning; a step refuses any other version."""
 
 IMAGE: Final = "IMAGE"
@@ -53,8 +53,8 @@ MODEL_PARAMETER: Final = "tritonseg_model"
 "license", "source"}."""
 PREPROCESSING_PARAMETER: Final = "tritonseg_preprocessing"
 """On the ensemble, normalize and argmax: `Preprocessing` as a JSON object."""
-NETWORK_SIZE_PARAMETER: Final = "tritonseg_network_size"
-"""On normalize: [h, w] that the network takes, null where it leaves them open."""
+NETWORK_SIZES_PARAMETER: Final = "tritonseg_network_sizes"
+"""On the ensemble and normalize: `NetworkSizes` as a JSON object."""
 UPSAMPLING_PARAMETER: Final = "tritonseg_upsampling"
 """On the ensemble and argmax: `Upsampling` as a JSON object."""
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
@@ -65,3 +65,6 @@ null where the file has no int8 weights; `sha256` is the file's when it was buil
 
 MAX_CLASSES: Final = 256
 """CLASS_MAP is uint8."""
+NO_CLASS: Final = 255
+"""In a class map that a graph makes: the network gave none. Where it reaches a caller, from a fused
+plan that nothing stands behind, the client raises; the steps answer with an error."""

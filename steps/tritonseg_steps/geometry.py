@@ -33,14 +33,33 @@ class Geometry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Native:
-    """No resize: the network takes the picture's own size."""
+class _OpenSize:
+    """What the policies share that lead to sizes of many kinds.
+
+    Attributes:
+        size_divisor: What height and width of the network's input are multiples of, by padding at
+            the right and bottom. Source: mmsegmentation, `SegDataPreProcessor`.
+    """
+
+    size_divisor: int = 1
+
+    def __post_init__(self) -> None:
+        positive_int("resize.size_divisor", self.size_divisor)
+
+    def _padded(self, content_hw: Size) -> Size:
+        height, width = (-(-side // self.size_divisor) * self.size_divisor for side in content_hw)
+        return height, width
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Native(_OpenSize):
+    """No resize: the network takes the picture's own size, padded to the divisor."""
 
     policy: ClassVar[str] = "native"
 
     def geometry(self, image_hw: Size) -> Geometry:
-        """Return three times the same size."""
-        return Geometry(image_hw, image_hw, image_hw)
+        """Return the picture's size, and that padded."""
+        return Geometry(image_hw, image_hw, self._padded(image_hw))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,10 +108,10 @@ class FitPad(_FixedSize):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class KeepRatio:
+class KeepRatio(_OpenSize):
     """Resize by one factor so that neither the long nor the short side exceeds its bound.
 
-    Sizes are rounded half up.
+    Sizes are rounded half up, then padded to the divisor.
     Source: mmcv 1.7 `image/geometric.py`, `rescale_size`; mmsegmentation's `Resize` with
     `keep_ratio=True` and `img_scale=(long_side, short_side)`.
     """
@@ -102,6 +121,7 @@ class KeepRatio:
     short_side: int
 
     def __post_init__(self) -> None:
+        _OpenSize.__post_init__(self)  # super() does not find it: slots made another class
         positive_int("resize.long_side", self.long_side)
         positive_int("resize.short_side", self.short_side)
 
@@ -109,7 +129,7 @@ class KeepRatio:
         """Scale both sides by the smaller of the two allowed factors."""
         scale = min(self.long_side / max(image_hw), self.short_side / min(image_hw))
         height, width = (max(1, math.floor(side * scale + 0.5)) for side in image_hw)
-        return Geometry(image_hw, (height, width), (height, width))
+        return Geometry(image_hw, (height, width), self._padded((height, width)))
 
 
 ResizePolicy = Native | Stretch | FitPad | KeepRatio

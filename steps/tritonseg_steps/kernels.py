@@ -207,9 +207,10 @@ def upsample_confidence(
     row_weights: NDArray[np.float32],
     column_starts: NDArray[np.int64],
     column_weights: NDArray[np.float32],
+    are_probabilities: bool,
     confidence_hw: NDArray[np.uint8],
 ) -> None:
-    """Write 255 times the softmax of the interpolated scores at the highest, rounded.
+    """Write 255 times the highest interpolated score, or the softmax there, rounded.
 
     Args:
         scores_chw: `(C, h, w)` float32.
@@ -217,6 +218,7 @@ def upsample_confidence(
         row_weights: As for `upsample_argmax`.
         column_starts: As for `upsample_argmax`.
         column_weights: As for `upsample_argmax`.
+        are_probabilities: Whether scores are, or else logits.
         confidence_hw: `(H, W)` uint8, written.
     """
     count, _, width = scores_chw.shape
@@ -242,13 +244,15 @@ def upsample_confidence(
                             row_wc[left, index] * (np.float32(1) - across)
                             + row_wc[right, index] * across
                         )
-                    confidence_hw[row, column] = _confidence(scores)
+                    confidence_hw[row, column] = _confidence(scores, are_probabilities)
 
 
 @njit(cache=True, inline="always")
-def _confidence(scores: NDArray[np.float32]) -> np.uint8:
-    """Return 255 times the softmax at the highest of some scores, rounded; 0 if one is NaN."""
+def _confidence(scores: NDArray[np.float32], are_probabilities: bool) -> np.uint8:
+    """Return 255 times the highest score, or the softmax there, rounded; 0 if one is NaN."""
     best = scores.max()
+    if are_probabilities:
+        return np.uint8(np.float32(255) * best + np.float32(0.5)) if 0 <= best <= 1 else np.uint8(0)
     total = np.float32(0)
     for score in scores:
         if not score - best <= NEGLIGIBLE:

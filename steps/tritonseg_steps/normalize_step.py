@@ -11,12 +11,13 @@ from tritonseg_steps.contract import (
     ENCODED_IMAGE,
     IMAGE,
     IMAGE_SIZE,
-    NETWORK_SIZE_PARAMETER,
+    NETWORK_SIZES_PARAMETER,
     NORMALIZED,
     PREPROCESSING_PARAMETER,
 )
 from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
+from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.step import Arrays, InputError, ModelConfig, Step, StepRequest
 
@@ -36,7 +37,7 @@ class NormalizeStep(Step):
             if self.device is None
             else CudaNormalizer(preprocessing, self.device)
         )
-        self._network_hw = config.parameter(NETWORK_SIZE_PARAMETER)
+        self._sizes = NetworkSizes.from_json(config.parameter(NETWORK_SIZES_PARAMETER))
         picture = np.zeros((1, 8, 8, 3), np.uint8)
         self._normalizer.batch(picture)
         picture.flags.writeable = False  # as a decoded one is, which Numba compiles for itself
@@ -50,25 +51,13 @@ class NormalizeStep(Step):
         count, height, width, _ = images_nhwc.shape
         if height < 1 or width < 1:
             raise InputError(f"{IMAGE}: expected at least 1x1 pixels, got {height}x{width}")
-        self._check_size((height, width))
+        refusal = self._sizes.refusal(self._normalizer.geometry((height, width)))
+        if refusal is not None:  # in words that a caller can act on, which the engine's are not
+            raise InputError(refusal)
         return {
             NORMALIZED: self._normalizer.batch(images_nhwc),
             IMAGE_SIZE: np.tile(np.array([height, width], np.int32), (count, 1)),
         }
-
-    def _check_size(self, image_hw: tuple[int, int]) -> None:
-        """Refuse what the engine would, in words that a caller can act on."""
-        leads_to = self._normalizer.geometry(image_hw).network_hw
-        fits = all(
-            want in (None, got) for want, got in zip(self._network_hw, leads_to, strict=True)
-        )
-        if not fits:
-            height, width = (side or "any" for side in self._network_hw)
-            raise InputError(
-                f"this model takes pictures of {height}x{width} (height x width) only, "
-                f"got {image_hw[0]}x{image_hw[1]}; resize the picture, or build the model with a "
-                "resize policy or from an export of any size"
-            )
 
 
 def _images(tensors: Arrays) -> NDArray[np.uint8]:

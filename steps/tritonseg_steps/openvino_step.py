@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tritonseg_steps.checksum import exchanged
-from tritonseg_steps.contract import CLASS_MAP, ENGINE_PARAMETER, IMAGE, NORMALIZED, SCORES
+from tritonseg_steps.contract import (
+    CLASS_MAP,
+    ENGINE_PARAMETER,
+    IMAGE,
+    MODEL_PARAMETER,
+    NORMALIZED,
+    SCORES,
+)
 from tritonseg_steps.int8_cpu import recorded_int8_cpu
 from tritonseg_steps.openvino_engine import OpenvinoEngine
-from tritonseg_steps.step import Arrays, ModelConfig, Step, StepRequest
+from tritonseg_steps.step import Arrays, ModelConfig, NetworkError, Step, StepRequest
+from tritonseg_steps.upsampling import NOT_FINITE
 
 
 class OpenvinoStep(Step):
@@ -64,3 +72,16 @@ class FusedOpenvinoStep(OpenvinoStep):
 
     input_name = IMAGE
     output_name = CLASS_MAP
+
+    def prepare(self, config: ModelConfig) -> None:
+        """Compile the graph."""
+        super().prepare(config)
+        self._class_count = len(config.parameter(MODEL_PARAMETER)["classes"])
+
+    def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
+        """Run one request after the other, and refuse what the graph marks as no class."""
+        answers = super().run(requests)
+        for answer in answers:
+            if answer[CLASS_MAP].max() >= self._class_count:
+                raise NetworkError(f"{NOT_FINITE}, or an index of no class")
+        return answers

@@ -7,8 +7,8 @@ takes the argmax of that. Here no full-size score plane ever exists; the result 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from tritonseg_steps.kernels import lowest_argmax, upsample_argmax, upsample_con
 from tritonseg_steps.validation import exact_keys, one_of
 
 KINDS = ("scores", "class_map")
+CONFIDENCES = ("softmax", "probability")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,13 +29,22 @@ class Upsampling:
         kind: "scores" (`(C, h, w)`, highest wins) or "class_map" (`(h, w)` class indices).
         align_corners: Whether the corner *centres* of the two grids coincide (else their edges).
             Class indices are always taken from the nearest cell.
+        confidence: What the interpolated scores say of the highest one's class: its "softmax", of
+            logits, or that score, which is a "probability" already; None where they say nothing.
     """
 
     kind: str = "scores"
     align_corners: bool = False
+    confidence: str | None = "softmax"
 
     def __post_init__(self) -> None:
         one_of("upsampling.kind", self.kind, KINDS)
+        if self.confidence is not None:
+            one_of("upsampling.confidence", self.confidence, CONFIDENCES)
+        if self.confidence is not None and self.kind == "class_map":
+            raise ValueError(
+                f"upsampling.confidence: expected none of classes, got {self.confidence}"
+            )
         if not isinstance(self.align_corners, bool):
             raise ValueError(
                 f"upsampling.align_corners: expected true or false, got {self.align_corners!r}"
@@ -42,7 +52,7 @@ class Upsampling:
 
     def to_json(self) -> dict[str, Any]:
         """Return a document that `from_json` reads back to an equal value."""
-        return {"kind": self.kind, "align_corners": self.align_corners}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Upsampling:
@@ -82,7 +92,24 @@ def class_map_from_scores(
     return class_map_hw
 
 
-def all_finite(scores_chw: NDArray[np.float32]) -> bool:
+NOT_FINITE: Final = "the network gave NaN or infinite scores for this picture"
+OTHER_CLASS: Final = "the network gave another class than those of the model for this picture"
+
+
+def flaw(output: NDArray[Any], upsampling: Upsampling, class_count: int) -> str | None:
+    """Return why what a network gave for one picture means no classes, or None if it does.
+
+    Args:
+        output: `(C, h, w)` float32 scores, or an `(h, w)` uint8 class map.
+        upsampling: Which of the two.
+        class_count: Of the model.
+    """
+    if upsampling.kind == "class_map":
+        return OTHER_CLASS if output.max() >= class_count else None
+    return None if _all_finite(output) else NOT_FINITE
+
+
+def _all_finite(scores_chw: NDArray[np.float32]) -> bool:
     """Return whether every score is a number.
 
     One pass: neither NaN nor an infinity leaves a sum finite. A second only where the first does
@@ -95,22 +122,27 @@ def all_finite(scores_chw: NDArray[np.float32]) -> bool:
 
 
 def confidence_from_scores(
-    scores_chw: NDArray[np.float32], geometry: Geometry, *, align_corners: bool = False
+    scores_chw: NDArray[np.float32],
+    geometry: Geometry,
+    *,
+    align_corners: bool = False,
+    are_probabilities: bool = False,
 ) -> NDArray[np.uint8]:
     """Return how sure the network is of the class that `class_map_from_scores` gives a pixel.
 
     Args:
-        scores_chw: `(C, h, w)` float32 over the whole network input; logits.
+        scores_chw: `(C, h, w)` float32 over the whole network input.
         geometry: Where the picture lies in the network input.
         align_corners: As in `Upsampling`.
+        are_probabilities: Whether scores are, or else logits.
 
     Returns:
-        `(H, W)` uint8 at `geometry.image_hw`: 255 times the softmax of the interpolated scores at
-        the highest, rounded.
+        `(H, W)` uint8 at `geometry.image_hw`: 255 times the highest of the interpolated scores, or
+        the softmax there, rounded.
     """
     rows, columns = score_cells(scores_chw.shape[1:], geometry, align_corners=align_corners)
     confidence_hw = np.empty(geometry.image_hw, np.uint8)
-    upsample_confidence(scores_chw, *rows, *columns, confidence_hw)
+    upsample_confidence(scores_chw, *rows, *columns, are_probabilities, confidence_hw)
     return confidence_hw
 
 

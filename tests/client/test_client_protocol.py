@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
-from tritonseg import ProtocolError
+from tritonseg import InferenceFailedError, ProtocolError
 from tritonseg._picture import RgbImage
 from tritonseg._protocol import (
     OptionalTensors,
@@ -82,7 +82,7 @@ class TestResponse:
             {"content": bytes(23)},
             {"content": bytes(25)},
             {"content": bytes(23) + b"\x05"},
-            {"content": b"\xff" * 24},
+            {"content": b"\xfe" * 24},
         ],
         ids=str,
     )
@@ -93,6 +93,11 @@ class TestResponse:
     def test_class_that_the_model_does_not_have_is_named(self):
         with pytest.raises(ProtocolError, match=r"class 7.*5 classes.*new client"):
             parse(make_response(content=b"\x07" * 24))
+
+    def test_what_the_network_marked_is_its_failure(self):
+        """A fused engine on a GPU has no step behind it that could answer with an error."""
+        with pytest.raises(InferenceFailedError, match=r"NaN or infinite scores.* at 3 pixels"):
+            parse(make_response(content=b"\xff" * 3 + bytes(21)))
 
     def test_typed_contents_are_not_raw_ones(self):
         response = make_response()

@@ -17,7 +17,7 @@ from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from demo_model.scenes import draw_scene
-from tiny_models import ARGMAX, RESIZE, SIZE_HW, TinyModel, tiny_spec
+from tiny_models import ARGMAX, RESIZE, SIZE_HW, SOFTMAX, TinyModel, run_onnx, tiny_spec
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
@@ -191,13 +191,38 @@ def test_a_network_without_scores_has_no_confidence(tmp_path: Path) -> None:
     """Its own argmax leaves nothing to be sure by."""
     path = tmp_path / "argmax.onnx"
     onnx.save(TinyModel(tail=[RESIZE, ARGMAX]).model(), path)
-    build_model(tiny_spec(kind="class_map"), path, tmp_path / "repository", keep_tail=True)
+    spec = tiny_spec(kind="class_map", upsampling="export")
+    build_model(spec, path, tmp_path / "repository")
     with TritonServer(ServerConfig(repository=tmp_path / "repository")) as server:
         ask = Asker(server.grpc_url, "tiny")
         image_nhwc = np.zeros((1, *SIZE_HW, 3), np.uint8)
         answer = ask(pixels(image_nhwc), parameters={"class_pixels": True})
         assert answer["CLASS_PIXELS"].sum() == SIZE_HW[0] * SIZE_HW[1]
         with pytest.raises(
-            InferenceServerException, match="gives classes or probabilities, not logits"
+            InferenceServerException, match="gives classes, or scores with a threshold"
         ):
             ask(pixels(image_nhwc), parameters={"confidence": True})
+
+
+@pytest.mark.parametrize("kind", ["scores", "binary"])
+def test_a_probability_is_its_own_confidence(kind: str, tmp_path: Path) -> None:
+    """As the export gives it, interpolated, at the class that it gives the pixel."""
+    torch = pytest.importorskip("torch")
+    binary = kind == "binary"
+    tail = ("Sigmoid", {}) if binary else SOFTMAX
+    model = TinyModel(tail=[tail], classes=1 if binary else 5).model()
+    onnx.save(model, tmp_path / "export.onnx")
+    spec = tiny_spec(kind=kind, classes=2 if binary else 5)
+    build_model(spec, tmp_path / "export.onnx", tmp_path / "repository")
+    image_hwc = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3)).astype(np.uint8)
+    batch = Normalizer(spec.preprocessing).batch(image_hwc[None])
+    probabilities = torch.from_numpy(run_onnx(model, batch))
+    if binary:
+        probabilities = torch.cat([1 - probabilities, probabilities], dim=1)
+    resized = torch.nn.functional.interpolate(probabilities, SIZE_HW, mode="bilinear").numpy()
+    with TritonServer(ServerConfig(repository=tmp_path / "repository")) as server:
+        answer = Asker(server.grpc_url, "tiny")(
+            pixels(image_hwc[None]), parameters={"confidence": True}
+        )
+    assert (answer["CLASS_MAP"] == resized.argmax(axis=1)).mean() >= 0.9999
+    assert np.abs(answer["CONFIDENCE"] - 255 * resized.max(axis=1)).max() <= 1

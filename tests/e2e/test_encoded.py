@@ -177,8 +177,8 @@ def test_a_network_of_a_fixed_size_that_gives_classes(tmp_path: Path) -> None:
     """What it refuses of a file, it refuses of its pixels; and it is sure of nothing."""
     onnx.save(TinyModel(tail=[RESIZE, ARGMAX]).model(), tmp_path / "tiny.onnx")
     repository = tmp_path / "repository"
-    spec = tiny_spec(kind="class_map")
-    build_model(spec, tmp_path / "tiny.onnx", repository, keep_tail=True)
+    spec = tiny_spec(kind="class_map", upsampling="export")
+    build_model(spec, tmp_path / "tiny.onnx", repository)
     height, width = SIZE_HW
     with (
         TritonServer(ServerConfig(repository=repository)) as server,

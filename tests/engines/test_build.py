@@ -25,7 +25,7 @@ from tiny_models import (
     run_onnx,
     tiny_spec,
 )
-from tritonseg_engines.build.boundary_proof import sample_batches
+from tritonseg_engines.build.boundary_proof import questions
 from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.prepare import prepare_network
@@ -36,6 +36,7 @@ from tritonseg_engines.repository import writer
 from tritonseg_engines.repository.writer import read_config
 from tritonseg_engines.spec import OutputSpec
 from tritonseg_steps import contract
+from tritonseg_steps.network_sizes import NetworkSizes
 
 build_ensemble = partial(build_model, layout="ensemble")
 
@@ -128,8 +129,8 @@ def test_every_engine_takes_float32_nchw(
 
 def test_keep_tail_keeps_a_class_map(save: Callable[..., Path], tmp_path: Path) -> None:
     model = TinyModel(tail=[RESIZE, ("ArgMax", {"axis": 1, "keepdims": 1})])
-    spec = tiny_spec(kind="class_map")
-    report = build_ensemble(spec, save(model), tmp_path / "repository", keep_tail=True)
+    spec = tiny_spec(kind="class_map", upsampling="export")
+    report = build_ensemble(spec, save(model), tmp_path / "repository")
     assert report.tail.operators == ()
     engine = engine_of(tmp_path / "repository")
     class_map = run_onnx(engine, batch())
@@ -178,21 +179,44 @@ def test_what_goes_with_an_open_size_stays_open(
 ) -> None:
     """A size that one picture had must not be declared for all."""
     model = TinyModel(tail=tail, size_hw=(None, None))
-    spec = tiny_spec(height=None, width=None, kind=kind)
-    assert prepare_network(spec, save(model), keep_tail=True).output_dims == dims
+    spec = tiny_spec(height=None, width=None, kind=kind, upsampling="export")
+    assert prepare_network(spec, save(model)).output_dims == dims
 
 
 @pytest.mark.parametrize(
-    ("tail", "gives_confidence"),
-    [([], True), ([RESIZE, SOFTMAX], True), ([SOFTMAX], False), ([SOFTMAX, RESIZE], False)],
+    ("tail", "kind", "threshold", "confidence"),
+    [
+        ([], "scores", None, "softmax"),
+        ([RESIZE, SOFTMAX], "scores", None, "softmax"),
+        ([RESIZE, SOFTMAX, ARGMAX], "scores", None, "softmax"),
+        ([SOFTMAX], "scores", None, "probability"),
+        ([SOFTMAX, RESIZE], "scores", None, "probability"),
+        ([("LogSoftmax", {"axis": 1})], "scores", None, "softmax"),
+        ([], "binary", None, "softmax"),
+        ([], "binary", 0.7, None),
+        ([("Sigmoid", {})], "binary", None, "probability"),
+        ([("Sigmoid", {})], "binary", 0.3, None),
+    ],
 )
-def test_confidence_is_offered_where_a_softmax_of_the_scores_is_one(
-    tail: list[Operator], gives_confidence: bool, save: Callable[..., Path], tmp_path: Path
+def test_confidence_is_what_the_export_means_by_its_scores(
+    tail: list[Operator],
+    kind: str,
+    threshold: float | None,
+    confidence: str | None,
+    save: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
-    """A second softmax makes 0.6 of a probability of 1."""
-    build_model(tiny_spec(), save(TinyModel(tail=tail)), tmp_path / "repository")
+    """A second softmax makes 0.6 of a probability of 1; a moved threshold says what to do."""
+    classes = 1 if kind == "binary" else CLASSES
+    spec = tiny_spec(classes=max(2, classes))
+    output = OutputSpec(name="output", kind=kind, threshold=threshold)
+    path = save(TinyModel(tail=tail, classes=classes))
+    build_model(replace(spec, output=output), path, tmp_path / "repository")
     config = read_config(tmp_path / "repository" / "tiny" / "config.pbtxt")
-    assert ("CONFIDENCE" in [output.name for output in config.output]) == gives_confidence
+    published = json.loads(config.parameters["tritonseg_upsampling"].string_value)
+    assert published["confidence"] == confidence
+    offered = "CONFIDENCE" in [output.name for output in config.output]
+    assert offered == (confidence is not None)
 
 
 def test_classes_that_could_stand_on_either_axis_are_asked_for(
@@ -202,9 +226,9 @@ def test_classes_that_could_stand_on_either_axis_are_asked_for(
     model = TinyModel(classes=16, size_hw=(64, 96), tail=[("Transpose", {"perm": [0, 2, 3, 1]})])
     path = save(model)
     with pytest.raises(OnnxModelError, match=r"could be .* give output.layout: NCHW or NHWC"):
-        prepare_network(tiny_spec(classes=16), path, keep_tail=False)
+        prepare_network(tiny_spec(classes=16), path)
     output = OutputSpec(name="output", layout="NHWC")
-    prepared = prepare_network(replace(tiny_spec(classes=16), output=output), path, keep_tail=False)
+    prepared = prepare_network(replace(tiny_spec(classes=16), output=output), path)
     assert prepared.output_dims == (16, 16, 24)
 
 
@@ -219,7 +243,7 @@ def test_a_masked_class_does_not_make_the_proof_vacuous(save: Callable[..., Path
     model.graph.node.append(helper.make_node("Add", ["unmasked", "mask"], ["output"]))
     spec = tiny_spec(height=None, width=None)
     truth = ExportTruth(model, spec, kind="scores", threshold=0)
-    samples = truth.samples(sample_batches(spec, (None, None)))
+    samples = truth.samples(questions(spec, NetworkSizes()))
     assert all(sample.mask.stable_hw.mean() > 0.9 for sample in samples)
 
 
@@ -248,9 +272,9 @@ def test_a_threshold_that_cannot_be_told_is_asked_for(
     path = tmp_path / "export.onnx"
     onnx.save(model, path)
     with pytest.raises(OnnxModelError, match=message):
-        prepare_network(spec, path, keep_tail=False)
+        prepare_network(spec, path)
     given = OutputSpec(name="output", kind="binary", threshold=0.4)
-    assert prepare_network(replace(spec, output=given), path, keep_tail=False).threshold == 0.4
+    assert prepare_network(replace(spec, output=given), path).threshold == 0.4
 
 
 REFUSED = {

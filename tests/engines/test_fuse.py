@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from residual_network import residual_network, residual_spec, smooth_batch
 from tiny_models import ARGMAX, RESIZE, RESIZE_CORNERS, SIZE_HW, STRIDE, TinyModel, tiny_spec
@@ -29,6 +29,7 @@ from tritonseg_engines.running.networks import infer_in_onnx_runtime, infer_in_o
 from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget
+from tritonseg_steps.contract import NO_CLASS
 from tritonseg_steps.geometry import FitPad, KeepRatio, Native, Stretch
 from tritonseg_steps.preprocessing import Preprocessing
 
@@ -42,9 +43,9 @@ Fuse = Callable[..., onnx.ModelProto]
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Callable[..., Prepared]:
-    def prepare(model: TinyModel, spec: ModelSpec, *, keep_tail: bool = False) -> Prepared:
+    def prepare(model: TinyModel, spec: ModelSpec) -> Prepared:
         onnx.save(model.model(), tmp_path / "export.onnx")
-        return prepare_network(spec, tmp_path / "export.onnx", keep_tail=keep_tail)
+        return prepare_network(spec, tmp_path / "export.onnx")
 
     return prepare
 
@@ -104,7 +105,7 @@ def in_both_runtimes(fused: onnx.ModelProto, images_nhwc: np.ndarray) -> list[np
         return [infer_in_onnx_runtime(fused)(images_nhwc), infer(images_nhwc).copy()]
 
 
-@pytest.mark.parametrize("classes", [2, 19, 256])
+@pytest.mark.parametrize("classes", [2, 19, 255])
 @pytest.mark.parametrize("size_hw", [SIZE_HW, ODD_HW])
 @pytest.mark.parametrize("preprocessing", [CITYSCAPES, BGR], ids=["RGB", "BGR"])
 def test_the_class_map_is_torchs(
@@ -172,7 +173,7 @@ def test_a_network_that_gives_classes_is_upsampled_to_the_nearest(
     size_hw: tuple[int, int], prepare: Callable[..., Prepared]
 ) -> None:
     model = TinyModel(tail=[ARGMAX], size_hw=size_hw)
-    prepared = prepare(model, spec_of(model, kind="class_map"), keep_tail=True)
+    prepared = prepare(model, spec_of(model, kind="class_map", upsampling="export"))
     images_nhwc = pixels(size_hw)
     normalized = (images_nhwc - np.array(CITYSCAPES.mean)) / np.array(CITYSCAPES.scale)
     batch_nchw = np.ascontiguousarray(normalized.transpose(0, 3, 1, 2), np.float32)
@@ -188,7 +189,7 @@ def test_a_network_that_gives_classes_is_upsampled_to_the_nearest(
 
 def test_a_full_size_class_map_needs_no_resize(prepare: Callable[..., Prepared]) -> None:
     model = TinyModel(tail=[RESIZE, ARGMAX])
-    prepared = prepare(model, spec_of(model, kind="class_map"), keep_tail=True)
+    prepared = prepare(model, spec_of(model, kind="class_map", upsampling="export"))
     fused = fuse(prepared)
     assert [node.op_type for node in fused.graph.node].count("Resize") == 1
     images_nhwc = pixels(SIZE_HW)
@@ -225,9 +226,9 @@ def test_an_export_may_have_our_own_names(tmp_path: Path) -> None:
                 names[index] = {"image": "IMAGE", "output": "CLASS_MAP"}.get(name, name)
     model.graph.input[0].name, model.graph.output[0].name = "IMAGE", "CLASS_MAP"
     onnx.save(model, tmp_path / "export.onnx")
-    spec = tiny_spec(kind="class_map", input_name="IMAGE", layout="NHWC")
+    spec = tiny_spec(kind="class_map", input_name="IMAGE", layout="NHWC", upsampling="export")
     spec = replace(spec, output=replace(spec.output, name="CLASS_MAP"))
-    prepared = prepare_network(spec, tmp_path / "export.onnx", keep_tail=True)
+    prepared = prepare_network(spec, tmp_path / "export.onnx")
     fused = fuse(prepared)
     images_nhwc = pixels(SIZE_HW)
     normalized = ((images_nhwc - 127.5) / 127.5).astype(np.float32)
@@ -259,7 +260,7 @@ PRECISIONS = ("fp32", "fp16", "int8", "int8, fp16")
 @pytest.fixture
 def residual(tmp_path: Path) -> Prepared:
     onnx.save(residual_network(), tmp_path / "residual.onnx")
-    return prepare_network(residual_spec(), tmp_path / "residual.onnx", keep_tail=False)
+    return prepare_network(residual_spec(), tmp_path / "residual.onnx")
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -268,7 +269,7 @@ def test_what_engines_are_built_from_stays_as_it_was(precision: str, residual: P
     network = converted(precision)
     fused = fuse(residual, network.model)
     added = {node.name for node in fused.graph.node if node.name.startswith(FUSED_PREFIX)}
-    assert len(added) == len(fused.graph.node) - len(network.model.graph.node) == 9
+    assert len(added) == len(fused.graph.node) - len(network.model.graph.node) == 14
     kept = {*network.kept_float, *added}
     findings = lint(fused, kept_float=kept, releases=())
     assert {finding.rule for finding in findings} == {"boundary"}
@@ -370,3 +371,40 @@ def test_an_open_size_is_refused(prepare: Callable[..., Prepared]) -> None:
         SpecificationError, match=r"one size, but the export leaves it open \(input \?x\?"
     ):
         fixed_sizes(prepared)
+
+
+def test_no_value_is_left_to_mark_by(prepare: Callable[..., Prepared]) -> None:
+    model = TinyModel(classes=256)
+    prepared = prepare(model, spec_of(model))
+    with pytest.raises(SpecificationError, match="at most 255 classes, got 256"):
+        fixed_sizes(prepared)
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_numbers_are_no_class(
+    spoilt: float, opset: int, prepare: Callable[..., Prepared]
+) -> None:
+    """In both runtimes, and for the one picture of the batch alone."""
+    model = TinyModel(opset=opset)
+    prepared = prepare(model, spec_of(model))
+    network = onnx.ModelProto()
+    network.CopyFrom(prepared.network)
+    last = network.graph.node[-1]
+    scores, last.output[0] = last.output[0], "before"
+    for name, value in (("bright", 1.0), ("spoilt", spoilt)):
+        constant = np.array(value, np.float32)
+        network.graph.initializer.append(numpy_helper.from_array(constant, name))
+    network.graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["NORMALIZED"], ["most"], axes=[1, 2, 3]),
+            helper.make_node("Greater", ["most", "bright"], ["is_bright"]),
+            helper.make_node("Where", ["is_bright", "spoilt", "before"], [scores]),
+        ]
+    )
+    images_nhwc = pixels(model.size_hw)
+    images_nhwc[1] //= 2
+    expected = infer_in_onnx_runtime(fuse(prepared))(images_nhwc)[1]
+    for actual in in_both_runtimes(fuse(prepared, network), images_nhwc):
+        assert np.all(actual[0] == NO_CLASS)
+        assert (actual[1] == expected).mean() >= 0.9995

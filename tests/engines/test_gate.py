@@ -31,6 +31,7 @@ from tritonseg_engines.precision.conversion import Converted
 from tritonseg_engines.running.networks import ServerSteps
 from tritonseg_engines.running.pictures import Picture, Pictures, picture_folder
 from tritonseg_engines.spec import voc_palette
+from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.preprocessing import Preprocessing
 from tritonseg_steps.upsampling import Upsampling
 
@@ -63,7 +64,7 @@ def hand_made() -> Pictures:
 
 
 def compared(shift: int) -> Comparison:
-    steps = ServerSteps(IDENTITY, Upsampling(), (4, 4))
+    steps = ServerSteps(IDENTITY, Upsampling(), NetworkSizes(height=4, width=4), class_count=3)
     reference = run_reference(scores_from_red(), steps, hand_made())
     names = [f"class {index}" for index in range(CLASSES)]
     return compare(reference, scores_from_red(shift), names, ignore_index=255)
@@ -241,7 +242,7 @@ def test_pictures_that_cannot_be_used_are_named(export: Path) -> None:
     with pytest.raises(CalibrationError, match=r"labels of 001.png: .* got label 77"):
         build(export, pictures=folder, labels=labels)
     Image.fromarray(np.zeros((10, 10, 3), np.uint8)).save(folder / "002.png")
-    with pytest.raises(CalibrationError, match=r"002.png: expected pictures .* 64x96 .* 10x10"):
+    with pytest.raises(CalibrationError, match=r"002.png: .* pictures of 64x96 .* got 10x10"):
         build(export, pictures=folder)
     (folder / "002.png").write_bytes(b"no picture")
     with pytest.raises(CalibrationError, match=r"002.png': expected a picture"):
@@ -264,7 +265,9 @@ def test_a_folder_is_read_picture_by_picture_in_order(tmp_path: Path) -> None:
 def test_without_other_pictures_calibration_ones_are_used_and_that_is_said(tmp_path: Path) -> None:
     onnx.save(residual_network(), tmp_path / "export.onnx")
     options = BuildOptions(calibration=write_pictures(tmp_path / "pictures", 2))
-    choice = PictureChoice(options, tmp_path / "export.onnx", SIZE_HW)
+    choice = PictureChoice(
+        options, tmp_path / "export.onnx", NetworkSizes(height=SIZE_HW[0], width=SIZE_HW[1])
+    )
     assert "that it was calibrated with" in choice.for_gate("int8").origin
 
 

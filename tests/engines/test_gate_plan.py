@@ -39,13 +39,13 @@ def gate(tmp_path: Path) -> Gate:
     def gate(**options: bool) -> Judged:
         path = tmp_path / "export.onnx"
         onnx.save(residual_network(), path)
-        prepared = prepare_network(residual_spec(), path, keep_tail=False)
+        prepared = prepare_network(residual_spec(), path)
         chosen = BuildOptions(pictures=write_pictures(tmp_path / "pictures", 3), **options)
         order = BuildOrder(
             prepared=prepared,
             target=BuildTarget.of("fp16", "tensorrt"),
             options=chosen,
-            pictures=PictureChoice(chosen, path, prepared.input_hw),
+            pictures=PictureChoice(chosen, path, prepared.sizes),
         )
         return convert_and_judge(order)[1]
 
@@ -103,7 +103,7 @@ def test_a_plan_that_gives_no_numbers_is_no_network(gate: Gate, make_plan: MakeP
     broken = residual_network()
     bias = next(t for t in broken.graph.initializer if t.name == "SCORES.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(CLASSES, np.nan, np.float32), bias.name))
-    with pytest.raises(OnnxModelError, match="scores are not all finite"):
+    with pytest.raises(OnnxModelError, match="NaN or infinite scores"):
         judge_plan(make_plan(broken), gate(), device=HostDevice())
 
 

@@ -95,7 +95,7 @@ def test_work_is_counted_from_the_network(
 ) -> None:
     """Weights of four convolutions without biases; the boundary is float32 in every precision."""
     onnx.save(residual_network(), tmp_path / "export.onnx")
-    prepared = prepare_network(residual_spec(), tmp_path / "export.onnx", keep_tail=False)
+    prepared = prepare_network(residual_spec(), tmp_path / "export.onnx")
     assert work_of(prepared, precision, 123) == Work(
         macs=123,
         weight_bytes=(8 * 3 * 4 * 4 + 2 * 8 * 8 * 3 * 3 + 4 * 8) * weight_bytes,

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from tritonclient.grpc import model_config_pb2 as pb
 
 from residual_network import residual_network, residual_spec, write_pictures
-from tiny_models import ARGMAX, RESIZE, SIZE_HW, TinyModel, run_onnx, tiny_spec
+from tiny_models import ARGMAX, RESIZE, SIZE_HW, SIZES, TinyModel, run_onnx, tiny_spec
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.checksum import sha256_of
@@ -33,6 +33,7 @@ from tritonseg_engines.repository.writer import read_config
 from tritonseg_engines.target import BuildTarget, ServingLayout
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_steps import contract
+from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.upsampling import Upsampling
 
 FOUR = ["tiny", "tiny_argmax", "tiny_engine", "tiny_normalize"]
@@ -205,7 +206,7 @@ def test_every_precision(precision: str, runtime: str, tmp_path: Path) -> None:
 def plan_deployment(**changes: Any) -> Deployment:
     engine = Engine(
         file="model.plan",
-        input_hw=changes.pop("input_hw", SIZE_HW),
+        sizes=changes.pop("sizes", SIZES),
         output_dims=(5, 16, 24),
         upsampling=Upsampling(),
     )
@@ -236,7 +237,7 @@ def test_on_a_gpu_the_plan_lies_under_the_models_own_name(tmp_path: Path) -> Non
 
 def test_no_config_is_written_of_what_cannot_be() -> None:
     with pytest.raises(RepositoryError, match=r"expected a fixed size .* got \(None, 96\)"):
-        plan_deployment(input_hw=(None, 96))
+        plan_deployment(sizes=NetworkSizes(width=96))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     fixed = InputSpec(name=spec.input.name, height=size_hw[0], width=size_hw[1])
     preprocessing = replace(spec.preprocessing, resize=Native())
     spec = replace(spec, input=fixed, preprocessing=preprocessing)
-    return prepare_network(spec, path, keep_tail=False)
+    return prepare_network(spec, path)
 
 
 def random_network(name: str, size_hw: tuple[int, int]) -> Any:
@@ -71,7 +71,7 @@ def random_network(name: str, size_hw: tuple[int, int]) -> Any:
 
 @pytest.fixture
 def batches(prepared: Prepared) -> Callable[[], Iterable[NDArray[np.float32]]]:
-    height, width = prepared.input_hw
+    height, width = prepared.sizes.input_hw
     rng = np.random.default_rng(0)
     drawn = [rng.standard_normal((1, 3, height, width)).astype(np.float32) for _ in range(2)]
     return lambda: drawn

@@ -13,7 +13,7 @@ import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tensorrt_machines import L4
-from tiny_models import SIZE_HW, tiny_spec
+from tiny_models import SIZE_HW, SIZES, tiny_spec
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository import Deployment, Engine, Provenance, Serving, write_model
 from tritonseg_engines.repository.check import (
@@ -25,6 +25,7 @@ from tritonseg_engines.repository.writer import read_config
 from tritonseg_engines.target import ServingLayout
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_steps import contract
+from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.upsampling import Upsampling
 
 SERVING = Serving(
@@ -43,7 +44,7 @@ def deployment(runtime: str = "tensorrt", *, fixed: bool = True, **changes: Any)
     )
     engine = Engine(
         file="model.plan" if runtime == "tensorrt" else "model.onnx",
-        input_hw=SIZE_HW if fixed else (None, None),
+        sizes=SIZES if fixed else NetworkSizes(),
         output_dims=(5, 16, 24) if fixed else (5, None, None),
         upsampling=Upsampling(**changes.pop("upsampling", {})),
     )

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tensorrt_double import Scenario, tensorrt_double
-from tiny_models import SIZE_HW, TinyModel, tiny_spec
+from tiny_models import SIZE_HW, SIZES, TinyModel, tiny_spec
 from tritonseg_engines.build.engine_file import write_engine
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.progress import unheard
@@ -202,7 +202,7 @@ def test_the_compatibility_that_a_build_asks_for_is_the_plans(
         spec=tiny_spec(),
         engine=Engine(
             file=PLAN_FILE,
-            input_hw=SIZE_HW,
+            sizes=SIZES,
             output_dims=(5, *SIZE_HW),
             upsampling=Upsampling(),
         ),

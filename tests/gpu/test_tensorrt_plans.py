@@ -68,14 +68,14 @@ def fp32(make_plan: MakePlan) -> Iterator[LoadedPlan]:
 def new_order(folder: Path, precision: str) -> BuildOrder:
     path = folder / "export.onnx"
     onnx.save(residual_network(), path)
-    prepared = prepare_network(residual_spec(), path, keep_tail=False)
+    prepared = prepare_network(residual_spec(), path)
     pictures = write_pictures(folder / "pictures", 8)
     options = BuildOptions(calibration=pictures, minimum_pictures=1, accept=True)
     return BuildOrder(
         prepared=prepared,
         target=BuildTarget.of(precision, "tensorrt"),
         options=options,
-        pictures=PictureChoice(options, path, prepared.input_hw),
+        pictures=PictureChoice(options, path, prepared.sizes),
     )
 
 

@@ -20,9 +20,11 @@ from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.geometry import FitPad, Geometry, KeepRatio, Native, ResizePolicy, Stretch
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.upsampling import (
+    Upsampling,
     class_map_at_image_size,
     class_map_from_scores,
     confidence_from_scores,
+    flaw,
 )
 
 Size = tuple[int, int]
@@ -106,6 +108,7 @@ def test_a_cell_without_any_number_is_the_lowest_class(library: Path) -> None:
     geometry=geometries(),
     align_corners=st.booleans(),
     spread=st.sampled_from([0.1, 1.0, 30.0]),
+    are_probabilities=st.booleans(),
 )
 def test_confidences_equal_the_cpus_but_for_the_rounding_of_exp(
     library: Path,
@@ -113,11 +116,13 @@ def test_confidences_equal_the_cpus_but_for_the_rounding_of_exp(
     geometry: Geometry,
     align_corners: bool,
     spread: float,
+    are_probabilities: bool,
 ) -> None:
     scores_chw *= np.float32(spread)
     upsampler = CudaUpsampler(HostDevice(library))
-    actual = upsampler.confidence_from_scores(scores_chw, geometry, align_corners=align_corners)
-    expected = confidence_from_scores(scores_chw, geometry, align_corners=align_corners)
+    how = {"align_corners": align_corners, "are_probabilities": are_probabilities}
+    actual = upsampler.confidence_from_scores(scores_chw, geometry, **how)
+    expected = confidence_from_scores(scores_chw, geometry, **how)
     assert actual.dtype == np.uint8
     apart = np.abs(actual.astype(int) - expected)
     assert apart.max() <= 1
@@ -211,8 +216,30 @@ def test_scores_of_another_type_are_refused(
         upsampler.class_map_from_scores(np.zeros(shape, dtype), Native().geometry((6, 8)))
 
 
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf, 3e38])
+def test_flaws_are_found_as_on_the_cpu(library: Path, spoilt: float) -> None:
+    scores_chw = np.full((3, 5, 37), 3e38, np.float32)
+    scores_chw[2, 4, 36] = spoilt
+    upsampler = CudaUpsampler(HostDevice(library))
+    expected = flaw(scores_chw, Upsampling(), 3)
+    assert upsampler.flaw(scores_chw, Upsampling(), 3) == expected
+    assert (expected is None) == np.isfinite(spoilt)
+
+
+@pytest.mark.parametrize(("highest", "is_class"), [(3, True), (4, False), (255, False)])
+def test_other_classes_are_found_as_on_the_cpu(library: Path, highest: int, is_class: bool) -> None:
+    classes_hw = np.zeros((5, 37), np.uint8)
+    classes_hw[4, 36] = highest
+    kind = Upsampling(kind="class_map", confidence=None)
+    expected = flaw(classes_hw, kind, 4)
+    assert CudaUpsampler(HostDevice(library)).flaw(classes_hw, kind, 4) == expected
+    assert (expected is None) == is_class
+
+
 def test_every_kernel_is_known_to_the_compiler(library: Path) -> None:
     assert sorted(kernel_names()) == [
+        "find_not_finite",
+        "find_other_class",
         "lowest_argmax",
         "scale_to_chw",
         "take_nearest",

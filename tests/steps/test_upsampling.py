@@ -127,11 +127,31 @@ def test_confidence_is_the_softmax_of_the_resized_scores(
     assert np.abs(actual - expected).max() <= 0.5 + 0.02
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    classes=st.integers(2, 6),
+    cells=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    pixels=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_probabilities_are_their_own_confidence(
+    classes: int, cells: tuple[int, int], pixels: tuple[int, int], seed: int
+) -> None:
+    """A softmax of them would make 0.62 of a certainty."""
+    scores = np.random.default_rng(seed).dirichlet([0.5] * classes, cells)
+    scores = np.ascontiguousarray(scores.transpose(2, 0, 1).astype(np.float32))
+    actual = confidence_from_scores(scores, native(pixels), are_probabilities=True)
+    resized = resized_by_onnx_runtime(scores, pixels, align_corners=False)
+    assert np.abs(actual - 255 * resized.max(axis=0)).max() <= 0.5 + 0.02
+
+
 def test_scores_that_are_not_numbers_give_no_confidence() -> None:
     scores = np.zeros((3, 2, 2), np.float32)
     scores[1, 0, 0] = np.nan
     confidence = confidence_from_scores(scores, native((2, 2)))
     assert confidence.tolist() == [[0, 85], [85, 85]]
+    confidence = confidence_from_scores(scores, native((2, 2)), are_probabilities=True)
+    assert confidence.tolist() == [[0, 0], [0, 0]]
 
 
 def test_ties_go_to_the_lower_class() -> None:
@@ -158,17 +178,22 @@ def test_class_maps_are_taken_from_the_nearest_cell() -> None:
     assert np.array_equal(class_map, classes.repeat(2, axis=0).repeat(2, axis=1))
 
 
+DOCUMENT = {"kind": "scores", "align_corners": False, "confidence": "softmax"}
+
+
 def test_json_round_trip() -> None:
-    upsampling = Upsampling(kind="class_map", align_corners=True)
+    upsampling = Upsampling(kind="class_map", align_corners=True, confidence=None)
     assert Upsampling.from_json(upsampling.to_json()) == upsampling
 
 
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"kind": "logits", "align_corners": False}, "upsampling.kind: expected one of"),
-        ({"kind": "scores", "align_corners": 1}, "expected true or false, got 1"),
-        ({"kind": "scores"}, "missing key 'align_corners'"),
+        ({**DOCUMENT, "kind": "logits"}, "upsampling.kind: expected one of"),
+        ({**DOCUMENT, "align_corners": 1}, "expected true or false, got 1"),
+        ({**DOCUMENT, "confidence": "sigmoid"}, "upsampling.confidence: expected one of"),
+        ({**DOCUMENT, "kind": "class_map"}, "confidence: expected none of classes, got softmax"),
+        ({"kind": "scores"}, "missing key"),
     ],
 )
 def test_bad_documents_are_refused(document: dict[str, object], message: str) -> None:

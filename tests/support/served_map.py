@@ -34,7 +34,7 @@ def build_and_segment(
     report = build_model(
         spec, export, folder / "repository", precision=precision, layout=layout, options=options
     )
-    steps: Steps = prepare_network(spec, export, keep_tail=False).server_steps
+    steps: Steps = prepare_network(spec, export).server_steps
     if layout == "fused":
         steps = FoldedSteps(image_hwc.shape[:2])
     engine = f"{spec.name}_engine" if layout == "ensemble" else spec.name

@@ -12,11 +12,13 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from tritonseg_engines.spec import InputSpec, ModelSpec, OutputSpec, voc_palette
+from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.preprocessing import Preprocessing
 
 CLASSES = 5
 STRIDE = 4
 SIZE_HW = (64, 96)
+SIZES = NetworkSizes(height=SIZE_HW[0], width=SIZE_HW[1])
 
 Operator = tuple[str, dict[str, Any]]
 
@@ -99,6 +101,7 @@ def tiny_spec(
     classes: int = CLASSES,
     name: str = "tiny",
     input_name: str = "image",
+    upsampling: str = "direct",
     **input_fields: Any,
 ) -> ModelSpec:
     """The specification of a `TinyModel`; keywords change its input or output."""
@@ -110,7 +113,7 @@ def tiny_spec(
         name=name,
         input=InputSpec(**fields),
         preprocessing=preprocessing,
-        output=OutputSpec(name="output", kind=kind),
+        output=OutputSpec(name="output", kind=kind, upsampling=upsampling),
         classes=tuple(f"class {index}" for index in range(classes)),
         palette=voc_palette(classes),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 
+from tritonseg_engines.build.engine_file import plan_sizes
 from tritonseg_engines.build.fuse_check import without_resize
 from tritonseg_engines.build.prepare import Prepared
 from tritonseg_engines.gate.verdict import Judged
@@ -45,10 +46,10 @@ class BuiltGraph:
             spec=without_resize(prepared.spec) if target.is_fused else prepared.spec,
             engine=Engine(
                 file=engine_file,
-                input_hw=prepared.input_hw,
+                sizes=plan_sizes(prepared.sizes) if target.on_gpu else prepared.sizes,
+                max_batch=prepared.max_batch,
                 output_dims=prepared.output_dims,
                 upsampling=prepared.upsampling,
-                gives_logits=prepared.gives_logits,
                 int8_cpu=self.int8_cpu,
             ),
             provenance=self.provenance,

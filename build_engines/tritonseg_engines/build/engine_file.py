@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,15 @@ from tritonseg_engines.tensorrt import (
     PlanOptions,
     plan_manifest,
 )
+from tritonseg_steps.network_sizes import NetworkSizes
 
 if TYPE_CHECKING:
     from tritonseg_engines.tensorrt.device import Device
     from tritonseg_engines.tensorrt.plan import PlanReport
 
 ONNX_FILE = "model.onnx"
-OPEN_SIZES = ImageSizeRange(minimum_hw=(32, 32), optimum_hw=(1024, 2048), maximum_hw=(1024, 2048))
+SMALLEST_SIDE = 32
+LARGEST_HW = (1024, 2048)
 """What a plan takes where the export leaves height and width open."""
 
 
@@ -82,13 +84,29 @@ def write_engine(
 
     options = PlanOptions(
         batch=BatchRange(maximum=deployment.serving.max_batch_size),
-        image_size=OPEN_SIZES if None in deployment.engine.input_hw else None,
+        image_size=_open_sizes(deployment.engine.sizes),
         hardware_compatibility=hardware_compatibility,
     )
     plan = folder / PLAN_FILE
     report = build_plan(onnx_path, plan, options, progress=progress, gpu=gpu)
     facts = {ENGINES_KEY: {plan.name: plan_manifest(report)}}
     return WrittenEngine(file=plan, facts=facts, plan=report)
+
+
+def plan_sizes(sizes: NetworkSizes) -> NetworkSizes:
+    """Return what a plan takes of the sizes that its network would."""
+    if sizes.fixed_hw is not None:
+        return sizes
+    smallest, _ = sizes.nearest((SMALLEST_SIDE, SMALLEST_SIDE))
+    return replace(sizes, at_least=smallest, at_most_hw=LARGEST_HW)
+
+
+def _open_sizes(sizes: NetworkSizes) -> ImageSizeRange | None:
+    if sizes.at_most_hw is None:
+        return None
+    smallest_hw = sizes.nearest((1, 1))
+    largest_hw = sizes.nearest(sizes.at_most_hw)
+    return ImageSizeRange(minimum_hw=smallest_hw, optimum_hw=largest_hw, maximum_hw=largest_hw)
 
 
 def judge_plan(

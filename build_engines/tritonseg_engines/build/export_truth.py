@@ -1,41 +1,44 @@
-"""What the export itself says: run as it came by ONNX Runtime, its class map taken with NumPy.
-
-Nothing of the steps and nothing of the surgery is used here, because both are held against it.
-"""
+"""What the export itself says: run as it came, in ONNX Runtime, on the network's own input."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from tritonseg_engines.build.export_mask import (
+    Mask,
+    class_indices,
+    mask_of_classes,
+    mask_of_scores,
+)
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
 from tritonseg_engines.running.networks import onnx_session, run_session
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_steps.geometry import Geometry
 
-RELATIVE_MARGIN = {np.dtype(np.float32): 1e-4, np.dtype(np.float16): 4e-3}
-"""By which the two best scores must differ for a pixel to count, as a share of the largest score:
-what another order of additions explains."""
 REPEATED = 1e-3
 """Largest difference between two runs of one picture, as a share of the usual score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mask:
-    """What a picture's classes are.
+class Question:
+    """One picture that the export is asked about.
 
     Attributes:
-        classes_hw: `(H, W)` class of every pixel.
-        stable_hw: `(H, W)` bool, where rounding cannot make it another.
+        name: With its size.
+        geometry: Where it lies in the network's input; it has the content's size.
+        batch_nchw: `(1, 3, h, w)` float32, as the normalize step gives it.
     """
 
-    classes_hw: NDArray[np.int64]
-    stable_hw: NDArray[np.bool_]
+    name: str
+    geometry: Geometry
+    batch_nchw: NDArray[np.float32] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,21 +46,23 @@ class Sample:
     """One picture that the export has answered.
 
     Attributes:
-        name: With its size.
-        batch_nchw: `(1, 3, h, w)` float32, as the normalize step gives it.
+        question: The picture.
         output: The export's own.
-        mask: What that means at `size_hw`.
+        mask: What that means for the picture.
     """
 
-    name: str
-    batch_nchw: NDArray[np.float32]
-    output: NDArray[Any]
-    mask: Mask
+    question: Question
+    output: NDArray[Any] = field(repr=False)
+    mask: Mask = field(repr=False)
 
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        """Height and width of the network's input."""
-        return self.batch_nchw.shape[2], self.batch_nchw.shape[3]
+
+def same_outputs(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Return whether two runs gave the same but for rounding."""
+    if one.shape != other.shape:
+        return False
+    first, second = (output.astype(np.float32, copy=False) for output in (one, other))
+    usual = float(np.median(np.abs(first))) or float(np.abs(first).max())
+    return bool(np.abs(first - second).max() <= REPEATED * usual)
 
 
 class ExportTruth:
@@ -78,81 +83,61 @@ class ExportTruth:
     ) -> None:
         self._session = onnx_session(exported)
         self._spec, self._kind, self._threshold = spec, kind, threshold
+        self._batch = (dimensions(graph_inputs(exported.graph)[0]) or [None])[0]
         self.classes_last = False
         """Whether scores are `(N, h, w, C)`; known after `samples`."""
 
     def run(self, batch_nchw: NDArray[np.float32]) -> NDArray[Any]:
         """Return its output for pictures as the normalize step gives them.
 
+        A file that takes a fixed number of pictures gets these over and over.
+
         Raises:
             OnnxModelError: It does not take pictures of this size or number.
         """
         spec = self._spec
         batch = batch_nchw.transpose(0, 2, 3, 1) if spec.input.layout == "NHWC" else batch_nchw
+        count = max(len(batch), self._batch or 0)
+        repeated = count > len(batch)
+        if repeated:
+            batch = np.resize(batch, (count, *batch.shape[1:]))
         inputs = {spec.input.name: np.ascontiguousarray(batch.astype(spec.input.dtype))}
         (output,) = run_session(self._session, inputs, [spec.output.name])
-        array: NDArray[Any] = output
+        array: NDArray[Any] = output[: len(batch_nchw)] if repeated else output
         return array
 
-    def mask(self, output: NDArray[Any], size_hw: tuple[int, int]) -> Mask:
-        """Return what an output for one picture means at the size of the network's input.
+    def mask(self, output: NDArray[Any], geometry: Geometry) -> Mask:
+        """Return what an output for one picture means at the picture's own size.
 
-        Scores of another size are interpolated (bilinear, half-pixel centres), classes are taken
-        from the nearest.
+        Scores are interpolated (bilinear, half-pixel centres), classes are taken from the nearest
+        cell.
 
         Raises:
             OnnxModelError: It is not of the kind, rank or number of classes that the specification
                 says, or a score is not a number.
         """
         if self._kind == "class_map":
-            return self._class_map(output, size_hw)
+            return mask_of_classes(class_indices(output, self._spec), geometry)
         scores_chw = self._scores_chw(output)
         if not np.isfinite(scores_chw).all():
             raise OnnxModelError(
                 f"output {self._spec.output.name!r}: the network's scores are not all finite"
             )
-        scores_chw = np.stack([_interpolated(plane, size_hw) for plane in scores_chw])
-        best_hw = scores_chw.max(axis=0)
-        # Of the best scores only: a class that is masked by -1e6 says nothing about the others.
-        margin = RELATIVE_MARGIN.get(output.dtype, 1e-4) * float(np.abs(best_hw).max())
-        if len(scores_chw) == 1:
-            distance_hw = scores_chw[0] - self._threshold
-            return Mask(
-                classes_hw=(distance_hw > 0).astype(np.int64),
-                stable_hw=np.abs(distance_hw) > margin,
-            )
-        classes_hw = scores_chw.argmax(axis=0)
-        np.put_along_axis(scores_chw, classes_hw[None], -np.inf, axis=0)
-        return Mask(classes_hw=classes_hw, stable_hw=best_hw - scores_chw.max(axis=0) > margin)
+        return mask_of_scores(scores_chw, geometry, threshold=self._threshold)
 
-    def samples(self, batches: Iterable[tuple[str, NDArray[np.float32]]]) -> list[Sample]:
-        """Return the answers to pictures, without those of a size that the export does not take.
-
-        Args:
-            batches: By name, each of one picture.
+    def samples(self, questions: Iterable[Question]) -> list[Sample]:
+        """Return the answers to pictures.
 
         Raises:
-            OnnxModelError: It takes none of them, its output is not what the specification says,
+            OnnxModelError: It does not take them, its output is not what the specification says,
                 or it depends on chance or on the other pictures of a batch.
         """
-        answers = []
-        refusal = "no pictures"
-        for name, batch_nchw in batches:
-            try:
-                answers.append((name, batch_nchw, self.run(batch_nchw)))
-            except OnnxModelError as error:
-                refusal = str(error)
-        if not answers:
-            raise OnnxModelError(f"the export cannot be run: {refusal}")
-        self.classes_last = self._find_classes([output.shape for *_, output in answers])
+        asked = list(questions)
+        outputs = [self.run(question.batch_nchw) for question in asked]
+        self.classes_last = self._find_classes([output.shape for output in outputs])
         found = [
-            Sample(
-                name=f"{name} of {batch_nchw.shape[2]}x{batch_nchw.shape[3]}",
-                batch_nchw=batch_nchw,
-                output=output,
-                mask=self.mask(output, (batch_nchw.shape[2], batch_nchw.shape[3])),
-            )
-            for name, batch_nchw, output in answers
+            Sample(question=question, output=output, mask=self.mask(output, question.geometry))
+            for question, output in zip(asked, outputs, strict=True)
         ]
         if not any(sample.mask.stable_hw.any() for sample in found):
             raise OnnxModelError(
@@ -165,14 +150,13 @@ class ExportTruth:
 
     def _check_repeats(self, sample: Sample) -> None:
         """Refuse what gives one picture another output beside another picture, or again."""
-        first = sample.output.astype(np.float32, copy=False)
-        other = sample.batch_nchw[:, :, ::-1, ::-1]
+        batch_nchw = sample.question.batch_nchw
+        other = batch_nchw[:, :, ::-1, ::-1]
         try:
-            again = self.run(np.concatenate([other, sample.batch_nchw]))[1:]
+            again = self.run(np.concatenate([other, batch_nchw]))[1:]
         except OnnxModelError:  # a batch of one is all that it takes
-            again = self.run(sample.batch_nchw)
-        usual = float(np.median(np.abs(first))) or float(np.abs(first).max())
-        if again.shape != first.shape or np.abs(again - first).max() > REPEATED * usual:
+            again = self.run(batch_nchw)
+        if not same_outputs(again, sample.output):
             raise OnnxModelError(
                 f"output {self._spec.output.name!r}: expected the same of a picture alone and "
                 "beside another, got another: the graph depends on chance or on the batch; export "
@@ -227,49 +211,3 @@ class ExportTruth:
             return f"{expected}{list(shape)}, expected (N, {classes}, h, w)"
         hint = "; one score with a threshold is output.kind: binary" if 1 in shape[1::2] else ""
         return f"{expected}{shape[1]}; its shape is {list(shape)}{hint}"
-
-    def _class_map(self, output: NDArray[Any], size_hw: tuple[int, int]) -> Mask:
-        spec = self._spec
-        where = f"output {spec.output.name!r}"
-        planes = output.reshape(-1, *output.shape[-2:]) if output.ndim >= 2 else output
-        if output.ndim == 4 and output.shape[3] == 1 != output.shape[1]:
-            planes = output[..., 0]
-        if planes.ndim != 3 or len(planes) != 1:
-            raise OnnxModelError(
-                f"{where}: expected a class map (N, h, w) or (N, 1, h, w), got {list(output.shape)}"
-            )
-        classes_hw = planes[0].astype(np.float64)
-        fractions = classes_hw[classes_hw != np.rint(classes_hw)]
-        if fractions.size:
-            raise OnnxModelError(
-                f"{where}: expected class indices as kind class_map says, got values such as "
-                f"{fractions[0]:.4g}; scores are output.kind: scores or binary"
-            )
-        lowest, highest = classes_hw.min(), classes_hw.max()
-        if lowest < 0 or highest >= len(spec.classes):
-            raise OnnxModelError(
-                f"{where}: expected class indices 0 to {len(spec.classes) - 1} as the "
-                f"specification says, got {lowest:g} to {highest:g}"
-            )
-        return Mask(
-            classes_hw=_nearest(classes_hw.astype(np.int64), size_hw),
-            stable_hw=np.ones(size_hw, np.bool_),
-        )
-
-
-def _interpolated(plane_hw: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    if plane_hw.shape == size_hw:
-        return plane_hw
-    resized: NDArray[np.float32] = cv2.resize(
-        plane_hw, size_hw[::-1], interpolation=cv2.INTER_LINEAR
-    ).astype(np.float32)
-    return resized
-
-
-def _nearest(classes_hw: NDArray[np.int64], size_hw: tuple[int, int]) -> NDArray[np.int64]:
-    rows, columns = (
-        (2 * np.arange(wanted, dtype=np.int64) + 1) * have // (2 * wanted)
-        for wanted, have in zip(size_hw, classes_hw.shape, strict=True)
-    )
-    nearest_hw: NDArray[np.int64] = classes_hw[rows[:, None], columns]
-    return nearest_hw

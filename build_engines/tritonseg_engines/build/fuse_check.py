@@ -20,6 +20,7 @@ from tritonseg_engines.running.pictures import Picture, Pictures
 from tritonseg_engines.running.served import infer_as_served
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget
+from tritonseg_steps.contract import NO_CLASS
 from tritonseg_steps.geometry import Geometry, Native, Size
 
 MINIMUM_EQUAL_PIXELS = 0.999
@@ -44,12 +45,17 @@ def fixed_sizes(prepared: Prepared) -> FixedSizes:
         SpecificationError: A size is open, or a picture of the network's size would be resized.
     """
     name = prepared.spec.name
-    image_hw, scores_hw = _closed(prepared.input_hw), _closed(prepared.output_dims[-2:])
+    image_hw, scores_hw = prepared.sizes.fixed_hw, _closed(prepared.output_dims[-2:])
     if image_hw is None or scores_hw is None:
         raise SpecificationError(
             f"{name}: the fused layout takes pictures of one size, but the export leaves it open "
-            f"(input {_by(prepared.input_hw)}, scores {_by(prepared.output_dims[-2:])}); export "
-            f"it at a fixed size, or {KEEP_ENSEMBLE}"
+            f"(input {_by(prepared.sizes.input_hw)}, scores {_by(prepared.output_dims[-2:])}); "
+            f"export it at a fixed size, or {KEEP_ENSEMBLE}"
+        )
+    if len(prepared.spec.classes) > NO_CLASS:
+        raise SpecificationError(
+            f"{name}: the fused layout says by {NO_CLASS} that the network gave no class, so it "
+            f"takes at most {NO_CLASS} classes, got {len(prepared.spec.classes)}; {KEEP_ENSEMBLE}"
         )
     resized = prepared.spec.preprocessing.resize.geometry(image_hw)
     if resized != Geometry(image_hw, image_hw, image_hw):
@@ -96,7 +102,7 @@ def fuse_and_check(
         image_hw=sizes.image_hw,
         scores_hw=sizes.scores_hw,
     )
-    steps = ServerSteps(preprocessing, prepared.upsampling, sizes.image_hw)
+    steps = prepared.steps_with(preprocessing)
     chosen = [_of_size(picture, sizes.image_hw) for picture in _spread(pictures)]
     with (
         infer_as_served(network, target) as scores,

@@ -16,6 +16,7 @@ from tritonseg_engines.build.order import BuildOrder
 from tritonseg_engines.build.pictures_choice import PictureChoice
 from tritonseg_engines.build.precision import Conversion, convert_and_judge
 from tritonseg_engines.build.prepare import prepare_network
+from tritonseg_engines.build.size_limits import size_remark
 from tritonseg_engines.gate.refusal import refusal
 from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
 from tritonseg_engines.gate.verdict import Judged
@@ -42,6 +43,7 @@ class BuildReport:
         proof: That the network between the server's steps gives the export's own masks.
         threshold: What parts the two classes of a binary output; None for other kinds.
         kept_tail: Why a tail that was recognised stays in the network; None if none does.
+        pictures: Which pictures it refuses; None if it takes any.
         layout: How the steps stand to the engine.
         equal_pixels_after_fuse: Share of pixels at which the fused model and the ensemble agree,
             or None where nothing was fused.
@@ -56,6 +58,7 @@ class BuildReport:
     proof: Proof
     threshold: float | None
     kept_tail: str | None
+    pictures: str | None
     provenance: Provenance
     gate: GateReport
     report: Path
@@ -77,7 +80,6 @@ def build_model(
     precision: str = Precision.FP32,
     runtime: str = Runtime.OPENVINO,
     layout: str | None = None,
-    keep_tail: bool = False,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
@@ -94,7 +96,6 @@ def build_model(
         precision: A `Precision`, or its value.
         runtime: A `Runtime`, or its value.
         layout: A `ServingLayout`, or its value; None for the runtime's fastest.
-        keep_tail: Leave Resize, Softmax and ArgMax behind the network in the engine.
         options: How to convert and how to judge.
         progress: Called with what is being done, and how much of how much is.
 
@@ -112,14 +113,14 @@ def build_model(
         precision, runtime, layout, cpu=options.cpu, gpu_steps=options.gpu_steps
     )
     target.require_this_cpu()
-    prepared = prepare_network(spec, onnx_path, keep_tail=keep_tail)
+    prepared = prepare_network(spec, onnx_path)
     if target.is_fused:
         fixed_sizes(prepared)  # refuses now what would fail after minutes of converting
     order = BuildOrder(
         prepared=prepared,
         target=target,
         options=options,
-        pictures=PictureChoice(options, onnx_path, prepared.input_hw),
+        pictures=PictureChoice(options, onnx_path, prepared.sizes),
         progress=progress or unheard,
     )
     beside = repository.parent / _stem(spec.name, target)
@@ -138,6 +139,7 @@ def build_model(
         proof=prepared.proof,
         threshold=prepared.threshold,
         kept_tail=prepared.kept,
+        pictures=None if target.is_fused else size_remark(spec, prepared.sizes),
         layout=target.layout,
         equal_pixels_after_fuse=built.equal_pixels_after_fuse,
         provenance=built.provenance,

@@ -8,6 +8,7 @@ from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import CalibrationError
 from tritonseg_engines.running.pictures import Pictures, picture_folder, smooth_noise
 from tritonseg_engines.zoo.street_demo import CALIBRATION, JUDGED, JUDGED_LABELS, is_demo
+from tritonseg_steps.network_sizes import NetworkSizes
 
 OPEN_SIZE = (512, 1024)
 NOISE_PICTURES = 4
@@ -21,15 +22,12 @@ class PictureChoice:
     Args:
         options: What the user gave.
         onnx_path: The export; the demo model is known by its content.
-        input_hw: Size that the network takes, None where open.
+        sizes: Of the input that the network takes.
     """
 
-    def __init__(
-        self, options: BuildOptions, onnx_path: Path, input_hw: tuple[int | None, int | None]
-    ) -> None:
-        height, width = input_hw
+    def __init__(self, options: BuildOptions, onnx_path: Path, sizes: NetworkSizes) -> None:
         self._options = options
-        self._size_hw = (height, width) if height and width else OPEN_SIZE
+        self._size_hw = sizes.nearest(OPEN_SIZE)
         self._is_demo = is_demo(onnx_path)
 
     def for_int8(self) -> Pictures:

@@ -10,12 +10,19 @@ import onnx
 import onnx_ir as ir
 from onnx import TensorProto
 
-from tritonseg_engines.build.boundary_proof import Proof, prove_boundary, sample_batches
+from tritonseg_engines.build.batch_axis import settle_batch
+from tritonseg_engines.build.boundary_proof import Proof, prove_boundary, questions
 from tritonseg_engines.build.export_truth import ExportTruth, Sample
+from tritonseg_engines.build.size_limits import find_sizes
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph import surgery
-from tritonseg_engines.graph.boundary import binary_threshold, check_boundary, settle_boundary
+from tritonseg_engines.graph.boundary import (
+    PROBABILITY_THRESHOLD,
+    binary_threshold,
+    check_boundary,
+    settle_boundary,
+)
 from tritonseg_engines.graph.chance import refuse_chance
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.finite_weights import check_weights
@@ -24,9 +31,11 @@ from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
 from tritonseg_engines.graph.value_range import value_range
-from tritonseg_engines.running.networks import ServerSteps, input_size_hw
+from tritonseg_engines.running.networks import ServerSteps
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
+from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.preprocessing import Preprocessing
 from tritonseg_steps.upsampling import Upsampling
 
 
@@ -38,28 +47,27 @@ class Prepared:
         spec: Of the model.
         onnx_sha256: Of the export.
         network: Every node has a name of its own; constants are initializers.
+        sizes: Of the input that it takes.
+        max_batch: Most pictures that one run of it takes; None for any number.
         upsampling: What the argmax step does with its output.
-        gives_logits: Whether its scores are logits: no class map, and no probabilities already.
         tail: What was found behind it, and cut unless asked otherwise.
         threshold: What parts the two classes of a binary output; None for other kinds.
         proof: That it gives the export's masks.
+        samples: The pictures of the proof, with the export's answers.
         kept: Why a tail that was recognised stays in the network; None if none does.
     """
 
     spec: ModelSpec
     onnx_sha256: str
     network: onnx.ModelProto = field(repr=False)
+    sizes: NetworkSizes
+    max_batch: int | None
     upsampling: Upsampling
-    gives_logits: bool
     tail: Tail
     threshold: float | None
     proof: Proof
+    samples: tuple[Sample, ...] = field(repr=False)
     kept: str | None = None
-
-    @property
-    def input_hw(self) -> tuple[int | None, int | None]:
-        """Size that the network takes, None where open."""
-        return input_size_hw(self.network)
 
     @property
     def computes_in_half(self) -> bool:
@@ -78,10 +86,16 @@ class Prepared:
     @property
     def server_steps(self) -> ServerSteps:
         """The server's steps around the network."""
-        return ServerSteps(self.spec.preprocessing, self.upsampling, self.input_hw)
+        return self.steps_with(self.spec.preprocessing)
+
+    def steps_with(self, preprocessing: Preprocessing) -> ServerSteps:
+        """Return the server's steps with another preprocessing."""
+        return ServerSteps(
+            preprocessing, self.upsampling, self.sizes, class_count=len(self.spec.classes)
+        )
 
 
-def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Prepared:
+def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
     """Read an export, check it, cut its tail and settle its boundary, and prove the outcome.
 
     Where cutting the tail would change masks, at odd sizes say, it is left in the network.
@@ -97,18 +111,15 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
     refuse_chance(edited.graph)
     threshold = binary_threshold(edited.graph, spec)
     kind = _output_kind(edited.graph, spec)
-    input_hw = _input_hw(edited.graph, spec)
     truth = ExportTruth(exported, spec, kind=kind, threshold=threshold)
-    samples = truth.samples(sample_batches(spec, input_hw))
+    sizes = find_sizes(truth, _declared_hw(edited.graph, spec))
+    samples = truth.samples(questions(spec, sizes))
     problems = []
     for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):
-        if keep_tail and tail.operators:
-            continue
         try:
-            network, upsampling, gives_logits = _network(
-                exported, spec, tail, kind, samples[0], threshold
-            )
-            proof = prove_boundary(samples, network, upsampling)
+            network, upsampling = _network(exported, spec, tail, kind, samples[0], threshold)
+            network, max_batch = settle_batch(network, samples[-1])
+            proof = prove_boundary(samples, truth, network, upsampling, spec)
         except OnnxModelError as error:
             problems.append(str(error))
             continue
@@ -117,11 +128,13 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, *, keep_tail: bool) -> Pre
                 spec=spec,
                 onnx_sha256=sha256_of(onnx_path),
                 network=network,
+                sizes=sizes,
+                max_batch=max_batch,
                 upsampling=upsampling,
-                gives_logits=gives_logits,
                 tail=tail,
                 threshold=threshold if kind == "binary" else None,
                 proof=proof,
+                samples=tuple(samples),
                 kept=" and ".join(problems) or None,
             )
         problems.append(_shortfall(tail, proof))
@@ -135,11 +148,11 @@ def _output_kind(graph: ir.Graph, spec: ModelSpec) -> str:
 
 
 def _tails(graph: ir.Graph, spec: ModelSpec, kind: str, *, classes_last: bool) -> Iterator[Tail]:
-    """Yield what may be cut: all that is recognised, and nothing."""
+    """Yield what may be cut: all that is recognised, unless asked otherwise, and nothing."""
     output = spec.output.name
     known = None if kind == "class_map" else classes_last
     tail = recognise_tail(graph, output, classes_last=known)
-    if tail.operators:
+    if tail.operators and spec.output.upsampling == "direct":
         yield tail
     yield replace(tail, scores=output, operators=(), align_corners=False, classes_last=classes_last)
 
@@ -151,10 +164,10 @@ def _network(
     kind: str,
     sample: Sample,
     threshold: float,
-) -> tuple[onnx.ModelProto, Upsampling, bool]:
+) -> tuple[onnx.ModelProto, Upsampling]:
     """Return the network in front of a tail, between the steps' boundaries.
 
-    With it how its output is upsampled, and whether that is logits.
+    With it how its output is upsampled.
     """
     edited = surgery.editable(exported)
     cut_tail(edited, tail)
@@ -166,15 +179,34 @@ def _network(
     gather_constants(edited)
     if "ArgMax" in tail.operators:
         kind = "scores"
+    confidence = _confidence(kind, threshold, probabilities=probabilities)
     settle_boundary(
-        edited, spec, kind=kind, threshold=threshold, shape=shape, classes_last=tail.classes_last
+        edited,
+        spec,
+        kind=kind,
+        threshold=threshold,
+        shape=shape,
+        classes_last=tail.classes_last,
+        confidence=confidence,
     )
     name_nodes(edited.graph)
     upsampling = Upsampling(
-        kind="class_map" if kind == "class_map" else "scores", align_corners=tail.align_corners
+        kind="class_map" if kind == "class_map" else "scores",
+        align_corners=tail.align_corners,
+        confidence=confidence,
     )
-    gives_logits = upsampling.kind == "scores" and not probabilities
-    return surgery.as_proto(edited), upsampling, gives_logits
+    return surgery.as_proto(edited), upsampling
+
+
+def _confidence(kind: str, threshold: float, *, probabilities: bool) -> str | None:
+    """Return how the scores say how sure the network is, None where they do not.
+
+    A threshold that was moved away from even chances says what to do, not what is likely.
+    """
+    even = PROBABILITY_THRESHOLD if probabilities else 0.0
+    if kind == "class_map" or (kind == "binary" and threshold != even):
+        return None
+    return "probability" if probabilities else "softmax"
 
 
 def _answered_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> list[int | None]:
@@ -199,12 +231,12 @@ def _answered_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> l
     ]
 
 
-def _input_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | None]:
-    """Return the size that the file takes, or the specification says, None where open."""
+def _declared_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | None]:
+    """Return height and width of the input as the file declares them, None where open."""
     (fed,) = surgery.fed_inputs(graph)
     dims = surgery.dimensions(fed) or [None] * 4
     rows, columns = (1, 2) if spec.input.layout == "NHWC" else (2, 3)
-    return dims[rows] or spec.input.height, dims[columns] or spec.input.width
+    return dims[rows], dims[columns]
 
 
 def _shortfall(tail: Tail, proof: Proof) -> str:

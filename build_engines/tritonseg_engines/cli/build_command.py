@@ -131,7 +131,6 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.option("--accept", is_flag=True, help="Build although the gate refuses; recorded.")
 @click.option("--onnx-only", is_flag=True, help="Stop after the converted ONNX and its gate.")
-@click.option("--keep-tail", is_flag=True, help="Leave Resize, Softmax and ArgMax in the engine.")
 @click.option("--json", "as_json", is_flag=True, help="Print a document instead of text.")
 def command(
     model: str,
@@ -140,7 +139,6 @@ def command(
     precision: str,
     runtime: str,
     layout: str | None,
-    keep_tail: bool,
     as_json: bool,
     keep_fp32: tuple[str, ...],
     calibration: Path | None,
@@ -192,7 +190,6 @@ def command(
             precision=precision,
             runtime=runtime,
             layout=layout,
-            keep_tail=keep_tail,
             options=options,
             progress=progress,
         )

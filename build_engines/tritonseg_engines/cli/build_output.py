@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from tritonseg_engines.build.boundary_proof import OtherSize
     from tritonseg_engines.build.model import BuildReport
+    from tritonseg_engines.gate.report import GateReport
 
 
 def report_document(report: BuildReport) -> dict[str, object]:
@@ -20,6 +23,7 @@ def report_document(report: BuildReport) -> dict[str, object]:
         "proof": asdict(report.proof),
         "threshold": report.threshold,
         "kept_tail": report.kept_tail,
+        "pictures": report.pictures,
         "equal_pixels_after_fuse": report.equal_pixels_after_fuse,
         "provenance": asdict(report.provenance),
         "gate": report.gate.to_json(),
@@ -31,38 +35,66 @@ def report_document(report: BuildReport) -> dict[str, object]:
 
 def show_report(report: BuildReport) -> None:
     """Print what was written, and how near it is to the export."""
-    provenance, gate = report.provenance, report.gate
+    provenance = report.provenance
     done = "wrote" if report.lacks_engine else "built"
     click.echo(f"{done} {report.model} ({provenance.runtime}, {provenance.precision})")
+    for line in (*_proof_lines(report), *_gate_lines(report.gate)):
+        click.echo(line)
+    click.echo(f"report {report.report}")
+    if report.note and not report.lacks_engine:
+        click.echo(report.note)
+
+
+def _proof_lines(report: BuildReport) -> Iterator[str]:
+    """Yield what became of the export's output, and how that was proven."""
+    proof = report.proof
     if report.tail.operators:
-        click.echo(f"cut {' → '.join(report.tail.operators)} behind the network")
+        yield f"cut {' → '.join(report.tail.operators)} behind the network"
     if report.kept_tail:
-        click.echo(f"left the tail in the network: {report.kept_tail}")
-    sizes = ", ".join(f"{height}x{width}" for height, width in report.proof.sizes_hw)
-    click.echo(
-        f"proven against the export as it came, at {sizes}: {report.proof.equal_pixels:.4%} of the "
+        yield f"left the tail in the network: {report.kept_tail}"
+    sizes = ", ".join(f"{height}x{width}" for height, width in proof.sizes_hw)
+    yield (
+        f"proven against the export as it came, at {sizes}: {proof.equal_pixels:.4%} of the "
         "pixels equal on the worst picture"
     )
+    if proof.other_size is not None:
+        yield _of_other_size(proof.other_size)
+    if report.pictures is not None:
+        yield report.pictures
     if report.threshold is not None:
-        click.echo(f"a pixel is of the second class where its score is above {report.threshold:g}")
+        yield f"a pixel is of the second class where its score is above {report.threshold:g}"
     if report.equal_pixels_after_fuse is not None:
-        click.echo(
+        yield (
             f"fused the steps into the graph: {report.equal_pixels_after_fuse:.4%} of the pixels "
             "as in the ensemble"
         )
+
+
+def _gate_lines(gate: GateReport) -> Iterator[str]:
+    """Yield how the built network compares with the fp32 one."""
     comparison = gate.comparison
-    click.echo(
+    yield (
         f"gate {gate.verdict}: {comparison.equal_pixels:.4%} of the pixels as in fp32, mIoU "
         f"between the two {comparison.agreement_miou:.4f} ({comparison.origin})"
     )
     if comparison.miou_drop_points is not None:
-        click.echo(
+        yield (
             f"mIoU against labels {comparison.built_miou:.4f}, fp32 "
             f"{comparison.reference_miou:.4f}: {comparison.miou_drop_points:.2f} points lost"
         )
     kept = sum(cost.kept for cost in gate.costs)
     if kept:
-        click.echo(f"{kept} of {len(gate.costs)} layers left in high precision")
-    click.echo(f"report {report.report}")
-    if report.note and not report.lacks_engine:
-        click.echo(report.note)
+        yield f"{kept} of {len(gate.costs)} layers left in high precision"
+
+
+def _of_other_size(other: OtherSize) -> str:
+    """Return what is done where a picture has not the network's size, and what else could be."""
+    (height, width), network = other.image_hw, "x".join(map(str, other.network_hw))
+    proven = f"a picture of {height}x{width} in a network of {network}"
+    if other.unlike_export == 0:
+        return f"on {proven}, the class map is the export's own output resized"
+    return (
+        f"on {proven}, scores are interpolated once, straight to the picture; the export's own "
+        f"output resized (output.upsampling: export) has another class at "
+        f"{other.unlike_export:.2%} of the pixels"
+    )

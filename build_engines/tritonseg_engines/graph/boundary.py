@@ -14,6 +14,13 @@ import numpy as np
 import onnx_ir as ir
 
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.class_map import settle_class_map
+from tritonseg_engines.graph.output_nodes import (
+    append_axis_node,
+    append_node,
+    declare_output,
+    node_output,
+)
 from tritonseg_engines.graph.surgery import (
     add_constant,
     dimensions,
@@ -29,8 +36,6 @@ NCHW_TO_NHWC = (0, 2, 3, 1)
 NHWC_TO_NCHW = (0, 3, 1, 2)
 CHANNELS = 3
 PROBABILITY_THRESHOLD = 0.5
-AXES_ARE_INPUT_SINCE = 13
-"""Opset from which Squeeze and Unsqueeze read their axes as an input."""
 ELEMENT_TYPES = {
     "float32": ir.DataType.FLOAT,
     "float16": ir.DataType.FLOAT16,
@@ -87,6 +92,7 @@ def settle_boundary(
     threshold: float,
     shape: Sequence[int | None],
     classes_last: bool = False,
+    confidence: str | None = None,
 ) -> None:
     """Rewrite input and output, in place, to the contract of the steps.
 
@@ -98,17 +104,19 @@ def settle_boundary(
         threshold: Of "binary".
         shape: Of the output, None where it is open.
         classes_last: Whether scores are `(N, h, w, C)`.
+        confidence: As in `Upsampling`; a binary "probability" gets its complement as first score.
 
     Raises:
         OnnxModelError: The output has another rank or another number of classes.
     """
     _settle_input(model.graph, spec)
     if kind == "class_map":
-        _settle_class_map(model.graph, shape)
+        settle_class_map(model.graph, shape, len(spec.classes))
     else:
         shape = _scores_to_nchw(model.graph, spec, kind, shape, classes_last=classes_last)
         if kind == "binary":
-            _add_threshold(model.graph, threshold, shape)
+            other = _complement if confidence == "probability" else _threshold
+            other(model.graph, threshold, shape)
     rename(model.graph, model.graph.outputs[0], SCORES)
 
 
@@ -141,19 +149,19 @@ def _scores_to_nchw(
     count = spec.score_count(kind)
     shape = list(shape)
     if graph.outputs[0].dtype != ir.DataType.FLOAT:
-        _append_node(graph, "Cast", to=ir.DataType.FLOAT)
+        append_node(graph, "Cast", to=ir.DataType.FLOAT)
     if kind == "binary" and len(shape) == 3:
-        _append_axis_node(graph, "Unsqueeze", 1)
+        append_axis_node(graph, "Unsqueeze", 1)
         shape.insert(1, 1)
     if classes_last and len(shape) == 4:
-        _append_node(graph, "Transpose", perm=NHWC_TO_NCHW)
+        append_node(graph, "Transpose", perm=NHWC_TO_NCHW)
         shape = [shape[axis] for axis in NHWC_TO_NCHW]
     if len(shape) != 4 or shape[1] not in (None, count):
         raise OnnxModelError(
             f"output {spec.output.name!r}: expected {count} classes as the specification says, "
             f"(N, {count}, h, w), got {shape}"
         )
-    _declare_output(graph, ir.DataType.FLOAT, shape)
+    declare_output(graph, ir.DataType.FLOAT, shape)
     return shape
 
 
@@ -182,7 +190,7 @@ def _settle_input(graph: ir.Graph, spec: ModelSpec) -> None:
     graph.insert_before(graph[0], added)
 
 
-def _add_threshold(graph: ir.Graph, threshold: float, shape: Sequence[int | None]) -> None:
+def _threshold(graph: ir.Graph, threshold: float, shape: Sequence[int | None]) -> None:
     """Put the threshold in front of the only score, so that the higher of the two decides.
 
     A constant stays what it is under bilinear interpolation, so that upsampling and argmax of
@@ -193,52 +201,17 @@ def _add_threshold(graph: ir.Graph, threshold: float, shape: Sequence[int | None
         graph, f"{name}_threshold_pads", np.array([0, 1, 0, 0, 0, 0, 0, 0], np.int64)
     )
     value = add_constant(graph, f"{name}_threshold", np.array(threshold, np.float32))
-    _append_node(graph, "Pad", [pads, value])
-    _declare_output(graph, ir.DataType.FLOAT, [shape[0], BINARY_CLASSES, *shape[2:]])
+    append_node(graph, "Pad", [pads, value])
+    declare_output(graph, ir.DataType.FLOAT, [shape[0], BINARY_CLASSES, *shape[2:]])
 
 
-def _settle_class_map(graph: ir.Graph, shape: Sequence[int | None]) -> None:
-    shape = list(shape)
-    if len(shape) == 4:
-        unit_axis = 1 if shape[1] == 1 else 3
-        if shape[unit_axis] != 1:
-            raise OnnxModelError(
-                f"output {graph.outputs[0].name!r}: expected a class map (N, h, w) or "
-                f"(N, 1, h, w), got {shape}"
-            )
-        _append_axis_node(graph, "Squeeze", unit_axis)
-        del shape[unit_axis]
-    elif len(shape) == 2:  # of a batch of one that is fixed
-        _append_axis_node(graph, "Unsqueeze", 0)
-        shape.insert(0, 1)
-    # TensorRT casts to uint8 from floating point only; a float32 holds every class exactly.
-    # Source: TensorRT 10 Python API, DataType.UINT8.
-    _append_node(graph, "Cast", to=ir.DataType.FLOAT)
-    _append_node(graph, "Cast", to=ir.DataType.UINT8)
-    _declare_output(graph, ir.DataType.UINT8, shape)
-
-
-def _append_axis_node(graph: ir.Graph, op_type: str, axis: int) -> None:
-    """Put a Squeeze or Unsqueeze behind the output, in the form of the graph's opset."""
-    if graph.opset_imports[""] < AXES_ARE_INPUT_SINCE:
-        _append_node(graph, op_type, axes=[axis])
-        return
-    name = f"{graph.outputs[0].name}_{op_type.lower()}_axes"
-    _append_node(graph, op_type, [add_constant(graph, name, np.array([axis], np.int64))])
-
-
-def _declare_output(graph: ir.Graph, dtype: ir.DataType, shape: Sequence[int | None]) -> None:
-    output = graph.outputs[0]
-    output.type, output.shape = ir.TensorType(dtype), ir.Shape(shape)
-
-
-def _append_node(
-    graph: ir.Graph, op_type: str, more_inputs: Sequence[ir.Value] = (), **attributes: Any
-) -> ir.Value:
-    """Put a node behind the only output; what it gives is the new output, and is returned."""
-    source = graph.outputs[0]
-    target = f"{source.name}_{op_type.lower()}"
-    node = make_node(op_type, [source, *more_inputs], target, **attributes)
-    graph.append(node)
-    graph.outputs[0] = node.outputs[0]
-    return node.outputs[0]
+def _complement(graph: ir.Graph, threshold: float, shape: Sequence[int | None]) -> None:
+    """Put 1 minus the only score in front, which is higher where that is below 0.5."""
+    probability = graph.outputs[0]
+    name = f"{probability.name}_complement"
+    one = add_constant(graph, f"{name}_one", np.array(2 * threshold, np.float32))
+    complement = node_output(graph, "Sub", [one, probability], name)
+    both = make_node("Concat", [complement, probability], f"{name}_and_it", axis=1)
+    graph.append(both)
+    graph.outputs[0] = both.outputs[0]
+    declare_output(graph, ir.DataType.FLOAT, [shape[0], BINARY_CLASSES, *shape[2:]])

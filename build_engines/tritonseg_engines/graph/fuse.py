@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.boundary import CHANNELS, NCHW_TO_NHWC, NHWC_TO_NCHW
+from tritonseg_engines.graph.output_nodes import AXES_ARE_INPUT_SINCE
 from tritonseg_engines.graph.static_shapes import exact_scale
 from tritonseg_engines.graph.surgery import (
     add_constant,
@@ -28,7 +29,7 @@ from tritonseg_engines.graph.surgery import (
     maker,
 )
 from tritonseg_engines.graph.tail import CLASS_AXIS_NHWC
-from tritonseg_steps.contract import CLASS_MAP, IMAGE, NORMALIZED, SCORES
+from tritonseg_steps.contract import CLASS_MAP, IMAGE, NO_CLASS, NORMALIZED, SCORES
 from tritonseg_steps.geometry import Size
 from tritonseg_steps.preprocessing import Preprocessing
 from tritonseg_steps.upsampling import Upsampling
@@ -91,6 +92,7 @@ def fuse_steps(
         tail.append("Transpose", perm=NCHW_TO_NHWC)
         tail.append("ArgMax", axis=CLASS_AXIS_NHWC, keepdims=0)
         tail.append("Cast", to=ir.DataType.FLOAT)
+        _mark_unless_finite(tail, scores)
     class_map = tail.append("Cast", output=CLASS_MAP, to=ir.DataType.UINT8)
     graph.extend(tail.nodes)
     class_map.type, class_map.shape = UINT8, ir.Shape([batch, *image_hw])
@@ -103,8 +105,8 @@ class _Chain:
 
     def __init__(self, graph: ir.Graph, value: ir.Value, name: str) -> None:
         self.nodes: list[ir.Node] = []
-        self._graph = graph
-        self._value = value
+        self.graph = graph
+        self.value = value
         self._prefix = f"{FUSED_PREFIX}{name}/"
 
     def append(
@@ -117,15 +119,22 @@ class _Chain:
     ) -> ir.Value:
         """Put a node behind the last and return what it gives, which has its name unless told."""
         name = self._prefix + (output or op_type)
-        inputs = [self._value, *more_inputs]
+        inputs = [self.value, *more_inputs]
         node = make_node(op_type, inputs, output or name, name=name, **attributes)
         self.nodes.append(node)
-        self._value = node.outputs[0]
-        return self._value
+        self.value = node.outputs[0]
+        return self.value
+
+    def append_over(self, op_type: str, axes: Sequence[int], **attributes: Any) -> ir.Value:
+        """Put a node that reads its axes behind the last, in the form of the graph's opset."""
+        if self.graph.opset_imports[""] < AXES_ARE_INPUT_SINCE:
+            return self.append(op_type, axes=list(axes), **attributes)
+        over = self.constant(f"{op_type}_axes", np.array(axes, np.int64))
+        return self.append(op_type, [over], **attributes)
 
     def constant(self, name: str, value: NDArray[Any]) -> ir.Value:
         """Add a constant to the graph."""
-        return add_constant(self._graph, self._prefix + name, value)
+        return add_constant(self.graph, self._prefix + name, value)
 
 
 class _Resize:
@@ -164,6 +173,21 @@ def _prepend_normalization(graph: ir.Graph, image: ir.Value, preprocessing: Prep
     fed.replace_all_uses_with(normalized)
     graph.inputs[:] = [image]
     graph.insert_before(graph[0], head.nodes)
+
+
+def _mark_unless_finite(classes: _Chain, scores: ir.Value) -> None:
+    """Make all classes of a picture NO_CLASS where the sum of its scores is not a number."""
+    check = _Chain(classes.graph, scores, "finite")
+    check.append_over("ReduceSum", (1, 2, 3), keepdims=1)
+    check.append_over("Squeeze", (1,))
+    check.append("Abs")
+    largest = check.constant("largest", np.array(np.finfo(np.float32).max, np.float32))
+    is_finite = check.append("Less", [largest])
+    marker = check.constant("no_class", np.array(NO_CLASS, np.float32))
+    classes.nodes += check.nodes
+    found = classes.value
+    classes.value = is_finite
+    classes.append("Where", [found, marker])
 
 
 def _leave_classes_float(class_map: ir.Value) -> None:

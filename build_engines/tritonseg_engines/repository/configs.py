@@ -45,6 +45,7 @@ def published_parameters(deployment: Deployment) -> dict[str, Any]:
             "source": spec.source,
         },
         contract.PREPROCESSING_PARAMETER: spec.preprocessing.to_json(),
+        contract.NETWORK_SIZES_PARAMETER: deployment.engine.sizes.to_json(),
         contract.UPSAMPLING_PARAMETER: deployment.engine.upsampling.to_json(),
         contract.PROVENANCE_PARAMETER: asdict(deployment.provenance),
     }
@@ -102,13 +103,13 @@ def answer_outputs(deployment: Deployment) -> list[pb.ModelOutput]:
         output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY)),
         output_tensor(contract.CLASS_PIXELS, pb.TYPE_INT64, (len(deployment.spec.classes),)),
     ]
-    if deployment.engine.gives_logits and not deployment.engine.gives_class_map:
+    if deployment.engine.upsampling.confidence is not None:
         outputs.append(output_tensor(contract.CONFIDENCE, pb.TYPE_UINT8, (ANY, ANY)))
     return outputs
 
 
 def _normalize(deployment: Deployment) -> pb.ModelConfig:
-    height, width = deployment.engine.input_hw
+    height, width = deployment.engine.sizes.input_hw
     config = _step(deployment, contract.NORMALIZE_SUFFIX)
     config.input.extend(picture_inputs())
     config.output.extend(
@@ -121,7 +122,7 @@ def _normalize(deployment: Deployment) -> pb.ModelConfig:
         config,
         {
             contract.PREPROCESSING_PARAMETER: deployment.spec.preprocessing.to_json(),
-            contract.NETWORK_SIZE_PARAMETER: [height, width],
+            contract.NETWORK_SIZES_PARAMETER: deployment.engine.sizes.to_json(),
         },
     )
     return config

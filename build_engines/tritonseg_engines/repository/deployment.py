@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.batching import Serving, Workload, cpu_serving, gpu_serving
@@ -12,6 +12,7 @@ from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import Runtime, ServingLayout
 from tritonseg_steps.contract import ENGINE_SUFFIX
 from tritonseg_steps.int8_cpu import Int8Cpu
+from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.upsampling import Upsampling
 
 NOT_BUILT = "not built"
@@ -51,19 +52,19 @@ class Engine:
 
     Attributes:
         file: Name of the file in the version folder.
-        input_hw: Height and width that it takes, None where left open.
+        sizes: Of the input that it takes.
         output_dims: SCORES without the batch axis, None where left open.
         upsampling: How SCORES becomes a class map, by the argmax step or in the engine itself.
-        gives_logits: Whether its scores are logits, of which a softmax is the confidence.
+        max_batch: Most pictures that one run of it takes; None for any number.
         int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
         sha256: Of the file, in hexadecimal digits; None as long as there is none.
     """
 
     file: str
-    input_hw: tuple[int | None, int | None]
+    sizes: NetworkSizes
     output_dims: tuple[int | None, ...]
     upsampling: Upsampling
-    gives_logits: bool = True
+    max_batch: int | None = None
     int8_cpu: Int8Cpu | None = None
     sha256: str | None = None
 
@@ -71,12 +72,6 @@ class Engine:
     def gives_class_map(self) -> bool:
         """Whether its output is class indices, uint8, and not scores, float32."""
         return self.upsampling.kind == "class_map"
-
-    @property
-    def fixed_input_hw(self) -> tuple[int, int] | None:
-        """The input's size if it is fixed."""
-        height, width = self.input_hw
-        return None if height is None or width is None else (height, width)
 
     @property
     def fixed_output_dims(self) -> tuple[int, ...] | None:
@@ -107,10 +102,10 @@ class Deployment:
     serving: Serving = field(default=None)  # type: ignore[assignment]  # set in __post_init__
 
     def __post_init__(self) -> None:
-        if self.layout is ServingLayout.FUSED and self.engine.fixed_input_hw is None:
+        if self.layout is ServingLayout.FUSED and self.engine.sizes.fixed_hw is None:
             raise RepositoryError(
                 f"{self.spec.name}: expected a fixed size of the fused layout's pictures, got "
-                f"{self.engine.input_hw}"
+                f"{self.engine.sizes.input_hw}"
             )
         if self.layout is ServingLayout.SINGLE and self.on_gpu:
             raise RepositoryError(
@@ -139,7 +134,7 @@ class Deployment:
 
     def workload(self) -> Workload:
         """Return what one picture costs, by the usual size where the engine leaves it open."""
-        height, width = self.engine.fixed_input_hw or self.spec.input.size_hw or USUAL_HW
+        height, width = self.engine.sizes.fixed_hw or self.spec.input.size_hw or USUAL_HW
         scores = self.engine.fixed_output_dims or (
             len(self.spec.classes),
             height // USUAL_SCORE_STRIDE,
@@ -152,7 +147,11 @@ class Deployment:
         )
 
     def _default_serving(self) -> Serving:
-        return gpu_serving(self.workload()) if self.on_gpu else cpu_serving(self.workload())
+        workload = self.workload()
+        serving = gpu_serving(workload) if self.on_gpu else cpu_serving(workload)
+        if self.engine.max_batch is None:
+            return serving
+        return replace(serving, max_batch_size=min(serving.max_batch_size, self.engine.max_batch))
 
 
 def _published_gmacs(spec: ModelSpec, pixels: int) -> float | None:

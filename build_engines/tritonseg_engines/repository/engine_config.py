@@ -12,7 +12,7 @@ from tritonseg_steps import contract
 def engine_config(deployment: Deployment) -> pb.ModelConfig:
     """Return the config; the deployment's runtime decides which of the two."""
     config = _tensorrt(deployment) if deployment.on_gpu else _openvino(deployment)
-    height, width = deployment.engine.input_hw
+    height, width = deployment.engine.sizes.input_hw
     config.input.append(input_tensor(contract.NORMALIZED, pb.TYPE_FP32, (3, height, width)))
     scores = (contract.SCORES, scores_type(deployment), deployment.engine.output_dims)
     config.output.append(output_tensor(*scores))

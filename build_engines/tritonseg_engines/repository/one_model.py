@@ -7,7 +7,6 @@ are those of an ensemble, so that a client does not notice.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -25,25 +24,19 @@ from tritonseg_steps import contract
 
 def single_config(deployment: Deployment) -> pb.ModelConfig:
     """Return the config of a Python model that runs all steps in its own process."""
-    network_size = {contract.NETWORK_SIZE_PARAMETER: list(deployment.engine.input_hw)}
     return _one_model(
-        deployment,
-        engine_config(deployment),
-        picture_inputs(),
-        answer_outputs(deployment),
-        network_size,
+        deployment, engine_config(deployment), picture_inputs(), answer_outputs(deployment)
     )
 
 
 def fused_config(deployment: Deployment) -> pb.ModelConfig:
     """Return the config of an engine that has the steps in its graph."""
-    height, width = deployment.engine.input_hw
+    height, width = deployment.engine.sizes.input_hw
     return _one_model(
         deployment,
         engine_config(deployment),
         [input_tensor(contract.IMAGE, pb.TYPE_UINT8, (height, width, 3))],
         [output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (height, width))],
-        {},
     )
 
 
@@ -52,12 +45,11 @@ def _one_model(
     config: pb.ModelConfig,
     inputs: Iterable[pb.ModelInput],
     outputs: Iterable[pb.ModelOutput],
-    parameters: dict[str, Any],
 ) -> pb.ModelConfig:
     config.name = deployment.spec.name
     del config.input[:], config.output[:]
     config.input.extend(inputs)
     config.output.extend(outputs)
-    set_parameters(config, {**published_parameters(deployment), **parameters})
+    set_parameters(config, published_parameters(deployment))
     config.model_warmup.extend(picture_warm_up(deployment).samples)
     return config

@@ -12,6 +12,7 @@ from tritonseg_engines.repository.writer import write_model
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt.manifest import PLAN_FILE
+from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.upsampling import Upsampling
 
 
@@ -26,7 +27,7 @@ def unbuilt_deployment(spec: ModelSpec) -> Deployment:
     scores_hw = network_facts(spec.name).scores_hw(spec.input.size_hw)
     engine = Engine(
         file=PLAN_FILE,
-        input_hw=spec.input.size_hw,
+        sizes=NetworkSizes(height=spec.input.height, width=spec.input.width),
         output_dims=(len(spec.classes), *scores_hw),
         upsampling=Upsampling(),
     )

@@ -36,7 +36,7 @@ class WarmUp:
 
 def warm_up(deployment: Deployment, suffix: str) -> WarmUp:
     """Return the warm-up of one step, empty where a size is open or none is wanted."""
-    size_hw = deployment.engine.fixed_input_hw
+    size_hw = deployment.engine.sizes.fixed_hw
     scores = deployment.engine.fixed_output_dims
     if not deployment.serving.warm_up or size_hw is None or scores is None:
         return WarmUp()
@@ -50,7 +50,7 @@ def warm_up(deployment: Deployment, suffix: str) -> WarmUp:
 
 def picture_warm_up(deployment: Deployment) -> WarmUp:
     """Return the warm-up of a model that takes pictures itself, empty where none is wanted."""
-    size_hw = deployment.engine.fixed_input_hw
+    size_hw = deployment.engine.sizes.fixed_hw
     if not deployment.serving.warm_up or size_hw is None:
         return WarmUp()
     return _engine_warm_up(deployment, {contract.IMAGE: _zeros("TYPE_UINT8", *size_hw, 3)})

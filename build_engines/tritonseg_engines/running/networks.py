@@ -17,19 +17,20 @@ from tritonseg_engines.errors import CalibrationError, OnnxModelError
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, save_onnx
 from tritonseg_engines.running.pictures import Picture
 from tritonseg_steps.geometry import Geometry
+from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.upsampling import (
     Upsampling,
-    all_finite,
     class_map_at_image_size,
     class_map_from_scores,
+    flaw,
 )
 
 Infer = Callable[[NDArray[Any]], NDArray[Any]]
 """Maps NORMALIZED `(1, 3, h, w)` float32 to SCORES; where the steps are folded into the graph,
 pictures `(1, H, W, 3)` uint8 to class maps."""
-FATAL_LEVEL_ONLY = 4
-"""Errors come as exceptions, and would stand on the terminal a second time."""
+SILENT = 4
+"""What goes wrong is raised; sizes are tried that a network may refuse."""
 
 
 def onnx_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -39,7 +40,7 @@ def onnx_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         OnnxModelError: ONNX Runtime does not take it.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = FATAL_LEVEL_ONLY
+    options.log_severity_level = SILENT
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -150,44 +151,45 @@ class ServerSteps:
     Args:
         preprocessing: What the normalize step does.
         upsampling: What the argmax step does.
-        input_hw: Size that the network takes, None where open.
+        sizes: Of the input that the network takes.
+        class_count: Of the model.
     """
 
     def __init__(
         self,
         preprocessing: Preprocessing,
         upsampling: Upsampling,
-        input_hw: tuple[int | None, int | None],
+        sizes: NetworkSizes,
+        *,
+        class_count: int,
     ) -> None:
         self._normalizer = Normalizer(preprocessing)
         self._upsampling = upsampling
-        self._input_hw = input_hw
+        self._sizes = sizes
+        self._class_count = class_count
 
     def batch(self, picture: Picture) -> NDArray[np.float32]:
         """Return the network's input for a picture, `(1, 3, h, w)`.
 
         Raises:
-            CalibrationError: The picture leads to another size than the network takes.
+            CalibrationError: The picture leads to a size that the network does not take.
         """
-        batch_nchw = self._normalizer.batch(picture.image_hwc[None])
-        for wanted, got in zip(self._input_hw, batch_nchw.shape[2:], strict=True):
-            if wanted not in (None, got):
-                raise CalibrationError(
-                    f"{picture.name}: expected pictures that lead to the network's input of "
-                    f"{self._input_hw[0]}x{self._input_hw[1]} pixels, "
-                    f"got {batch_nchw.shape[2]}x{batch_nchw.shape[3]}"
-                )
-        return batch_nchw
+        height, width = picture.image_hwc.shape[:2]
+        refusal = self._sizes.refusal(self._normalizer.geometry((height, width)))
+        if refusal is not None:
+            raise CalibrationError(f"{picture.name}: {refusal}")
+        return self._normalizer.batch(picture.image_hwc[None])
 
     def class_map(self, output: NDArray[Any], picture: Picture) -> NDArray[np.uint8]:
         """Return the class map at the picture's size that the argmax step would return.
 
         Raises:
-            OnnxModelError: A score is not a number.
+            OnnxModelError: A score is not a number, or a class none of the model's.
         """
         height, width = picture.image_hwc.shape[:2]
-        if self._upsampling.kind == "scores" and not all_finite(output):
-            raise OnnxModelError(f"{picture.name}: the network's scores are not all finite")
+        found = flaw(output[0], self._upsampling, self._class_count)
+        if found is not None:
+            raise OnnxModelError(f"{picture.name}: {found}")
         geometry = self._normalizer.geometry((height, width))
         return class_map_of(output[0], geometry, self._upsampling)
 
@@ -199,12 +201,6 @@ def class_map_of(
     if upsampling.kind == "class_map":
         return class_map_at_image_size(output, geometry)
     return class_map_from_scores(output, geometry, align_corners=upsampling.align_corners)
-
-
-def input_size_hw(model: onnx.ModelProto) -> tuple[int | None, int | None]:
-    """Return height and width that the NCHW input takes, None where left open."""
-    dims = dimensions(graph_inputs(model.graph)[0]) or [None] * 4
-    return dims[2], dims[3]
 
 
 def one_batch_shapes(

@@ -11,7 +11,13 @@ from numpy.typing import DTypeLike, NDArray
 from tritonseg_steps.cuda.device import Device, DeviceArray
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.kernels import NEGLIGIBLE
-from tritonseg_steps.upsampling import nearest_cells, score_cells
+from tritonseg_steps.upsampling import (
+    NOT_FINITE,
+    OTHER_CLASS,
+    Upsampling,
+    nearest_cells,
+    score_cells,
+)
 
 KEPT_GEOMETRIES: Final = 16
 """Sizes of pictures whose cells stay on the GPU; a camera has one, 8 bytes a row and column."""
@@ -31,6 +37,30 @@ class CudaUpsampler:
         self._device = device
         self._cells = lru_cache(KEPT_GEOMETRIES)(self._upload_cells)
         self._nearest = lru_cache(KEPT_GEOMETRIES)(self._upload_nearest)
+
+    def flaw(self, output: DeviceArray, upsampling: Upsampling, class_count: int) -> str | None:
+        """Return why what a network gave for one picture means nothing, or None if it does.
+
+        Args:
+            output: `(C, h, w)` float32 scores, or an `(h, w)` uint8 class map.
+            upsampling: Which of the two.
+            class_count: Of the model.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        found = self._device.upload(np.zeros(1, np.uint8))
+        if upsampling.kind == "class_map":
+            _expect(output, 2, np.uint8)
+            classes = (output, *map(np.int32, output.shape), np.int32(class_count))
+            self._device.launch("find_other_class", (1, *output.shape), *classes, found)
+        else:
+            _expect(output, 3, np.float32)
+            scores = (output, *map(np.int32, output.shape))
+            self._device.launch("find_not_finite", (1, *output.shape[1:]), *scores, found)
+        if not self._device.download(found)[0]:
+            return None
+        return OTHER_CLASS if upsampling.kind == "class_map" else NOT_FINITE
 
     def class_map_from_scores(
         self, scores_chw: DeviceArray, geometry: Geometry, *, align_corners: bool = False
@@ -57,14 +87,20 @@ class CudaUpsampler:
         return self._picture("upsample_argmax", geometry, *scores, classes_hw, *cells)
 
     def confidence_from_scores(
-        self, scores_chw: DeviceArray, geometry: Geometry, *, align_corners: bool = False
+        self,
+        scores_chw: DeviceArray,
+        geometry: Geometry,
+        *,
+        align_corners: bool = False,
+        are_probabilities: bool = False,
     ) -> NDArray[np.uint8]:
-        """Return 255 times the softmax of the interpolated scores at the highest, rounded.
+        """Return 255 times the highest interpolated score, or the softmax there, rounded.
 
         Args:
-            scores_chw: `(C, h, w)` float32 over the whole network input; logits.
+            scores_chw: `(C, h, w)` float32 over the whole network input.
             geometry: Where the picture lies in the network input.
             align_corners: As in `Upsampling`.
+            are_probabilities: Whether scores are, or else logits.
 
         Returns:
             `(H, W)` uint8 at `geometry.image_hw`, in host memory.
@@ -75,7 +111,8 @@ class CudaUpsampler:
         _expect(scores_chw, 3, np.float32)
         scores = (scores_chw, *map(np.int32, scores_chw.shape))
         cells = self._cells(scores_chw.shape[1:], geometry, align_corners)
-        return self._picture("upsample_confidence", geometry, *scores, *cells, NEGLIGIBLE)
+        how = (np.int32(are_probabilities), NEGLIGIBLE)
+        return self._picture("upsample_confidence", geometry, *scores, *cells, *how)
 
     def class_map_at_image_size(
         self, classes_hw: DeviceArray, geometry: Geometry

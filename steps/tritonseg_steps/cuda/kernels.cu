@@ -62,6 +62,29 @@ extern "C" __global__ void lowest_argmax(
     classes_hw[at(0, pixel.row, pixel.column, height, width)] = static_cast<uint8>(winner);
 }
 
+// Sets found[0] where a score is NaN or infinite; no difference of such is zero.
+//
+// scores_chw: (classes, height, width); found: (1,), written the same by whoever finds one.
+extern "C" __global__ void find_not_finite(
+    const float* scores_chw, int classes, int height, int width, uint8* found) {
+    const Pixel pixel = this_pixel();
+    if (pixel.row >= height || pixel.column >= width) return;
+    for (int index = 0; index < classes; ++index) {
+        const float score = scores_chw[at(index, pixel.row, pixel.column, height, width)];
+        if (!(__fsub_rn(score, score) == 0.0f)) found[0] = 1;
+    }
+}
+
+// Sets found[0] where a class is not one of the model's.
+//
+// classes_hw: (height, width); found: (1,).
+extern "C" __global__ void find_other_class(
+    const uint8* classes_hw, int height, int width, int class_count, uint8* found) {
+    const Pixel pixel = this_pixel();
+    if (pixel.row >= height || pixel.column >= width) return;
+    if (classes_hw[at(0, pixel.row, pixel.column, height, width)] >= class_count) found[0] = 1;
+}
+
 // The four scores of one class around a pixel.
 struct Corners {
     float upper_left;
@@ -177,13 +200,14 @@ __device__ inline float score_at(
                    between(c.upper_right, c.lower_right, cell.down), cell.across);
 }
 
-// Writes 255 times the softmax of the interpolated scores at the highest; 0 where one is NaN.
+// Writes 255 times the highest interpolated score, or the softmax there; 0 where one is NaN.
 //
-// `negligible` is how far behind the best a score no longer counts; the rest as above.
+// are_probabilities: whether scores are, or else logits; `negligible` is how far behind the best a
+// logit no longer counts; the rest as above.
 extern "C" __global__ void upsample_confidence(
     const float* scores_chw, int classes, int height, int width, const int* row_cells,
     const float* row_weights, const int* column_cells, const float* column_weights, int last_row,
-    int last_column, float negligible, uint8* confidence_hw, int image_height, int image_width) {
+    int last_column, int are_probabilities, float negligible, uint8* confidence_hw, int image_height, int image_width) {
     const Pixel pixel = this_pixel();
     if (pixel.row >= image_height || pixel.column >= image_width) return;
     const Cell cell = cell_of(
@@ -191,6 +215,12 @@ extern "C" __global__ void upsample_confidence(
     float best = negative_infinity();
     for (int index = 0; index < classes; ++index) {
         best = higher(best, score_at(scores_chw, index, cell, height, width));
+    }
+    if (are_probabilities) {
+        const bool is_one = best >= 0.0f && best <= 1.0f;
+        confidence_hw[at(0, pixel.row, pixel.column, image_height, image_width)] =
+            static_cast<uint8>(is_one ? __fadd_rn(__fmul_rn(255.0f, best), 0.5f) : 0.0f);
+        return;
     }
     float total = 0.0f;
     for (int index = 0; index < classes; ++index) {

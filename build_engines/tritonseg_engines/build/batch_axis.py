@@ -1,0 +1,61 @@
+"""How many pictures one run of a network takes: asked of it, and opened where the file fixes it."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from tritonseg_engines.build.export_truth import Sample, same_outputs
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
+from tritonseg_engines.running.networks import infer_in_onnx_runtime
+
+BATCH = "N"
+
+
+def settle_batch(network: onnx.ModelProto, sample: Sample) -> tuple[onnx.ModelProto, int | None]:
+    """Return the network with an open batch axis if that can be, and the most that it takes.
+
+    Args:
+        network: NORMALIZED to SCORES.
+        sample: A picture to try it with.
+
+    Returns:
+        With it 1, or None for any number of pictures.
+
+    Raises:
+        OnnxModelError: It takes some other number, and no other.
+    """
+    declared = (dimensions(graph_inputs(network.graph)[0]) or [None])[0]
+    opened = network if declared is None else _with_open_batch(network)
+    if _takes_batches(opened, sample):
+        return opened, None
+    if declared in (None, 1):
+        return network, 1
+    raise OnnxModelError(
+        f"the export takes {declared} pictures at a time, and cannot be changed to take one or "
+        "more; export it with an open batch axis, or with a batch of 1"
+    )
+
+
+def _with_open_batch(network: onnx.ModelProto) -> onnx.ModelProto:
+    opened = onnx.ModelProto()
+    opened.CopyFrom(network)
+    del opened.graph.value_info[:]
+    for value in (*graph_inputs(opened.graph), *opened.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    return opened
+
+
+def _takes_batches(network: onnx.ModelProto, sample: Sample) -> bool:
+    """Return whether two pictures at once get what each gets alone."""
+    one = sample.question.batch_nchw
+    other = np.ascontiguousarray(one[:, :, ::-1, ::-1])
+    try:
+        onnx.checker.check_model(network, full_check=True)
+        infer = infer_in_onnx_runtime(network)
+        alone = [infer(batch) for batch in (one, other)]
+        together = infer(np.concatenate([one, other]))
+    except (OnnxModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
+        return False
+    return same_outputs(together, np.concatenate(alone))

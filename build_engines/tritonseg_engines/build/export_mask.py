@@ -1,0 +1,167 @@
+"""What an export's own output means: a class for every pixel of a picture, taken with NumPy.
+
+Nothing of the steps and nothing of the surgery is used here, because both are held against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.spec import ModelSpec
+from tritonseg_steps.geometry import Geometry, Size
+
+RELATIVE_MARGIN = {np.dtype(np.float32): 1e-4, np.dtype(np.float16): 4e-3}
+"""By which the two best scores must differ for a pixel to count, as a share of the largest score:
+what another order of additions explains."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mask:
+    """What a picture's classes are.
+
+    Attributes:
+        classes_hw: `(H, W)` class of every pixel.
+        stable_hw: `(H, W)` bool, where rounding cannot make it another.
+    """
+
+    classes_hw: NDArray[np.int64]
+    stable_hw: NDArray[np.bool_]
+
+    def share_equal(self, actual_hw: NDArray[np.uint8]) -> float:
+        """Return the share of the stable pixels with the same class, 1 where none is stable."""
+        if not self.stable_hw.any():
+            return 1.0
+        return float((actual_hw == self.classes_hw)[self.stable_hw].mean())
+
+
+def mask_of_scores(
+    scores_chw: NDArray[Any],
+    geometry: Geometry,
+    *,
+    threshold: float = 0.0,
+    align_corners: bool = False,
+) -> Mask:
+    """Return the argmax of scores that are interpolated at the picture's pixels, plane by plane.
+
+    Args:
+        scores_chw: `(C, h, w)` floats over the network's input; one plane has a threshold.
+        geometry: Where the picture lies in that input.
+        threshold: From which on a single plane's pixels are of the second class.
+        align_corners: Whether the corner centres of scores and input coincide, else their edges.
+    """
+    scores = np.stack(
+        [
+            _interpolated(plane.astype(np.float32), geometry, align_corners=align_corners)
+            for plane in scores_chw
+        ]
+    )
+    best_hw = scores.max(axis=0)
+    # Of the best scores only: a class that is masked by -1e6 says nothing about the others.
+    margin = RELATIVE_MARGIN.get(scores_chw.dtype, 1e-4) * float(np.abs(best_hw).max())
+    if len(scores) == 1:
+        distance_hw = scores[0] - threshold
+        return Mask(
+            classes_hw=(distance_hw > 0).astype(np.int64), stable_hw=np.abs(distance_hw) > margin
+        )
+    classes_hw = scores.argmax(axis=0)
+    np.put_along_axis(scores, classes_hw[None], -np.inf, axis=0)
+    return Mask(classes_hw=classes_hw, stable_hw=best_hw - scores.max(axis=0) > margin)
+
+
+def mask_of_classes(classes_hw: NDArray[np.int64], geometry: Geometry) -> Mask:
+    """Return the class of the cell that every pixel's centre lies in.
+
+    Args:
+        classes_hw: `(h, w)` over the network's input.
+        geometry: Where the picture lies in that input.
+    """
+    axes = []
+    for axis, cells in enumerate(classes_hw.shape):
+        image, content, network = (
+            size[axis] for size in (geometry.image_hw, geometry.content_hw, geometry.network_hw)
+        )
+        twice_centre = 2 * np.arange(image, dtype=np.int64) + 1
+        nearest = twice_centre * content * cells // (2 * image * network)
+        axes.append(np.minimum(nearest, _content_cells(cells, content, network) - 1))
+    rows, columns = axes
+    return Mask(
+        classes_hw=classes_hw[rows[:, None], columns],
+        stable_hw=np.ones(geometry.image_hw, np.bool_),
+    )
+
+
+def class_indices(output: NDArray[Any], spec: ModelSpec) -> NDArray[np.int64]:
+    """Return the `(h, w)` class indices that an output for one picture holds.
+
+    Raises:
+        OnnxModelError: It has another rank, or holds anything but indices of the classes.
+    """
+    where = f"output {spec.output.name!r}"
+    planes = output.reshape(-1, *output.shape[-2:]) if output.ndim >= 2 else output
+    if output.ndim == 4 and output.shape[3] == 1 != output.shape[1]:
+        planes = output[..., 0]
+    if planes.ndim != 3 or len(planes) != 1:
+        raise OnnxModelError(
+            f"{where}: expected a class map (N, h, w) or (N, 1, h, w), got {list(output.shape)}"
+        )
+    classes_hw = planes[0].astype(np.float64)
+    fractions = classes_hw[classes_hw != np.rint(classes_hw)]
+    if fractions.size:
+        raise OnnxModelError(
+            f"{where}: expected class indices as kind class_map says, got values such as "
+            f"{fractions[0]:.4g}; scores are output.kind: scores or binary"
+        )
+    lowest, highest = classes_hw.min(), classes_hw.max()
+    if lowest < 0 or highest >= len(spec.classes):
+        raise OnnxModelError(
+            f"{where}: expected class indices 0 to {len(spec.classes) - 1} as the "
+            f"specification says, got {lowest:g} to {highest:g}"
+        )
+    indices_hw: NDArray[np.int64] = classes_hw.astype(np.int64)
+    return indices_hw
+
+
+def _interpolated(
+    plane_hw: NDArray[np.float32], geometry: Geometry, *, align_corners: bool
+) -> NDArray[np.float32]:
+    whole = geometry.content_hw == geometry.network_hw
+    if whole and not align_corners:
+        return _resized(plane_hw, geometry.image_hw)
+    axes = []
+    for axis, cells in enumerate(plane_hw.shape):
+        image, content, network = (
+            size[axis] for size in (geometry.image_hw, geometry.content_hw, geometry.network_hw)
+        )
+        centre = (np.arange(image) + 0.5) * content / image  # in pixels of the network's input
+        if align_corners:
+            place = (centre - 0.5) * (cells - 1) / max(1, network - 1)
+        else:
+            place = centre * cells / network - 0.5
+        last = _content_cells(cells, content, network) - 1
+        place = place.clip(0, last)
+        before = np.floor(place).astype(np.int64)
+        axes.append((before, np.minimum(before + 1, last), (place - before).astype(np.float32)))
+    (top, bottom, down), (left, right, across) = axes
+    rows = plane_hw[top] * (1 - down)[:, None] + plane_hw[bottom] * down[:, None]
+    interpolated: NDArray[np.float32] = rows[:, left] * (1 - across) + rows[:, right] * across
+    return interpolated
+
+
+def _resized(plane_hw: NDArray[np.float32], size_hw: Size) -> NDArray[np.float32]:
+    if plane_hw.shape == size_hw:
+        return plane_hw
+    resized: NDArray[np.float32] = cv2.resize(
+        plane_hw, size_hw[::-1], interpolation=cv2.INTER_LINEAR
+    ).astype(np.float32)
+    return resized
+
+
+def _content_cells(cells: int, content: int, network: int) -> int:
+    """Cells that hold anything of the picture; those of the padding alone are cut off."""
+    return min(cells, -(-content * cells // network))

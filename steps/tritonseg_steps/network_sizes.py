@@ -1,0 +1,111 @@
+"""Which sizes of input a network takes, and the words in which it is said of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from tritonseg_steps.geometry import Geometry, Size
+from tritonseg_steps.validation import exact_keys, positive_int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkSizes:
+    """Sizes of a network's input, in pixels.
+
+    Attributes:
+        height: The only one; None where several are taken.
+        width: Likewise.
+        multiple_of: What open sides must be multiples of.
+        at_least: What open sides must not fall below.
+        at_most_hw: What open height and width must not exceed; None for no such bound.
+    """
+
+    height: int | None = None
+    width: int | None = None
+    multiple_of: int = 1
+    at_least: int = 1
+    at_most_hw: Size | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            if getattr(self, name) is not None:
+                positive_int(f"network_sizes.{name}", getattr(self, name))
+        positive_int("network_sizes.multiple_of", self.multiple_of)
+        positive_int("network_sizes.at_least", self.at_least)
+        for side in self.at_most_hw or ():
+            positive_int("network_sizes.at_most_hw", side)
+
+    @property
+    def input_hw(self) -> tuple[int | None, int | None]:
+        """Height and width, None where open."""
+        return self.height, self.width
+
+    @property
+    def fixed_hw(self) -> Size | None:
+        """Height and width if both are fixed."""
+        return None if self.height is None or self.width is None else (self.height, self.width)
+
+    def nearest(self, size_hw: Size) -> Size:
+        """Return the size that is taken and lies next above, or the only one."""
+        height, width = (
+            fixed or -(-max(side, self.at_least) // self.multiple_of) * self.multiple_of
+            for fixed, side in zip(self.input_hw, size_hw, strict=True)
+        )
+        return height, width
+
+    def refusal(self, geometry: Geometry) -> str | None:
+        """Return why a picture cannot be taken and what to do, or None if it can."""
+        at_most_hw = self.at_most_hw or geometry.network_hw
+        too_large = any(
+            got > most for got, most in zip(geometry.network_hw, at_most_hw, strict=True)
+        )
+        if self.nearest(geometry.network_hw) == geometry.network_hw and not too_large:
+            return None
+        got = f"got {_by(geometry.image_hw)}"
+        if geometry.network_hw != geometry.image_hw:
+            got += f", which becomes {_by(geometry.network_hw)}"
+        if self.height is not None or self.width is not None:
+            return (
+                f"this model takes pictures of {_by(self.input_hw)} (height x width) only, {got}; "
+                "resize the picture, or build the model with a resize policy or from an export of "
+                "any size"
+            )
+        if min(geometry.network_hw) < self.at_least:
+            return (
+                f"this model takes pictures of at least {self.at_least} pixels in height and "
+                f"width, {got}; enlarge the picture"
+            )
+        if too_large:
+            return (
+                f"this model takes pictures of at most {_by(at_most_hw)} (height x width), {got}; "
+                "shrink the picture"
+            )
+        return (
+            f"this model takes pictures whose height and width are multiples of "
+            f"{self.multiple_of}, {got}; pad the picture, or build the model with "
+            f"resize: {{policy: native, size_divisor: {self.multiple_of}}}"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a document that `from_json` reads back to an equal value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> NetworkSizes:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: A key is unknown, missing, or holds something else than documented.
+        """
+        exact_keys("network_sizes", document, [field.name for field in fields(cls)])
+        at_most_hw = document["at_most_hw"]
+        if at_most_hw is not None:
+            height, width = at_most_hw
+            at_most_hw = (height, width)
+        return cls(**{**document, "at_most_hw": at_most_hw})
+
+
+def _by(size_hw: tuple[int | None, int | None]) -> str:
+    return "x".join("any" if side is None else str(side) for side in size_hw)

@@ -1,0 +1,178 @@
+"""Sizes that a network takes are found at build time, and others are refused in words or padded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from served_map import build_and_segment
+from tiny_models import CLASSES, SIZES, TinyModel, run_onnx, tiny_spec
+from tritonseg_engines.build.prepare import prepare_network
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_steps.geometry import Geometry, KeepRatio, Native, Stretch
+from tritonseg_steps.network_sizes import NetworkSizes
+
+STRIDE = 8
+
+
+def branches(path: Path, *, height: str | int = "h", batch: str | int = "N") -> Path:
+    """Save a network whose two branches meet again only where the stride divides the size."""
+    rng = np.random.default_rng(0)
+    nodes, constants = [], []
+
+    def conv(source: str, name: str, inputs: int, outputs: int, stride: int) -> str:
+        weights = rng.normal(0, 0.4, (outputs, inputs, 3, 3)).astype(np.float32)
+        constants.append(numpy_helper.from_array(weights, f"{name}_w"))
+        attributes = {"kernel_shape": [3, 3], "pads": [1] * 4, "strides": [stride] * 2}
+        nodes.append(helper.make_node("Conv", [source, f"{name}_w"], [name], name, **attributes))
+        return name
+
+    fine = conv("image", "fine", 3, 4, 1)
+    coarse = conv("image", "coarse", 3, 4, STRIDE)
+    constants.append(numpy_helper.from_array(np.array([1, 1, STRIDE, STRIDE], np.float32), "up"))
+    nodes.append(helper.make_node("Resize", [coarse, "", "up"], ["upsampled"], mode="linear"))
+    nodes.append(helper.make_node("Concat", [fine, "upsampled"], ["both"], axis=1))
+    conv("both", "output", 8, CLASSES, 1)
+    graph = helper.make_graph(
+        nodes, "branches",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, height, "w"])],
+        [helper.make_empty_tensor_value_info("output")], constants,
+    )  # fmt: skip
+    graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(onnx.shape_inference.infer_shapes(model), path)
+    return path
+
+
+@pytest.fixture
+def open_spec() -> Callable[..., object]:
+    def make(resize: object = None) -> object:
+        spec = tiny_spec(height=None, width=None)
+        if resize is None:
+            return spec
+        return replace(spec, preprocessing=replace(spec.preprocessing, resize=resize))
+
+    return make
+
+
+def test_a_limit_is_found_and_said(tmp_path: Path, open_spec: Callable[..., object]) -> None:
+    export = branches(tmp_path / "export.onnx")
+    image_hwc = np.random.default_rng(1).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+    report, _ = build_and_segment(open_spec(), export, image_hwc, tmp_path)
+    assert report.proof.sizes_hw == ((256, 512), (104, 136), (64, 200), (24, 640))
+    assert report.pictures == (
+        "takes pictures whose height and width are multiples of 8; resize: {policy: native, "
+        "size_divisor: 8} pads others"
+    )
+
+
+def test_a_divisor_pads_and_crops(tmp_path: Path, open_spec: Callable[..., object]) -> None:
+    """The mask is the export's own on the padded picture, cropped."""
+    export = branches(tmp_path / "export.onnx")
+    image_hwc = np.random.default_rng(1).integers(0, 256, (61, 90, 3)).astype(np.uint8)
+    spec = open_spec(Native(size_divisor=STRIDE))
+    report, actual_hw = build_and_segment(spec, export, image_hwc, tmp_path)
+    padded = np.zeros((1, 3, 64, 96), np.float32)
+    padded[0, :, :61, :90] = ((image_hwc.astype(np.float32) - 127.5) / 127.5).transpose(2, 0, 1)
+    scores = run_onnx(onnx.load(export), padded)[0, :, :61, :90]
+    assert np.array_equal(actual_hw, scores.argmax(axis=0))
+    assert report.pictures is None
+    assert (61, 200) in report.proof.sizes_hw
+
+
+def test_a_file_of_one_height_is_for_pictures_of_that(
+    tmp_path: Path, open_spec: Callable[..., object]
+) -> None:
+    prepared = prepare_network(open_spec(), branches(tmp_path / "export.onnx", height=64))
+    assert prepared.sizes.input_hw == (64, None)
+    assert prepared.sizes.multiple_of == STRIDE
+
+
+def test_a_least_size_is_found(tmp_path: Path, open_spec: Callable[..., object]) -> None:
+    """Reflection by nine pixels takes nine from inside, besides the one at the edge."""
+    model = TinyModel(size_hw=(None, None)).model()
+    pads = np.array([0, 0, 9, 9, 0, 0, 9, 9], np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(pads, "pads"))
+    model.graph.node.insert(
+        0, helper.make_node("Pad", ["image", "pads"], ["padded"], mode="reflect")
+    )
+    model.graph.node[1].input[0] = "padded"
+    del model.graph.output[0].type.tensor_type.shape.dim[2:]
+    for name in "yx":
+        model.graph.output[0].type.tensor_type.shape.dim.add().dim_param = name
+    path = tmp_path / "export.onnx"
+    onnx.save(model, path)
+    assert prepare_network(open_spec(), path).sizes.at_least == 10
+
+
+def test_a_policy_that_leads_nowhere_is_refused(
+    tmp_path: Path, open_spec: Callable[..., object]
+) -> None:
+    export = branches(tmp_path / "export.onnx")
+    with pytest.raises(OnnxModelError, match="multiples of 8"):
+        prepare_network(open_spec(Stretch(height=60, width=100)), export)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "got_hw", "words"),
+    [
+        (NetworkSizes(), (1, 1), None),
+        (SIZES, (64, 96), None),
+        (SIZES, (64, 97), "pictures of 64x96"),
+        (NetworkSizes(height=64), (64, 5), None),
+        (NetworkSizes(height=64), (65, 5), "pictures of 64xany"),
+        (NetworkSizes(multiple_of=32), (96, 64), None),
+        (NetworkSizes(multiple_of=32), (97, 64), "multiples of 32, got 97x64"),
+        (NetworkSizes(at_least=40), (40, 39), "at least 40 pixels in height and width, got 40x39"),
+        (NetworkSizes(at_most_hw=(64, 64)), (64, 65), "at most 64x64"),
+    ],
+)
+def test_what_is_not_taken_is_said(
+    sizes: NetworkSizes, got_hw: tuple[int, int], words: str | None
+) -> None:
+    refusal = sizes.refusal(Geometry(got_hw, got_hw, got_hw))
+    assert refusal is None if words is None else words in str(refusal)
+    assert NetworkSizes.from_json(sizes.to_json()) == sizes
+    assert sizes.nearest(sizes.nearest(got_hw)) == sizes.nearest(got_hw)
+
+
+def test_the_ratio_is_kept_and_padded() -> None:
+    geometry = KeepRatio(long_side=100, short_side=50, size_divisor=32).geometry((40, 120))
+    assert geometry == Geometry((40, 120), (33, 100), (64, 128))
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 2, 4])
+def test_a_fixed_batch_is_opened(
+    batch: str | int, tmp_path: Path, open_spec: Callable[..., object]
+) -> None:
+    prepared = prepare_network(open_spec(), branches(tmp_path / "export.onnx", batch=batch))
+    assert prepared.max_batch is None
+    pair = np.random.default_rng(2).normal(0, 1, (3, 3, 32, 40)).astype(np.float32)
+    together = run_onnx(prepared.network, pair)
+    alone = np.concatenate([run_onnx(prepared.network, one[None]) for one in pair])
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("batch", "refused"), [(1, False), (2, True)])
+def test_a_batch_that_cannot_be_opened(batch: int, refused: bool, tmp_path: Path) -> None:
+    """A Reshape to constants says the number of pictures once more."""
+    model = TinyModel().model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = batch
+    model.graph.node[-1].output[0] = "scores"
+    shape = np.array([batch, CLASSES, 16, 24], np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(shape, "shape"))
+    model.graph.node.append(helper.make_node("Reshape", ["scores", "shape"], ["output"]))
+    path = tmp_path / "export.onnx"
+    onnx.save(model, path)
+    if refused:
+        with pytest.raises(OnnxModelError, match="takes 2 pictures at a time"):
+            prepare_network(tiny_spec(), path)
+    else:
+        assert prepare_network(tiny_spec(), path).max_batch == 1
