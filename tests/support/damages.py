@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from foreign_graphs import FOREIGN
+from foreign_graphs import FOREIGN, fed_like
 
 Rng = np.random.Generator
 Damage = Callable[[onnx.ModelProto, Rng], bytes | None]
@@ -218,9 +218,9 @@ def more_inputs(model: onnx.ModelProto, _rng: Rng) -> None:
     model.graph.input.append(helper.make_tensor_value_info("prior", TensorProto.FLOAT, [1]))
 
 
-def another_model(_model: onnx.ModelProto, rng: Rng) -> bytes:
+def another_model(model: onnx.ModelProto, rng: Rng) -> bytes:
     make = FOREIGN[sorted(FOREIGN)[rng.integers(len(FOREIGN))]]
-    return make().SerializeToString()
+    return fed_like(make(), model.graph.input[0]).SerializeToString()
 
 
 def _node(

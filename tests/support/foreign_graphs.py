@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 SIZE_HW = (48, 64)
 OPSET = 17
+CHANNELS = 3
 OWN_DOMAIN = "own"
 FLOAT = TensorProto.FLOAT
 
@@ -83,7 +84,8 @@ def condition() -> onnx.ModelProto:
         _node("Greater", ["mean", "none"], "bright"),
         _node("If", ["bright"], "result", **branches),
     ]
-    return _model(nodes, numbers={"none": np.float32(0)})
+    shape = helper.make_tensor_value_info("result", FLOAT, ["N", 4, "h", "w"])
+    return _model(nodes, numbers={"none": np.float32(0)}, output=shape)
 
 
 def loop() -> onnx.ModelProto:
@@ -98,9 +100,7 @@ def loop() -> onnx.ModelProto:
          helper.make_tensor_value_info("after", FLOAT, None)],
     )  # fmt: skip
     nodes = [*_features(), _node("Loop", ["turns", "", "features"], "result", body=body)]
-    shape = helper.make_tensor_value_info(
-        "result", FLOAT, ["N", 4, *(side // 4 for side in SIZE_HW)]
-    )
+    shape = helper.make_tensor_value_info("result", FLOAT, ["N", 4, "h", "w"])
     return _model(nodes, numbers={"turns": np.int64(3)}, output=shape)
 
 
@@ -138,6 +138,23 @@ FOREIGN: dict[str, Callable[[], onnx.ModelProto]] = {
         condition, loop, local_function, text_output, several_inputs, constant_result,
     )
 }  # fmt: skip
+
+
+def fed_like(model: onnx.ModelProto, image: onnx.ValueInfoProto) -> onnx.ModelProto:
+    """Give a model an input of another type, layout and size, so that no more is wrong with it."""
+    tensor = image.type.tensor_type
+    last = tensor.shape.dim[3].dim_value == CHANNELS != tensor.shape.dim[1].dim_value
+    nodes = [_node("Cast", ["image"], "as_float", to=FLOAT)]
+    nodes.append(_node("Transpose", ["as_float"], "nchw", perm=[0, 3, 1, 2] if last else range(4)))
+    for node in model.graph.node:
+        node.input[:] = ["nchw" if name == "image" else name for name in node.input]
+    for node in reversed(nodes):
+        model.graph.node.insert(0, node)
+    model.graph.input[0].CopyFrom(image)
+    for output in model.graph.output:
+        for dim in output.type.tensor_type.shape.dim[2:]:
+            dim.Clear()
+    return model
 
 
 def _node(op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> onnx.NodeProto:

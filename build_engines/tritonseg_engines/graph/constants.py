@@ -9,21 +9,13 @@ from onnx_ir.passes.common import (
     RemoveUnusedNodesPass,
 )
 
-from tritonseg_engines.graph.surgery import fed_inputs
-
-UNLISTED_SINCE = 4
-"""IR version from which on a constant need not be an input as well."""
-
 
 def gather_constants(model: ir.Model) -> None:
     """Turn Constant nodes of every form into initializers and pass by Identity nodes, in place.
 
     torch's exporter stores equal weights once and lets the others read them through an Identity;
-    TensorRT 8.6 takes only initializers as a convolution's weights. Old exporters list constants
-    among the inputs, which says that a caller may feed others, and nobody does.
+    TensorRT 8.6 takes only initializers as a convolution's weights.
     """
-    model.graph.inputs[:] = fed_inputs(model.graph)
-    model.ir_version = max(model.ir_version, UNLISTED_SINCE)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     IdentityEliminationPass()(model)
     RemoveUnusedNodesPass()(model)

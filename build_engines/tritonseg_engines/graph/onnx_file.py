@@ -9,7 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from tritonseg_engines.atomic import write_atomically
-from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.errors import OnnxModelError, reason_of
 
 MINIMUM_OPSET = 11
 """Before opset 11, Resize and Upsample knew only asymmetric coordinates, so exports of bilinear
@@ -33,8 +33,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     except (DecodeError, UnicodeDecodeError) as error:
         raise OnnxModelError(f"{path}: expected an ONNX model, got something else") from error
     except onnx.checker.ValidationError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise OnnxModelError(f"{path}: not a valid ONNX model: {reason}") from error
+        raise OnnxModelError(f"{path}: not a valid ONNX model: {reason_of(error)}") from error
     opset = default_opset(model)
     if opset < MINIMUM_OPSET:
         raise OnnxModelError(
@@ -53,8 +52,7 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise OnnxModelError(f"{path.name}: the graph is not valid: {reason}") from error
+        raise OnnxModelError(f"{path.name}: the graph is not valid: {reason_of(error)}") from error
     write_atomically(path, model.SerializeToString())
 
 

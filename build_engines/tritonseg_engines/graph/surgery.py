@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import ShapeInferencePass
 
-from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.errors import OnnxModelError, reason_of
 
 
 def editable(model: onnx.ModelProto) -> ir.Model:
@@ -73,9 +73,18 @@ def maker(value: ir.Value | None, *op_types: str) -> ir.Node | None:
 
 
 def constant_value(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return what a value always is, as initializer or by a Constant of any form; else None."""
-    tensor = None if value is None else ir.convenience.get_const_tensor(value)
-    return None if tensor is None else tensor.numpy()
+    """Return what a value always is, as initializer or by a Constant of any form; else None.
+
+    Raises:
+        OnnxModelError: Its type, shape and bytes do not go together.
+    """
+    if value is None:
+        return None
+    try:
+        tensor = ir.convenience.get_const_tensor(value)
+        return None if tensor is None else tensor.numpy()
+    except (TypeError, ValueError) as error:
+        raise OnnxModelError(f"constant {value.name!r} is damaged: {reason_of(error)}") from error
 
 
 def add_constant(graph: ir.Graph, name: str, value: NDArray[Any]) -> ir.Value:

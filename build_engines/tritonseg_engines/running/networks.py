@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from tritonseg_engines.errors import CalibrationError, OnnxModelError
+from tritonseg_engines.errors import CalibrationError, OnnxModelError, reason_of
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, save_onnx
 from tritonseg_engines.running.pictures import Picture
 from tritonseg_steps.geometry import Geometry
@@ -29,6 +29,11 @@ from tritonseg_steps.upsampling import (
 Infer = Callable[[NDArray[Any]], NDArray[Any]]
 """Maps NORMALIZED `(1, 3, h, w)` float32 to SCORES; where the steps are folded into the graph,
 pictures `(1, H, W, 3)` uint8 to class maps."""
+OPENVINO_NOISE = (
+    "Exception from ", "Check '", "FrontEnd API failed", "Model wasn't fully", "While validating ",
+    "Summary:",
+)  # fmt: skip
+"""Beginnings of lines of its exceptions that say where in OpenVINO, and nothing else."""
 SILENT = 4
 """What goes wrong is raised; sizes are tried that a network may refuse."""
 
@@ -47,8 +52,7 @@ def onnx_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         )
     except Exception as error:
         # Its exceptions have no common base but Exception (onnxruntime 1.31).
-        reason = str(error).strip().splitlines()[0]
-        raise OnnxModelError(f"ONNX Runtime cannot load the network: {reason}") from error
+        raise OnnxModelError(f"ONNX Runtime cannot load the network: {reason_of(error)}") from error
 
 
 def run_session(
@@ -64,8 +68,9 @@ def run_session(
     try:
         results: list[NDArray[Any]] = session.run(outputs, dict(inputs))
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise OnnxModelError(f"the network cannot be run: {reason}") from error
+        raise OnnxModelError(f"the network cannot be run: {reason_of(error)}") from error
+    if not all(isinstance(result, np.ndarray) for result in results):
+        raise OnnxModelError("expected a tensor as the network's output, got a sequence or nothing")
     return results
 
 
@@ -99,9 +104,17 @@ def infer_in_openvino(model: onnx.ModelProto, precision: str) -> Iterator[Infer]
         try:
             engine = OpenvinoEngine(str(path), precision)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise OnnxModelError(f"OpenVINO cannot load the network: {reason}") from error
+            raise OnnxModelError(
+                f"OpenVINO cannot load the network: {_openvino_reason(error)}"
+            ) from error
         yield engine.infer
+
+
+def _openvino_reason(error: RuntimeError) -> str:
+    """Return what its reader says of an operator, without the places in its own source."""
+    lines = [line for line in str(error).splitlines() if not line.startswith(OPENVINO_NOISE)]
+    told, _, _summary = " ".join(" ".join(lines).split()).partition(" -- Conversion is failed")
+    return told.removeprefix("-- ")
 
 
 class Steps(Protocol):
