@@ -16,12 +16,16 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from tritonseg_engines.errors import OnnxModelError, reason_of
 
+INITIALIZERS_ALONE_SINCE = 4
+"""IR version from which initializers need not be inputs as well. Source: ONNX, `IR.md`."""
+
 
 def editable(model: onnx.ModelProto) -> ir.Model:
     """Return a model's form that can be edited, its nodes in order of execution.
 
     ONNX Runtime's converters leave nodes behind those that read them, which ONNX forbids and
-    onnx_ir does not clone.
+    onnx_ir does not clone. Files of IR version 3 list every initializer among the inputs, where
+    runtimes take them for something that callers feed; from version 4 on they need not.
 
     Raises:
         OnnxModelError: It has a cycle, or what onnx_ir cannot hold, as sparse constants.
@@ -31,6 +35,8 @@ def editable(model: onnx.ModelProto) -> ir.Model:
     try:
         edited = ir.from_proto(model)
         edited.graph.sort()
+        edited.graph.inputs[:] = fed_inputs(edited.graph)
+        edited.ir_version = max(edited.ir_version or 0, INITIALIZERS_ALONE_SINCE)
     except (ir.serde.SerdeError, TypeError, ValueError) as error:
         raise _damaged(error) from error
     return edited
