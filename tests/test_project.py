@@ -48,7 +48,7 @@ def test_the_client_spells_the_contract_as_the_server_does() -> None:
     assert set(spelt) == {
         "CLASS_MAP", "CONFIDENCE", "CONFIDENCE_REQUEST", "CONTRACT_PARAMETER",
         "CONTRACT_VERSION", "ENCODED_IMAGE", "IMAGE", "MAX_CLASSES", "MODEL_PARAMETER",
-        "PROVENANCE_PARAMETER",
+        "NO_CLASS", "PROVENANCE_PARAMETER",
     }  # fmt: skip
 
 

@@ -43,4 +43,7 @@ def _options(manifest: Mapping[str, Any], provenance: Mapping[str, Any]) -> list
         options += ["--precision", str(precision)]
     if precision == Precision.INT8 and manifest.get("int8_cpu") == Int8Cpu.AVX2:
         options += ["--cpu", Int8Cpu.AVX2.value]
+    output = manifest.get("output", {})
+    if isinstance(output, Mapping) and output.get("upsampling") == "export":
+        options += ["--upsampling", "export"]
     return options

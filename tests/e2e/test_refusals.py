@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,21 +13,23 @@ import onnx
 import pytest
 import tritonclient.grpc as triton
 from click.testing import CliRunner
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
+from branching_network import branching_network
 from tiny_models import RESIZE, SIZE_HW, TinyModel, tiny_spec
 from tritonseg import (
+    InferenceFailedError,
     ModelNotFoundError,
     RequestRejectedError,
     SegmentationClient,
-    SegmentationError,
 )
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.cli.app import COMMANDS, cli
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_steps.contract import CONTRACT_VERSION
+from tritonseg_steps.geometry import Native
 
 SOON_S = 5.0
 
@@ -97,37 +100,88 @@ def test_an_empty_picture_sent_past_the_client_is_answered_without_paths(
     raw.close()
 
 
-@pytest.mark.parametrize("layout", ["ensemble", "single"])
-def test_scores_that_are_no_numbers_are_an_error_of_that_request(
-    layout: str, tmp_path: Path
+def test_a_size_that_an_open_network_cannot_take_is_named(tmp_path: Path) -> None:
+    """Its branches meet again where the stride divides the size, and padding leads there."""
+    onnx.save(branching_network(), tmp_path / "export.onnx")
+    spec = tiny_spec(height=None, width=None)
+    build_model(spec, tmp_path / "export.onnx", tmp_path / "repository")
+    resize = Native(size_divisor=8)
+    padding = replace(spec, name="padded", preprocessing=replace(spec.preprocessing, resize=resize))
+    build_model(padding, tmp_path / "export.onnx", tmp_path / "repository")
+    with (
+        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        SegmentationClient(server.grpc_url, model="tiny") as client,
+        SegmentationClient(server.grpc_url, model="padded") as padding_client,
+    ):
+        assert client.segment(np.zeros((64, 96, 3), np.uint8)).class_map.shape == (64, 96)
+        with pytest.raises(RequestRejectedError, match="multiples of 8, got 61x96; pad"):
+            client.segment(np.zeros((61, 96, 3), np.uint8))
+        result = padding_client.segment(np.zeros((61, 95, 3), np.uint8))
+        assert result.class_map.shape == (61, 95)
+
+
+def where_it_is_bright(name: str, op_type: str, *inputs: str) -> list[onnx.NodeProto]:
+    """An operator whose last input is 0 where the picture's mean is above the limit."""
+    return [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Sub", ["limit", "mean"], ["below"]),
+        helper.make_node("Relu", ["below"], ["distance"]),
+        helper.make_node(op_type, [*inputs, "distance"], [name]),
+    ]
+
+
+def divides_by_zero() -> onnx.ModelProto:
+    model = TinyModel().model()
+    model.graph.node[-1].output[0] = "raw"
+    model.graph.node.extend(where_it_is_bright("output", "Div", "raw"))
+    return model
+
+
+def gives_class_minus_one() -> onnx.ModelProto:
+    """Where it is bright, an ArgMax else."""
+    model = TinyModel(tail=[RESIZE, ("ArgMax", {"axis": 1, "keepdims": 1})]).model()
+    model.graph.node[-1].output[0] = "indices"
+    model.graph.node.extend(
+        [
+            helper.make_node("Cast", ["indices"], ["classes"], to=TensorProto.FLOAT),
+            *where_it_is_bright("is_bright", "Equal", "zero"),
+            helper.make_node("Where", ["is_bright", "minus_one", "classes"], ["output"]),
+        ]
+    )
+    for name, value in (("zero", 0), ("minus_one", -1)):
+        constant = numpy_helper.from_array(np.array(value, np.float32), name)
+        model.graph.initializer.append(constant)
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    return model
+
+
+@pytest.mark.parametrize("layout", ["ensemble", "single", "fused"])
+@pytest.mark.parametrize(
+    ("export", "kind", "words"),
+    [
+        (divides_by_zero, "scores", "NaN or infinite scores for this picture"),
+        (gives_class_minus_one, "class_map", "another class than those|index of no class"),
+    ],
+)
+def test_what_means_no_class_is_an_error_of_that_request(
+    export: Callable[[], onnx.ModelProto], kind: str, words: str, layout: str, tmp_path: Path
 ) -> None:
-    """A network that divides by zero where the brightest value is 200."""
-    spec = tiny_spec()
+    """Of one picture in a million, which no build will have seen."""
+    spec = tiny_spec(kind=kind)
     spec = replace(
         spec, preprocessing=replace(spec.preprocessing, mean=(100.0,) * 3, scale=(50.0,) * 3)
     )
-    model = TinyModel().model()
-    output = model.graph.output[0].name
-    for node in model.graph.node:
-        node.output[:] = ["raw" if name == output else name for name in node.output]
-    model.graph.node.extend(
-        [
-            helper.make_node("ReduceMax", ["image"], ["brightest"], axes=[1, 2, 3], keepdims=1),
-            helper.make_node("Sub", ["brightest", "limit"], ["distance"]),
-            helper.make_node("Div", ["raw", "distance"], [output]),
-        ]
-    )
-    limit = np.array((200 - spec.preprocessing.mean[0]) / spec.preprocessing.scale[0], np.float32)
-    model.graph.initializer.append(numpy_helper.from_array(limit, "limit"))
+    model = export()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(3, np.float32), "limit"))
     onnx.save(model, tmp_path / "export.onnx")
     build_model(spec, tmp_path / "export.onnx", tmp_path / "repository", layout=layout)
-    right, wrong = (np.full((*SIZE_HW, 3), value, np.uint8) for value in (90, 200))
+    right, wrong = (np.full((*SIZE_HW, 3), value, np.uint8) for value in (90, 255))
     with (
         TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
         SegmentationClient(server.grpc_url, model="tiny") as client,
     ):
         before = client.segment(right).class_map
-        with pytest.raises(SegmentationError, match="NaN or infinite scores for this picture"):
+        with pytest.raises(InferenceFailedError, match=words):
             client.segment(wrong)
         assert np.array_equal(client.segment(right).class_map, before)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from residual_network import residual_network, residual_spec, smooth_batch
 from tiny_models import ARGMAX, RESIZE, RESIZE_CORNERS, SIZE_HW, STRIDE, TinyModel, tiny_spec
@@ -29,7 +29,6 @@ from tritonseg_engines.running.networks import infer_in_onnx_runtime, infer_in_o
 from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget
-from tritonseg_steps.contract import NO_CLASS
 from tritonseg_steps.geometry import FitPad, KeepRatio, Native, Stretch
 from tritonseg_steps.preprocessing import Preprocessing
 
@@ -371,40 +370,3 @@ def test_an_open_size_is_refused(prepare: Callable[..., Prepared]) -> None:
         SpecificationError, match=r"one size, but the export leaves it open \(input \?x\?"
     ):
         fixed_sizes(prepared)
-
-
-def test_no_value_is_left_to_mark_by(prepare: Callable[..., Prepared]) -> None:
-    model = TinyModel(classes=256)
-    prepared = prepare(model, spec_of(model))
-    with pytest.raises(SpecificationError, match="at most 255 classes, got 256"):
-        fixed_sizes(prepared)
-
-
-@pytest.mark.parametrize("opset", [11, 17])
-@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf])
-def test_scores_that_are_not_numbers_are_no_class(
-    spoilt: float, opset: int, prepare: Callable[..., Prepared]
-) -> None:
-    """In both runtimes, and for the one picture of the batch alone."""
-    model = TinyModel(opset=opset)
-    prepared = prepare(model, spec_of(model))
-    network = onnx.ModelProto()
-    network.CopyFrom(prepared.network)
-    last = network.graph.node[-1]
-    scores, last.output[0] = last.output[0], "before"
-    for name, value in (("bright", 1.0), ("spoilt", spoilt)):
-        constant = np.array(value, np.float32)
-        network.graph.initializer.append(numpy_helper.from_array(constant, name))
-    network.graph.node.extend(
-        [
-            helper.make_node("ReduceMax", ["NORMALIZED"], ["most"], axes=[1, 2, 3]),
-            helper.make_node("Greater", ["most", "bright"], ["is_bright"]),
-            helper.make_node("Where", ["is_bright", "spoilt", "before"], [scores]),
-        ]
-    )
-    images_nhwc = pixels(model.size_hw)
-    images_nhwc[1] //= 2
-    expected = infer_in_onnx_runtime(fuse(prepared))(images_nhwc)[1]
-    for actual in in_both_runtimes(fuse(prepared, network), images_nhwc):
-        assert np.all(actual[0] == NO_CLASS)
-        assert (actual[1] == expected).mean() >= 0.9995

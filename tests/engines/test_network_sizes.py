@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
+from branching_network import STRIDE, branching_network
 from served_map import build_and_segment
 from tiny_models import CLASSES, SIZES, TinyModel, run_onnx, tiny_spec
 from tritonseg_engines.build.prepare import prepare_network
@@ -18,35 +19,9 @@ from tritonseg_engines.errors import OnnxModelError
 from tritonseg_steps.geometry import Geometry, KeepRatio, Native, Stretch
 from tritonseg_steps.network_sizes import NetworkSizes
 
-STRIDE = 8
 
-
-def branches(path: Path, *, height: str | int = "h", batch: str | int = "N") -> Path:
-    """Save a network whose two branches meet again only where the stride divides the size."""
-    rng = np.random.default_rng(0)
-    nodes, constants = [], []
-
-    def conv(source: str, name: str, inputs: int, outputs: int, stride: int) -> str:
-        weights = rng.normal(0, 0.4, (outputs, inputs, 3, 3)).astype(np.float32)
-        constants.append(numpy_helper.from_array(weights, f"{name}_w"))
-        attributes = {"kernel_shape": [3, 3], "pads": [1] * 4, "strides": [stride] * 2}
-        nodes.append(helper.make_node("Conv", [source, f"{name}_w"], [name], name, **attributes))
-        return name
-
-    fine = conv("image", "fine", 3, 4, 1)
-    coarse = conv("image", "coarse", 3, 4, STRIDE)
-    constants.append(numpy_helper.from_array(np.array([1, 1, STRIDE, STRIDE], np.float32), "up"))
-    nodes.append(helper.make_node("Resize", [coarse, "", "up"], ["upsampled"], mode="linear"))
-    nodes.append(helper.make_node("Concat", [fine, "upsampled"], ["both"], axis=1))
-    conv("both", "output", 8, CLASSES, 1)
-    graph = helper.make_graph(
-        nodes, "branches",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, height, "w"])],
-        [helper.make_empty_tensor_value_info("output")], constants,
-    )  # fmt: skip
-    graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(onnx.shape_inference.infer_shapes(model), path)
+def saved(path: Path, **changes: str | int) -> Path:
+    onnx.save(branching_network(**changes), path)
     return path
 
 
@@ -62,7 +37,7 @@ def open_spec() -> Callable[..., object]:
 
 
 def test_a_limit_is_found_and_said(tmp_path: Path, open_spec: Callable[..., object]) -> None:
-    export = branches(tmp_path / "export.onnx")
+    export = saved(tmp_path / "export.onnx")
     image_hwc = np.random.default_rng(1).integers(0, 256, (64, 96, 3)).astype(np.uint8)
     report, _ = build_and_segment(open_spec(), export, image_hwc, tmp_path)
     assert report.proof.sizes_hw == ((256, 512), (104, 136), (64, 200), (24, 640))
@@ -74,7 +49,7 @@ def test_a_limit_is_found_and_said(tmp_path: Path, open_spec: Callable[..., obje
 
 def test_a_divisor_pads_and_crops(tmp_path: Path, open_spec: Callable[..., object]) -> None:
     """The mask is the export's own on the padded picture, cropped."""
-    export = branches(tmp_path / "export.onnx")
+    export = saved(tmp_path / "export.onnx")
     image_hwc = np.random.default_rng(1).integers(0, 256, (61, 90, 3)).astype(np.uint8)
     spec = open_spec(Native(size_divisor=STRIDE))
     report, actual_hw = build_and_segment(spec, export, image_hwc, tmp_path)
@@ -89,15 +64,18 @@ def test_a_divisor_pads_and_crops(tmp_path: Path, open_spec: Callable[..., objec
 def test_a_file_of_one_height_is_for_pictures_of_that(
     tmp_path: Path, open_spec: Callable[..., object]
 ) -> None:
-    prepared = prepare_network(open_spec(), branches(tmp_path / "export.onnx", height=64))
+    prepared = prepare_network(open_spec(), saved(tmp_path / "export.onnx", height=64))
     assert prepared.sizes.input_hw == (64, None)
     assert prepared.sizes.multiple_of == STRIDE
 
 
-def test_a_least_size_is_found(tmp_path: Path, open_spec: Callable[..., object]) -> None:
-    """Reflection by nine pixels takes nine from inside, besides the one at the edge."""
+@pytest.mark.parametrize("margin", [9, 384])
+def test_a_least_size_is_found(
+    margin: int, tmp_path: Path, open_spec: Callable[..., object]
+) -> None:
+    """Reflection takes as many pixels from inside as it adds, besides the one at the edge."""
     model = TinyModel(size_hw=(None, None)).model()
-    pads = np.array([0, 0, 9, 9, 0, 0, 9, 9], np.int64)
+    pads = np.array([0, 0, margin, margin] * 2, np.int64)
     model.graph.initializer.append(numpy_helper.from_array(pads, "pads"))
     model.graph.node.insert(
         0, helper.make_node("Pad", ["image", "pads"], ["padded"], mode="reflect")
@@ -108,13 +86,13 @@ def test_a_least_size_is_found(tmp_path: Path, open_spec: Callable[..., object])
         model.graph.output[0].type.tensor_type.shape.dim.add().dim_param = name
     path = tmp_path / "export.onnx"
     onnx.save(model, path)
-    assert prepare_network(open_spec(), path).sizes.at_least == 10
+    assert prepare_network(open_spec(), path).sizes.at_least == margin + 1
 
 
 def test_a_policy_that_leads_nowhere_is_refused(
     tmp_path: Path, open_spec: Callable[..., object]
 ) -> None:
-    export = branches(tmp_path / "export.onnx")
+    export = saved(tmp_path / "export.onnx")
     with pytest.raises(OnnxModelError, match="multiples of 8"):
         prepare_network(open_spec(Stretch(height=60, width=100)), export)
 
@@ -151,7 +129,7 @@ def test_the_ratio_is_kept_and_padded() -> None:
 def test_a_fixed_batch_is_opened(
     batch: str | int, tmp_path: Path, open_spec: Callable[..., object]
 ) -> None:
-    prepared = prepare_network(open_spec(), branches(tmp_path / "export.onnx", batch=batch))
+    prepared = prepare_network(open_spec(), saved(tmp_path / "export.onnx", batch=batch))
     assert prepared.max_batch is None
     pair = np.random.default_rng(2).normal(0, 1, (3, 3, 32, 40)).astype(np.float32)
     together = run_onnx(prepared.network, pair)

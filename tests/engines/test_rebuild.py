@@ -35,6 +35,10 @@ COMMANDS: dict[str, tuple[dict[str, Any], str]] = {
         {"model": "mine", "layout": "single", "provenance": {**DEMO, "onnx_sha256": "0"}},
         "SPEC.yaml --onnx FILE --runtime openvino --precision int8 --calibration FOLDER",
     ),
+    "upsampled as the export does": (
+        {"model": "mine", "output": {"upsampling": "export"}, "provenance": TENSORRT},
+        "SPEC.yaml --onnx FILE --runtime tensorrt --precision fp16 --upsampling export",
+    ),
     "the demo": (
         {"model": DEMO_NAME, "layout": "ensemble", "provenance": DEMO},
         f"{DEMO_NAME} --runtime openvino --layout ensemble --precision int8",

@@ -126,7 +126,12 @@ def prove_boundary(
         OnnxModelError: The network cannot be run.
     """
     infer = infer_in_onnx_runtime(network)
-    shares = share_equal(samples, infer, upsampling)
+    shares = {}
+    for sample in samples:
+        question = sample.question
+        output = infer(question.batch_nchw)[0]
+        actual_hw = class_map_of(output, question.geometry, upsampling)
+        shares[question.name] = sample.mask.share_equal(actual_hw)
     worst = min(shares, key=lambda name: shares[name])
     gives_classes = all(sample.mask.stable_hw.all() for sample in samples)
     return Proof(
@@ -136,19 +141,6 @@ def prove_boundary(
         sizes_hw=tuple(dict.fromkeys(sample.question.geometry.image_hw for sample in samples)),
         other_size=_other_size(samples[0], truth, infer, upsampling, spec),
     )
-
-
-def share_equal(
-    samples: Sequence[Sample], infer: Infer, upsampling: Upsampling
-) -> dict[str, float]:
-    """Return the share of the stable pixels at which a network has the export's class, by name."""
-    shares = {}
-    for sample in samples:
-        question = sample.question
-        output = infer(question.batch_nchw)[0]
-        actual_hw = class_map_of(output, question.geometry, upsampling)
-        shares[question.name] = sample.mask.share_equal(actual_hw)
-    return shares
 
 
 def _other_size(

@@ -67,6 +67,7 @@ class BuiltGraph:
             "provenance": asdict(self.provenance),
             "int8_cpu": self.int8_cpu,
             "input": asdict(self.prepared.spec.input),
+            "output": asdict(self.prepared.spec.output),
             "tail": asdict(self.prepared.tail),
             "boundary": asdict(self.prepared.proof),
             "equal_pixels_after_fuse": self.equal_pixels_after_fuse,

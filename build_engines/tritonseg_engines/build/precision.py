@@ -9,6 +9,7 @@ import onnx
 from tritonseg_engines.build.int8 import blame, calibrate, convert_within_budget
 from tritonseg_engines.build.options import MODELOPT
 from tritonseg_engines.build.order import BuildOrder
+from tritonseg_engines.build.served_proof import prove_served
 from tritonseg_engines.errors import CalibrationError, OnnxModelError
 from tritonseg_engines.gate.comparison import run_reference
 from tritonseg_engines.gate.layer_cost import LayerCost
@@ -108,6 +109,7 @@ def judge(order: BuildOrder, conversion: Conversion, bar: Bar) -> Judged:
     """Return the verdict; where int8 is refused, with the layers that are to blame."""
     converted = conversion.converted
     with infer_as_served(converted.model, order.target) as infer:
+        prove_served(order, infer, bar.thresholds)
         report = bar.judge(
             order.title,
             infer,

@@ -240,10 +240,14 @@ def _declared_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | No
 
 
 def _shortfall(tail: Tail, proof: Proof) -> str:
-    what = f"cutting {' → '.join(tail.operators)} behind the network"
+    what = f"cutting {' → '.join(tail.operators)} behind tensor {tail.scores!r}"
     if not tail.operators:
         what = "serving the network"
+    equal, where, other = proof.equal_pixels, proof.worst, proof.other_size
+    if other is not None and other.equal_pixels < equal:
+        height, width = other.image_hw
+        equal, where = other.equal_pixels, f"a picture of {height}x{width}"
     return (
-        f"{what} changes {1 - proof.equal_pixels:.2%} of the pixels of the export's own mask "
-        f"({proof.worst}), expected at most {1 - proof.minimum:.2%}"
+        f"{what} changes {1 - equal:.2%} of the pixels of the export's own mask ({where}), "
+        f"expected at most {1 - proof.minimum:.2%}"
     )

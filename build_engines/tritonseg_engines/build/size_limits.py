@@ -13,8 +13,10 @@ from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import FitPad, Size, Stretch
 from tritonseg_steps.network_sizes import NetworkSizes
 
-PROBED = ((97, 131), (61, 200))
-"""Height and width that no usual stride divides."""
+SMALL = ((97, 131), (61, 200))
+LARGE = ((401, 531), (449, 777))
+"""Heights and widths that no usual stride divides; some networks take no small ones."""
+USUAL = (256, 256)
 DIVISORS = (*range(2, 65), 96, 128, 192, 256)
 
 
@@ -42,19 +44,23 @@ def find_sizes(truth: ExportTruth, input_hw: tuple[int | None, int | None]) -> N
             return False
         return True
 
+    probed = (SMALL,) if takes(sizes.nearest(USUAL)) else (SMALL, LARGE)
     for divisor in (1, *DIVISORS):
         limited = replace(sizes, multiple_of=divisor)
-        if all(takes(limited.nearest(size_hw)) for size_hw in PROBED):
-            return _with_least(limited, takes)
+        for probes in probed:
+            if all(takes(limited.nearest(size_hw)) for size_hw in probes):
+                return _with_least(limited, min(min(size_hw) for size_hw in probes), takes)
     raise OnnxModelError(
         f"the export cannot be run at any of the sizes tried, up to multiples of {DIVISORS[-1]}: "
         f"{refusal}"
     )
 
 
-def _with_least(sizes: NetworkSizes, takes: Callable[[Size], bool]) -> NetworkSizes:
+def _with_least(
+    sizes: NetworkSizes, taken_side: int, takes: Callable[[Size], bool]
+) -> NetworkSizes:
     """Return the same from the smallest side on that is taken, found by halving."""
-    taken = -(-min(min(size_hw) for size_hw in PROBED) // sizes.multiple_of)
+    taken = -(-taken_side // sizes.multiple_of)
     refused = 0
     while taken - refused > 1:
         middle = (taken + refused) // 2

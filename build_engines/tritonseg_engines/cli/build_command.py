@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +20,10 @@ from tritonseg_engines.build.options import (
     BuildOptions,
 )
 from tritonseg_engines.cli.build_output import report_document, show_report
+from tritonseg_engines.cli.model_argument import shipped_onnx, spec_of
 from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY
-from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.spec import UPSAMPLINGS
 from tritonseg_engines.target import Precision, Runtime, ServingLayout
-from tritonseg_steps.geometry import Native
 from tritonseg_steps.int8_cpu import Int8Cpu
 
 if TYPE_CHECKING:
@@ -131,6 +130,13 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.option("--accept", is_flag=True, help="Build although the gate refuses; recorded.")
 @click.option("--onnx-only", is_flag=True, help="Stop after the converted ONNX and its gate.")
+@click.option(
+    "--upsampling",
+    type=click.Choice(UPSAMPLINGS),
+    help="In place of the specification's output.upsampling: how pictures of another size than the "
+    "network's get their class map. direct: from the scores in front of the export's own Resize. "
+    "export: from what the export gives.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a document instead of text.")
 def command(
     model: str,
@@ -139,6 +145,7 @@ def command(
     precision: str,
     runtime: str,
     layout: str | None,
+    upsampling: str | None,
     as_json: bool,
     keep_fp32: tuple[str, ...],
     calibration: Path | None,
@@ -165,7 +172,7 @@ def command(
     """
     from tritonseg_engines.build.model import build_model
 
-    onnx_path = onnx_path or _shipped_onnx(model)
+    onnx_path = onnx_path or shipped_onnx(model)
     options = BuildOptions(
         calibration=calibration,
         minimum_pictures=minimum_pictures,
@@ -184,7 +191,7 @@ def command(
     )
     with _progress() as progress:
         report = build_model(
-            spec_of(model),
+            spec_of(model, upsampling=upsampling),
             onnx_path,
             repository,
             precision=precision,
@@ -201,39 +208,6 @@ def command(
         show_report(report)
     if report.lacks_engine:
         raise SystemExit(NO_ENGINE)
-
-
-def _shipped_onnx(model: str) -> Path:
-    """Return the export that needs not be given.
-
-    Raises:
-        UsageError: Only the demo's ships.
-    """
-    from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX
-
-    if model != DEMO_NAME:
-        raise click.UsageError(
-            f"Missing option '--onnx': the export of {model}; only {DEMO_NAME}'s ships"
-        )
-    return DEMO_ONNX
-
-
-def spec_of(model: str) -> ModelSpec:
-    """Return the specification that a command's MODEL argument means.
-
-    Raises:
-        SpecificationError: It is neither a zoo model nor a YAML file that describes one.
-    """
-    from tritonseg_engines.spec_yaml import read_spec
-    from tritonseg_engines.zoo import get_spec
-
-    if model.endswith((".yaml", ".yml")):
-        return read_spec(Path(model))
-    spec = get_spec(model)
-    if isinstance(spec.preprocessing.resize, Native):
-        # The published size is a default of the export; the file says which one was chosen.
-        return replace(spec, input=replace(spec.input, height=None, width=None))
-    return spec
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import click
 if TYPE_CHECKING:
     from tritonseg_engines.build.boundary_proof import OtherSize
     from tritonseg_engines.build.model import BuildReport
-    from tritonseg_engines.gate.report import GateReport
 
 
 def report_document(report: BuildReport) -> dict[str, object]:
@@ -38,7 +37,7 @@ def show_report(report: BuildReport) -> None:
     provenance = report.provenance
     done = "wrote" if report.lacks_engine else "built"
     click.echo(f"{done} {report.model} ({provenance.runtime}, {provenance.precision})")
-    for line in (*_proof_lines(report), *_gate_lines(report.gate)):
+    for line in (*_proof_lines(report), *_gate_lines(report)):
         click.echo(line)
     click.echo(f"report {report.report}")
     if report.note and not report.lacks_engine:
@@ -70,8 +69,9 @@ def _proof_lines(report: BuildReport) -> Iterator[str]:
         )
 
 
-def _gate_lines(gate: GateReport) -> Iterator[str]:
+def _gate_lines(report: BuildReport) -> Iterator[str]:
     """Yield how the built network compares with the fp32 one."""
+    gate = report.gate
     comparison = gate.comparison
     yield (
         f"gate {gate.verdict}: {comparison.equal_pixels:.4%} of the pixels as in fp32, mIoU "

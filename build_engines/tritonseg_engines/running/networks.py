@@ -107,7 +107,17 @@ def infer_in_openvino(model: onnx.ModelProto, precision: str) -> Iterator[Infer]
             raise OnnxModelError(
                 f"OpenVINO cannot load the network: {_openvino_reason(error)}"
             ) from error
-        yield engine.infer
+
+        def infer(batch: NDArray[Any]) -> NDArray[Any]:
+            try:
+                return engine.infer(batch)
+            except RuntimeError as error:
+                size = "x".join(map(str, batch.shape))
+                raise OnnxModelError(
+                    f"OpenVINO cannot run the network on {size}: {_openvino_reason(error)}"
+                ) from error
+
+        yield infer
 
 
 def _openvino_reason(error: RuntimeError) -> str:

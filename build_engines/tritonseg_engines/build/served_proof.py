@@ -1,0 +1,47 @@
+"""Hold what will be served, in the runtime that will serve it, against the export's own masks.
+
+The gate's pictures have the sizes that users' pictures have. Here are those that no stride divides,
+at which a runtime may differ or refuse.
+"""
+
+from __future__ import annotations
+
+from tritonseg_engines.build.order import BuildOrder
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.gate.thresholds import Thresholds
+from tritonseg_engines.running.networks import Infer, class_map_of
+from tritonseg_engines.target import Precision
+from tritonseg_steps.upsampling import flaw
+
+
+def prove_served(order: BuildOrder, infer: Infer, thresholds: Thresholds) -> None:
+    """Run the proof's pictures as they will be served.
+
+    In fp32 the masks must be the export's. What fp16 and int8 change is for the gate to say, on
+    pictures that the user chose; here they must give classes at all.
+
+    Args:
+        order: Of the build.
+        infer: The built network.
+        thresholds: Of its gate.
+
+    Raises:
+        OnnxModelError: A size is refused, means no classes, or gives other masks.
+    """
+    prepared, shares = order.prepared, {}
+    for sample in prepared.samples:
+        question = sample.question
+        output = infer(question.batch_nchw)[0]
+        found = flaw(output, prepared.upsampling, len(prepared.spec.classes))
+        if found is not None:
+            raise OnnxModelError(f"{question.name}: {found}")
+        class_map_hw = class_map_of(output, question.geometry, prepared.upsampling)
+        shares[question.name] = sample.mask.share_equal(class_map_hw)
+    worst = min(shares, key=lambda name: shares[name])
+    least = min(thresholds.equal_pixels, prepared.proof.minimum)
+    if order.target.precision is Precision.FP32 and shares[worst] < least:
+        raise OnnxModelError(
+            f"run as it will be served ({order.target.runtime}), the network changes "
+            f"{1 - shares[worst]:.2%} of the pixels of the export's own mask ({worst}), expected "
+            f"at most {1 - least:.2%}"
+        )

@@ -1,0 +1,54 @@
+"""What the commands take as MODEL: the path of a specification, or the name of a known model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from tritonseg_engines.spec import ModelSpec
+from tritonseg_steps.geometry import Native
+
+
+def shipped_onnx(model: str) -> Path:
+    """Return the export that needs not be given.
+
+    Raises:
+        UsageError: Only the demo's ships.
+    """
+    from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX
+
+    if model != DEMO_NAME:
+        raise click.UsageError(
+            f"Missing option '--onnx': the export of {model}; only {DEMO_NAME}'s ships"
+        )
+    return DEMO_ONNX
+
+
+def spec_of(model: str, *, upsampling: str | None = None) -> ModelSpec:
+    """Return the specification that a command's MODEL argument means.
+
+    Args:
+        model: The argument.
+        upsampling: Takes the place of the specification's, if given.
+
+    Raises:
+        SpecificationError: It is neither a zoo model nor a YAML file that describes one.
+    """
+    from tritonseg_engines.spec_yaml import read_spec
+
+    spec = read_spec(Path(model)) if model.endswith((".yaml", ".yml")) else _known_spec(model)
+    if upsampling is None:
+        return spec
+    return replace(spec, output=replace(spec.output, upsampling=upsampling))
+
+
+def _known_spec(model: str) -> ModelSpec:
+    from tritonseg_engines.zoo import get_spec
+
+    spec = get_spec(model)
+    if isinstance(spec.preprocessing.resize, Native):
+        # The published size is a default of the export; the file says which one was chosen.
+        return replace(spec, input=replace(spec.input, height=None, width=None))
+    return spec
