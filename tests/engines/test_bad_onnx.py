@@ -123,6 +123,25 @@ def test_a_bad_file_is_refused_in_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["export.onnx"]
 
 
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "export.onnx").touch()
+    with pytest.raises(OnnxModelError, match="expected an ONNX model, got an empty file"):
+        build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
+
+
+def test_what_onnx_says_is_said_to_its_end(tmp_path: Path) -> None:
+    """Its checker and OpenVINO's reader say on later lines which node it is, and what is wrong."""
+    model = TinyModel(tail=[RESIZE]).model()
+    model.graph.node[-1].input[0] = "nobody"
+    onnx.save(model, tmp_path / "export.onnx")
+    with pytest.raises(OnnxModelError, match=r"'nobody' of node: .*Resize is not output of any"):
+        build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
+    symmetric = {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"}
+    onnx.save(TinyModel(tail=[("Resize", symmetric)], opset=19).model(), tmp_path / "export.onnx")
+    with pytest.raises(OnnxModelError, match=r"OpenVINO .*half_pixel_symmetric .* not supported"):
+        build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
+
+
 def test_missing_external_data_is_named(tmp_path: Path) -> None:
     onnx.save(
         TinyModel().model(),

@@ -24,6 +24,8 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     """
     try:
         model = onnx.load(path)
+        if not model.ir_version and not model.HasField("graph"):
+            raise OnnxModelError(f"{path}: expected an ONNX model, got an empty file")
         onnx.checker.check_model(model)
     except FileNotFoundError as error:
         missing = error.filename or path

@@ -124,7 +124,7 @@ def _openvino_reason(error: RuntimeError) -> str:
     """Return what its reader says of an operator, without the places in its own source."""
     lines = [line for line in str(error).splitlines() if not line.startswith(OPENVINO_NOISE)]
     told, _, _summary = " ".join(" ".join(lines).split()).partition(" -- Conversion is failed")
-    return told.removeprefix("-- ")
+    return told.removeprefix("-- ") or reason_of(error)
 
 
 class Steps(Protocol):
