@@ -15,6 +15,9 @@ MINIMUM_OPSET = 11
 """Before opset 11, Resize and Upsample knew only asymmetric coordinates, so exports of bilinear
 upsampling are silently wrong (13 % of the pixels of an HRNet)."""
 
+KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+"""ONNX's own, and what ONNX Runtime adds."""
+
 
 def load_onnx(path: Path) -> onnx.ModelProto:
     """Read and check an ONNX model.
@@ -36,6 +39,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         raise OnnxModelError(f"{path}: expected an ONNX model, got something else") from error
     except onnx.checker.ValidationError as error:
         raise OnnxModelError(f"{path}: not a valid ONNX model: {reason_of(error)}") from error
+    _refuse_foreign_operators(model, path)
     opset = default_opset(model)
     if opset < MINIMUM_OPSET:
         raise OnnxModelError(
@@ -43,6 +47,21 @@ def load_onnx(path: Path) -> onnx.ModelProto:
             "upsampling has other coordinates than in the frameworks; export it again"
         )
     return model
+
+
+def _refuse_foreign_operators(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse operators of libraries, of which ONNX Runtime would say that they are not registered.
+
+    The file may bring functions of its own, and ONNX Runtime has some operators more.
+    """
+    own = {function.domain for function in model.functions}
+    for node in model.graph.node:
+        if node.domain not in (*KNOWN_DOMAINS, *own):
+            raise OnnxModelError(
+                f"{path}: node {node.name or node.output[0]!r} is {node.domain}.{node.op_type}, an "
+                "operator of a library and not of ONNX, which no runtime here has; export the "
+                "network with ONNX's own operators"
+            )
 
 
 def save_onnx(model: onnx.ModelProto, path: Path) -> None:
