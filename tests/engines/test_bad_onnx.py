@@ -91,7 +91,34 @@ def custom_domain() -> onnx.ModelProto:
     return model
 
 
+def no_text() -> onnx.ModelProto:
+    model = TinyModel(tail=[RESIZE]).model()
+    attribute = next(one for one in model.graph.node[-1].attribute if one.name == "mode")
+    attribute.s = b"\xff\xfe"
+    return model
+
+
+def short_constant() -> onnx.ModelProto:
+    model = TinyModel().model()
+    model.graph.initializer[0].data_type = TensorProto.FLOAT16
+    return model
+
+
+def sequence_output() -> onnx.ModelProto:
+    model = TinyModel().model()
+    model.graph.node[-1].output[0] = "conv"
+    model.graph.node.append(helper.make_node("SequenceConstruct", ["conv"], ["output"]))
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_sequence_value_info("output", TensorProto.FLOAT, None)
+    )
+    return model
+
+
 REFUSED = {
+    "an attribute that is no text": (no_text, r"\(Resize\): expected text as its mode, got b'"),
+    "a constant of another type": (short_constant, "constant 'weight' is damaged: cannot reshape"),
+    "a sequence": (sequence_output, "expected a tensor as the network's output, got a sequence"),
     "dynamic rank": (dynamic_rank, "not a valid ONNX model: Field 'shape' .* missing"),
     "dynamic output rank": (dynamic_output_rank, "the network cannot be run: .*Reshape"),
     "opset too old": (opset(10), "expected opset 11 or newer, got 10"),

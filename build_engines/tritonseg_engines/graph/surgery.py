@@ -39,7 +39,19 @@ def editable(model: onnx.ModelProto) -> ir.Model:
         edited.ir_version = max(edited.ir_version or 0, INITIALIZERS_ALONE_SINCE)
     except (ir.serde.SerdeError, TypeError, ValueError) as error:
         raise _damaged(error) from error
+    _check_texts(edited.graph)
     return edited
+
+
+def _check_texts(graph: ir.Graph) -> None:
+    """Refuse attributes that should be text and are other bytes, which onnx_ir leaves as bytes."""
+    for node in graph:
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.STRING and isinstance(attribute.value, bytes):
+                raise OnnxModelError(
+                    f"node {node.name!r} ({node.op_type}): expected text as its "
+                    f"{attribute.name}, got {attribute.value!r}"
+                )
 
 
 def as_proto(model: ir.Model) -> onnx.ModelProto:
