@@ -13,12 +13,15 @@ from tritonseg_engines.running.networks import infer_in_onnx_runtime
 BATCH = "N"
 
 
-def settle_batch(network: onnx.ModelProto, sample: Sample) -> tuple[onnx.ModelProto, int | None]:
+def settle_batch(
+    network: onnx.ModelProto, sample: Sample, *, takes_pairs: bool
+) -> tuple[onnx.ModelProto, int | None]:
     """Return the network with an open batch axis if that can be, and the most that it takes.
 
     Args:
         network: NORMALIZED to SCORES.
         sample: A picture to try it with.
+        takes_pairs: Whether the export took two pictures at once as it came.
 
     Returns:
         With it 1, or None for any number of pictures.
@@ -27,10 +30,12 @@ def settle_batch(network: onnx.ModelProto, sample: Sample) -> tuple[onnx.ModelPr
         OnnxModelError: It takes some other number, and no other.
     """
     declared = (dimensions(graph_inputs(network.graph)[0]) or [None])[0]
-    opened = network if declared is None else _with_open_batch(network)
-    if _takes_batches(opened, sample):
+    if declared is None:
+        return network, None if takes_pairs else 1
+    opened = _with_open_batch(network)
+    if _takes_pairs(opened, sample):
         return opened, None
-    if declared in (None, 1):
+    if declared == 1:
         return network, 1
     raise OnnxModelError(
         f"the export takes {declared} pictures at a time, and cannot be changed to take one or "
@@ -47,15 +52,14 @@ def _with_open_batch(network: onnx.ModelProto) -> onnx.ModelProto:
     return opened
 
 
-def _takes_batches(network: onnx.ModelProto, sample: Sample) -> bool:
-    """Return whether two pictures at once get what each gets alone."""
+def _takes_pairs(network: onnx.ModelProto, sample: Sample) -> bool:
+    """Return whether a picture gets the same alone and beside another."""
     one = sample.question.batch_nchw
-    other = np.ascontiguousarray(one[:, :, ::-1, ::-1])
+    other = one[:, :, ::-1, ::-1]
     try:
         onnx.checker.check_model(network, full_check=True)
         infer = infer_in_onnx_runtime(network)
-        alone = [infer(batch) for batch in (one, other)]
-        together = infer(np.concatenate([one, other]))
+        alone, together = infer(one), infer(np.concatenate([other, one]))
     except (OnnxModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
         return False
-    return same_outputs(together, np.concatenate(alone))
+    return len(together) == 2 and same_outputs(together[1:], alone)

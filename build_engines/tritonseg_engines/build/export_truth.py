@@ -86,6 +86,8 @@ class ExportTruth:
         self._batch = (dimensions(graph_inputs(exported.graph)[0]) or [None])[0]
         self.classes_last = False
         """Whether scores are `(N, h, w, C)`; known after `samples`."""
+        self.takes_pairs = False
+        """Whether two pictures at once get what each gets alone; known after `samples`."""
 
     def run(self, batch_nchw: NDArray[np.float32]) -> NDArray[Any]:
         """Return its output for pictures as the normalize step gives them.
@@ -154,6 +156,7 @@ class ExportTruth:
         other = batch_nchw[:, :, ::-1, ::-1]
         try:
             again = self.run(np.concatenate([other, batch_nchw]))[1:]
+            self.takes_pairs = self._batch is None
         except OnnxModelError:  # a batch of one is all that it takes
             again = self.run(batch_nchw)
         if not same_outputs(again, sample.output):

@@ -118,7 +118,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
     for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):
         try:
             network, upsampling = _network(exported, spec, tail, kind, samples[0], threshold)
-            network, max_batch = settle_batch(network, samples[-1])
+            network, max_batch = settle_batch(network, samples[-1], takes_pairs=truth.takes_pairs)
             proof = prove_boundary(samples, truth, network, upsampling, spec)
         except OnnxModelError as error:
             problems.append(str(error))

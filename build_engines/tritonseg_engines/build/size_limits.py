@@ -13,7 +13,7 @@ from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import FitPad, Size, Stretch
 from tritonseg_steps.network_sizes import NetworkSizes
 
-SMALL = ((97, 131), (61, 200))
+SMALL = ((97, 131), (61, 200), (45, 118))
 LARGE = ((401, 531), (449, 777))
 """Heights and widths that no usual stride divides; some networks take no small ones."""
 USUAL = (256, 256)
