@@ -27,7 +27,8 @@ def rebuild_command(manifest: Mapping[str, Any], repository: Path | None = None)
     words += [] if is_demo else ["--onnx", "FILE"]
     words += [] if repository is None else ["--repository", shlex.quote(str(repository))]
     words += _options(manifest, provenance)
-    if provenance.get("precision") == Precision.INT8 and not is_demo:
+    calibrated = provenance.get("precision") == Precision.INT8
+    if calibrated and not is_demo and manifest.get("quantized_export") is None:
         words += ["--calibration", "FOLDER"]
     return " ".join(["tritonseg build", *words])
 

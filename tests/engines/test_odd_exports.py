@@ -16,7 +16,9 @@ from PIL import Image
 from served_map import build_and_segment
 from tritonseg import load_image
 from tritonseg_engines.build.model import BuildReport, build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec_yaml import read_spec
 
 NEAR_TIE = 255
@@ -61,14 +63,44 @@ def test_a_softmax_over_the_last_axis_is_taken_without_the_dropout(
     assert report.tail.operators == ("Resize", "Transpose", "Softmax")
 
 
-def check_mask(name: str, export: Path, exports: Path, folder: Path) -> BuildReport:
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize(("precision", "least"), [("fp16", 0.999), ("int8", 0.99)])
+def test_so_is_that_of_lower_precision(
+    name: str, precision: str, least: float, exports: Path, tmp_path: Path
+) -> None:
+    """Class maps, NHWC and binary ones alike, at opsets from 11 on."""
+    check_mask(name, exports / f"{name}.onnx", exports, tmp_path, precision=precision, least=least)
+
+
+def check_mask(
+    name: str,
+    export: Path,
+    exports: Path,
+    folder: Path,
+    *,
+    precision: str = "fp32",
+    least: float = 0.9999,
+) -> BuildReport:
     spec = read_spec(exports / f"{name}.yaml")
     image_hwc = load_image(exports / f"{name}.png")
-    report, actual = build_and_segment(spec, export, image_hwc, folder)
+    options = None
+    if precision != "fp32":
+        pictures = noise_in(folder / "pictures", image_hwc.shape[:2])
+        options = BuildOptions(calibration=pictures, minimum_pictures=4)
+    report, actual = build_and_segment(
+        spec, export, image_hwc, folder, precision=precision, options=options
+    )
     expected = np.asarray(Image.open(exports / f"{name}.mask.png"))
     stable = expected != NEAR_TIE
-    assert (actual[stable] == expected[stable]).mean() >= 0.9999
+    assert (actual[stable] == expected[stable]).mean() >= least
     return report
+
+
+def noise_in(folder: Path, size_hw: tuple[int, int]) -> Path:
+    folder.mkdir()
+    for index, picture in enumerate(smooth_noise(size_hw, 6)):
+        Image.fromarray(picture.image_hwc).save(folder / f"{index}.png")
+    return folder
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -119,6 +119,19 @@ def test_the_gate_catches_an_overflow_that_was_not_kept_out(
     assert (tmp_path / "residual.fp16.onnx").exists()
 
 
+def test_names_that_the_converter_gives_may_be_there_already() -> None:
+    """In an export that went through it once."""
+    network = residual_network()
+    names = {"stem_relu": "graph_input_cast_0", "outer_relu": "stem_cast_to_fp32"}
+    for node in network.graph.node:
+        for field in (node.input, node.output):
+            field[:] = [names.get(name, name) for name in field]
+    half = half_precision(network, ["stem", "head"])
+    onnx.checker.check_model(half, full_check=True)
+    expected, actual = run(network, smooth_batch(9)), run(half, smooth_batch(9))
+    np.testing.assert_allclose(actual, expected, atol=4e-3 * np.abs(expected).max())
+
+
 def test_keep_fp32_by_name(tmp_path: Path) -> None:
     network = residual_network()
     half = convert_to_half(network, batches, ["*rst", "head"])

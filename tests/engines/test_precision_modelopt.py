@@ -29,7 +29,7 @@ from tritonseg_engines.precision.modelopt import (
     ModelOptOptions,
     convert_with_modelopt,
 )
-from tritonseg_engines.precision.structure import check_conversion
+from tritonseg_engines.precision.structure import PLACEMENT_RULES, check_conversion
 from tritonseg_engines.running.rounding import with_written_rounding
 
 CHANNELS = 32
@@ -240,5 +240,5 @@ def test_only_a_foreign_quantizer_may_choose_slow_places() -> None:
     converted = Converted(model=network, kept_float=left)
     with pytest.raises(OnnxModelError, match=r"residual: .* got both \(residual\)"):
         check_conversion(converted, "int8")
-    (finding,) = check_conversion(converted, "int8", own_places=False)
+    (finding,) = check_conversion(converted, "int8", tolerated=PLACEMENT_RULES)
     assert (finding.rule, finding.where) == ("residual", "residual")

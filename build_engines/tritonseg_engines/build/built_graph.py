@@ -66,6 +66,7 @@ class BuiltGraph:
         return {
             "provenance": asdict(self.provenance),
             "int8_cpu": self.int8_cpu,
+            "quantized_export": self.prepared.quantized_export,
             "input": asdict(self.prepared.spec.input),
             "output": asdict(self.prepared.spec.output),
             "tail": asdict(self.prepared.tail),

@@ -16,9 +16,9 @@ from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry, Size
 
-RELATIVE_MARGIN = {np.dtype(np.float32): 1e-4, np.dtype(np.float16): 4e-3}
+RELATIVE_MARGIN, RELATIVE_MARGIN_HALF = 1e-4, 4e-3
 """By which the two best scores must differ for a pixel to count, as a share of the largest score:
-what another order of additions explains."""
+what another order of additions explains, in a file that computes in float16 its rounding too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +46,7 @@ def mask_of_scores(
     *,
     threshold: float = 0.0,
     align_corners: bool = False,
+    relative_margin: float = RELATIVE_MARGIN,
 ) -> Mask:
     """Return the argmax of scores that are interpolated at the picture's pixels, plane by plane.
 
@@ -54,6 +55,7 @@ def mask_of_scores(
         geometry: Where the picture lies in that input.
         threshold: From which on a single plane's pixels are of the second class.
         align_corners: Whether the corner centres of scores and input coincide, else their edges.
+        relative_margin: By which the two best must differ, as a share of the largest, to count.
     """
     scores = np.stack(
         [
@@ -63,7 +65,7 @@ def mask_of_scores(
     )
     best_hw = scores.max(axis=0)
     # Of the best scores only: a class that is masked by -1e6 says nothing about the others.
-    margin = RELATIVE_MARGIN.get(scores_chw.dtype, 1e-4) * float(np.abs(best_hw).max())
+    margin = relative_margin * float(np.abs(best_hw).max())
     if len(scores) == 1:
         distance_hw = scores[0] - threshold
         return Mask(

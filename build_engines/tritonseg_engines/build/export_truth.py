@@ -11,13 +11,15 @@ import onnx
 from numpy.typing import NDArray
 
 from tritonseg_engines.build.export_mask import (
+    RELATIVE_MARGIN,
+    RELATIVE_MARGIN_HALF,
     Mask,
     class_indices,
     mask_of_classes,
     mask_of_scores,
 )
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
+from tritonseg_engines.graph.onnx_file import computes_in_half, dimensions, graph_inputs
 from tritonseg_engines.running.networks import onnx_session, run_session
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry
@@ -84,6 +86,8 @@ class ExportTruth:
         self._session = onnx_session(exported)
         self._spec, self._kind, self._threshold = spec, kind, threshold
         self._batch = (dimensions(graph_inputs(exported.graph)[0]) or [None])[0]
+        self.in_half = computes_in_half(exported)
+        """Whether it rounds to float16 anywhere."""
         self.classes_last = False
         """Whether scores are `(N, h, w, C)`; known after `samples`."""
         self.takes_pairs = False
@@ -125,7 +129,12 @@ class ExportTruth:
             raise OnnxModelError(
                 f"output {self._spec.output.name!r}: the network's scores are not all finite"
             )
-        return mask_of_scores(scores_chw, geometry, threshold=self._threshold)
+        return mask_of_scores(
+            scores_chw,
+            geometry,
+            threshold=self._threshold,
+            relative_margin=RELATIVE_MARGIN_HALF if self.in_half else RELATIVE_MARGIN,
+        )
 
     def samples(self, questions: Iterable[Question]) -> list[Sample]:
         """Return the answers to pictures.

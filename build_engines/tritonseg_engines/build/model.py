@@ -51,6 +51,7 @@ class BuildReport:
         gate: The built network against the fp32 reference.
         report: The readable form of that.
         note: Why there is no engine, or None.
+        quantized_export: What the export itself computes in int8, in words; None for a float one.
     """
 
     model: Path
@@ -65,6 +66,7 @@ class BuildReport:
     note: str | None = None
     layout: ServingLayout = ServingLayout.ENSEMBLE
     equal_pixels_after_fuse: float | None = None
+    quantized_export: str | None = None
 
     @property
     def lacks_engine(self) -> bool:
@@ -146,6 +148,7 @@ def build_model(
         gate=built.judged.report,
         report=report,
         note=note,
+        quantized_export=prepared.quantized_export,
     )
 
 

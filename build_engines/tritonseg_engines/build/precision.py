@@ -9,6 +9,13 @@ import onnx
 from tritonseg_engines.build.int8 import blame, calibrate, convert_within_budget
 from tritonseg_engines.build.options import MODELOPT
 from tritonseg_engines.build.order import BuildOrder
+from tritonseg_engines.build.quantized_export import (
+    check_quantized,
+    convert_quantized,
+    refuse_options,
+    remedy_for,
+)
+from tritonseg_engines.build.remedy import remedy
 from tritonseg_engines.build.served_proof import prove_served
 from tritonseg_engines.errors import CalibrationError, OnnxModelError
 from tritonseg_engines.gate.comparison import run_reference
@@ -25,6 +32,7 @@ from tritonseg_engines.precision import (
 from tritonseg_engines.precision.int8_cpu import needed_int8_cpu
 from tritonseg_engines.precision.modelopt import ModelOptOptions, convert_with_modelopt
 from tritonseg_engines.precision.structure import (
+    PLACEMENT_RULES,
     check_conversion,
     check_releases,
     describe_findings,
@@ -62,8 +70,11 @@ def convert_and_judge(order: BuildOrder) -> tuple[Conversion, Judged]:
     Raises:
         CalibrationError: Pictures are missing or cannot be used.
         OnnxModelError: The converted graph is not one that the runtime would take.
-        SpecificationError: A pattern of nodes to keep matches none.
+        SpecificationError: A pattern of nodes to keep matches none, or an option does not go with
+            a file that is quantized.
     """
+    if order.prepared.existing_int8 is not None:
+        refuse_options(order, order.prepared.existing_int8)
     int8 = calibrate(order) if _quantizes(order) else None  # refuses before the reference runs
     bar = raise_bar(order)
     conversion = convert(order, int8, bar)
@@ -79,12 +90,10 @@ def raise_bar(order: BuildOrder) -> Bar:
         order.pictures.for_gate(precision),
         counter(order.progress, "running the fp32 reference"),
     )
-    # An export that rounds to fp16 itself says no more about fp32 than that.
-    rounds = precision is Precision.FP32 and prepared.computes_in_half
     return Bar(
         spec=prepared.spec,
         reference=reference,
-        thresholds=THRESHOLDS[Precision.FP16 if rounds else precision],
+        thresholds=THRESHOLDS[precision if prepared.existing_int8 is None else Precision.INT8],
         accept=order.options.accept,
     )
 
@@ -108,7 +117,10 @@ def convert(order: BuildOrder, int8: Int8Conversion | None, bar: Bar) -> Convers
 def judge(order: BuildOrder, conversion: Conversion, bar: Bar) -> Judged:
     """Return the verdict; where int8 is refused, with the layers that are to blame."""
     converted = conversion.converted
-    with infer_as_served(converted.model, order.target) as infer:
+    with (
+        remedy_for(order.prepared.existing_int8),
+        infer_as_served(converted.model, order.target) as infer,
+    ):
         prove_served(order, infer, bar.thresholds)
         report = bar.judge(
             order.title,
@@ -120,16 +132,25 @@ def judge(order: BuildOrder, conversion: Conversion, bar: Bar) -> Judged:
     costs = conversion.costs
     if report.verdict == "refused" and conversion.int8 is not None and not costs:
         costs = tuple(blame(order, conversion.int8, bar))
-    report = replace(report, kept_float=dict(converted.kept_float), costs=costs)
+    report = replace(
+        report,
+        kept_float=dict(converted.kept_float),
+        costs=costs,
+        remedy=remedy(order, found_costs=bool(costs)),
+    )
     return Judged(bar=bar, report=report)
 
 
 def _quantizes(order: BuildOrder) -> bool:
+    if order.prepared.existing_int8 is not None:
+        return False
     return order.target.precision is Precision.INT8 and order.options.quantizer != MODELOPT
 
 
 def _converted_at_once(order: BuildOrder) -> Converted:
     prepared = order.prepared
+    if prepared.existing_int8 is not None:
+        return convert_quantized(order, prepared.existing_int8)
     if order.target.precision is Precision.FP32:
         return Converted(model=prepared.network, kept_float={})
     if order.target.precision is Precision.INT8:
@@ -159,10 +180,12 @@ def _converted_by_modelopt(order: BuildOrder) -> Converted:
 
 def _checked_placements(order: BuildOrder, converted: Converted) -> tuple[Finding, ...]:
     """Refuse what this package should not have made, and what TensorRT would not read."""
+    if order.prepared.existing_int8 is not None:
+        return tuple(check_quantized(order, converted))
     placements: list[Finding] = []
     if order.target.precision is not Precision.FP32:
-        own_places = order.options.quantizer != MODELOPT
-        placements = check_conversion(converted, order.target.precision, own_places=own_places)
+        tolerated = PLACEMENT_RULES if order.options.quantizer == MODELOPT else ()
+        placements = check_conversion(converted, order.target.precision, tolerated=tolerated)
     if order.target.on_gpu:
         check_releases(converted.model)
     return tuple(placements)
@@ -200,7 +223,10 @@ def _facts(order: BuildOrder, conversion: Conversion) -> dict[str, str]:
     }
     if target.on_gpu:
         facts["read by TensorRT"] = ", ".join(releases_of(model))
-    if target.precision is Precision.INT8:
+    existing = order.prepared.existing_int8
+    if existing is not None:
+        facts["quantized already in the export"] = str(existing)
+    elif target.precision is Precision.INT8:
         facts["layers in int8"] = str(len(conversion.converted.quantized))
         facts["calibrator"] = order.options.calibrator
         facts["quantizer"] = order.options.quantizer

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from onnx import TensorProto
 
 from tritonseg_engines.build.batch_axis import settle_batch
 from tritonseg_engines.build.boundary_proof import Proof, prove_boundary, questions
@@ -27,10 +26,17 @@ from tritonseg_engines.graph.chance import refuse_chance
 from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.finite_weights import check_weights
 from tritonseg_engines.graph.half_weights import expand_half_weights
+from tritonseg_engines.graph.int8_weights import expand_int8_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values, load_onnx
+from tritonseg_engines.graph.single_precision import widen_to_single
 from tritonseg_engines.graph.tail import Tail, cut_tail, recognise_tail
 from tritonseg_engines.graph.value_range import value_range
+from tritonseg_engines.precision.existing import (
+    ExistingInt8,
+    existing_int8,
+    refuse_scales_of_a_batch,
+)
 from tritonseg_engines.running.networks import ServerSteps
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.contract import SCORES
@@ -54,6 +60,7 @@ class Prepared:
         threshold: What parts the two classes of a binary output; None for other kinds.
         proof: That it gives the export's masks.
         samples: The pictures of the proof, with the export's answers.
+        existing_int8: What the export itself computes in int8; None if it is a float network.
         kept: Why a tail that was recognised stays in the network; None if none does.
     """
 
@@ -67,13 +74,13 @@ class Prepared:
     threshold: float | None
     proof: Proof
     samples: tuple[Sample, ...] = field(repr=False)
+    existing_int8: ExistingInt8 | None = None
     kept: str | None = None
 
     @property
-    def computes_in_half(self) -> bool:
-        """Whether the export itself rounds to fp16 somewhere."""
-        types = {v.type.tensor_type.elem_type for v in inferred_values(self.network).values()}
-        return TensorProto.FLOAT16 in types
+    def quantized_export(self) -> str | None:
+        """What the export itself computes in int8, in words; None if it is a float network."""
+        return None if self.existing_int8 is None else str(self.existing_int8)
 
     @property
     def output_dims(self) -> tuple[int | None, ...]:
@@ -109,6 +116,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
     check_boundary(edited.graph, spec)
     check_weights(edited.graph)
     refuse_chance(edited.graph)
+    refuse_scales_of_a_batch(edited.graph)
     threshold = binary_threshold(edited.graph, spec)
     kind = _output_kind(edited.graph, spec)
     truth = ExportTruth(exported, spec, kind=kind, threshold=threshold)
@@ -119,7 +127,10 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
         try:
             network, upsampling = _network(exported, spec, tail, kind, samples[0], threshold)
             network, max_batch = settle_batch(network, samples[-1], takes_pairs=truth.takes_pairs)
-            proof = prove_boundary(samples, truth, network, upsampling, spec)
+            quantized = existing_int8(network)
+            proof = prove_boundary(
+                samples, truth, network, upsampling, spec, in_int8=quantized is not None
+            )
         except OnnxModelError as error:
             problems.append(str(error))
             continue
@@ -135,9 +146,10 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
                 threshold=threshold if kind == "binary" else None,
                 proof=proof,
                 samples=tuple(samples),
+                existing_int8=quantized,
                 kept=" and ".join(problems) or None,
             )
-        problems.append(_shortfall(tail, proof))
+        problems.append(_shortfall(tail, proof, in_half=truth.in_half))
     raise OnnxModelError("; ".join(problems))
 
 
@@ -177,6 +189,7 @@ def _network(
     probabilities = value_range(edited.graph.outputs[0]).within(0.0, 1.0)
     expand_half_weights(edited)
     gather_constants(edited)
+    expand_int8_weights(edited)
     if "ArgMax" in tail.operators:
         kind = "scores"
     confidence = _confidence(kind, threshold, probabilities=probabilities)
@@ -189,6 +202,7 @@ def _network(
         classes_last=tail.classes_last,
         confidence=confidence,
     )
+    widen_to_single(edited)
     name_nodes(edited.graph)
     upsampling = Upsampling(
         kind="class_map" if kind == "class_map" else "scores",
@@ -239,10 +253,11 @@ def _declared_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | No
     return dims[rows], dims[columns]
 
 
-def _shortfall(tail: Tail, proof: Proof) -> str:
+def _shortfall(tail: Tail, proof: Proof, *, in_half: bool) -> str:
     what = f"cutting {' → '.join(tail.operators)} behind tensor {tail.scores!r}"
     if not tail.operators:
         what = "serving the network"
+        what += " in float32, where the file rounds to float16," if in_half else ""
     equal, where, other = proof.equal_pixels, proof.worst, proof.other_size
     if other is not None and other.equal_pixels < equal:
         height, width = other.image_hw

@@ -23,6 +23,7 @@ def report_document(report: BuildReport) -> dict[str, object]:
         "threshold": report.threshold,
         "kept_tail": report.kept_tail,
         "pictures": report.pictures,
+        "quantized_export": report.quantized_export,
         "equal_pixels_after_fuse": report.equal_pixels_after_fuse,
         "provenance": asdict(report.provenance),
         "gate": report.gate.to_json(),
@@ -37,20 +38,29 @@ def show_report(report: BuildReport) -> None:
     provenance = report.provenance
     done = "wrote" if report.lacks_engine else "built"
     click.echo(f"{done} {report.model} ({provenance.runtime}, {provenance.precision})")
-    for line in (*_proof_lines(report), *_gate_lines(report)):
+    for line in (*_export_lines(report), *_proof_lines(report), *_gate_lines(report)):
         click.echo(line)
     click.echo(f"report {report.report}")
     if report.note and not report.lacks_engine:
         click.echo(report.note)
 
 
-def _proof_lines(report: BuildReport) -> Iterator[str]:
-    """Yield what became of the export's output, and how that was proven."""
-    proof = report.proof
+def _export_lines(report: BuildReport) -> Iterator[str]:
+    """Yield what was found in the file."""
     if report.tail.operators:
         yield f"cut {' → '.join(report.tail.operators)} behind the network"
     if report.kept_tail:
         yield f"left the tail in the network: {report.kept_tail}"
+    if report.quantized_export:
+        yield (
+            f"the export is quantized already ({report.quantized_export}): its int8 is kept as it "
+            "is and judged by int8's bounds"
+        )
+
+
+def _proof_lines(report: BuildReport) -> Iterator[str]:
+    """Yield how what will be served compares with the file."""
+    proof = report.proof
     sizes = ", ".join(f"{height}x{width}" for height, width in proof.sizes_hw)
     yield (
         f"proven against the export as it came, at {sizes}: {proof.equal_pixels:.4%} of the "
@@ -73,13 +83,14 @@ def _gate_lines(report: BuildReport) -> Iterator[str]:
     """Yield how the built network compares with the fp32 one."""
     gate = report.gate
     comparison = gate.comparison
+    reference = "the export" if report.quantized_export else "fp32"
     yield (
-        f"gate {gate.verdict}: {comparison.equal_pixels:.4%} of the pixels as in fp32, mIoU "
+        f"gate {gate.verdict}: {comparison.equal_pixels:.4%} of the pixels as in {reference}, mIoU "
         f"between the two {comparison.agreement_miou:.4f} ({comparison.origin})"
     )
     if comparison.miou_drop_points is not None:
         yield (
-            f"mIoU against labels {comparison.built_miou:.4f}, fp32 "
+            f"mIoU against labels {comparison.built_miou:.4f}, {reference} "
             f"{comparison.reference_miou:.4f}: {comparison.miou_drop_points:.2f} points lost"
         )
     kept = sum(cost.kept for cost in gate.costs)

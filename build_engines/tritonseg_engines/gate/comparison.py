@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonseg_engines.errors import CalibrationError
+from tritonseg_engines.errors import CalibrationError, OnnxModelError
 from tritonseg_engines.gate.metrics import ConfusionMatrix
 from tritonseg_engines.progress import Counter
 from tritonseg_engines.running.networks import Infer, Steps
@@ -109,11 +109,11 @@ def run_reference(
 
     Raises:
         CalibrationError: A picture has not the size that the network takes.
-        OnnxModelError: A score is not a number.
+        OnnxModelError: A picture cannot be run, or a score is not a number.
     """
     class_maps = []
     for index, picture in enumerate(pictures):
-        class_maps.append(steps.class_map(infer(steps.batch(picture)), picture))
+        class_maps.append(_class_map(infer, steps, picture))
         if progress is not None:
             progress(index + 1, len(pictures))
     return Reference(pictures=pictures, steps=steps, class_maps=class_maps)
@@ -144,13 +144,13 @@ def compare(
 
     Raises:
         CalibrationError: A label is neither a class nor ignored.
-        OnnxModelError: A score is not a number.
+        OnnxModelError: A picture cannot be run, or a score is not a number.
     """
     counts = _Counts(len(classes), ignore_index)
     steps, figures = reference.steps, []
     for index, picture in enumerate(reference.pictures):
         expected = reference.class_maps[index]
-        actual = steps.class_map(infer(steps.batch(picture)), picture)
+        actual = _class_map(infer, steps, picture)
         counts.add(picture, expected, actual)
         equal = float((expected == actual).mean())
         figures.append(PictureFigures(name=picture.name, equal_pixels=equal))
@@ -159,6 +159,16 @@ def compare(
         if progress is not None:
             progress(index + 1, len(reference.pictures))
     return counts.comparison(reference.pictures, figures, classes)
+
+
+def _class_map(infer: Infer, steps: Steps, picture: Picture) -> NDArray[np.uint8]:
+    batch = steps.batch(picture)
+    try:
+        output = infer(batch)
+    except OnnxModelError as error:
+        height, width = picture.image_hwc.shape[:2]
+        raise OnnxModelError(f"{picture.name} ({height}x{width} pixels): {error}") from error
+    return steps.class_map(output, picture)
 
 
 class _Counts:

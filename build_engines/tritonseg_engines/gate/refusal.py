@@ -19,7 +19,8 @@ def refusal(gate: GateReport, beside: Path) -> GateError:
     """
     html_path = beside.with_name(f"{beside.name}.refused.html")
     write_report(gate, html_path.with_suffix(".json"), html_path)
-    parts = [*gate.failures, f"worst classes: {describe_worst(gate.comparison)}"]
+    worst_classes = describe_worst(gate.comparison)
+    parts = [*gate.failures, *([f"worst classes: {worst_classes}"] if worst_classes else [])]
     if gate.costs:
         worst = ", ".join(
             f"{cost.name} ({cost.changed_pixels:.2%} of the pixels alone)"
@@ -28,17 +29,5 @@ def refusal(gate: GateReport, beside: Path) -> GateError:
         parts.append(f"costliest layers: {worst}")
     return GateError(
         f"{gate.title}: on {gate.comparison.origin}: {'; '.join(parts)}. No engine was written; "
-        f"see {html_path}. {_advice(gate)}"
-    )
-
-
-def _advice(gate: GateReport) -> str:
-    if gate.costs:
-        return (
-            "--max-miou-drop leaves the costliest layers in high precision, --keep-fp32 those "
-            "you name, another --calibrator may fit; --accept builds it nevertheless"
-        )
-    return (
-        "--keep-fp32 leaves nodes in fp32, --pictures judges on your own pictures; --accept "
-        "builds it nevertheless"
+        f"see {html_path}. {gate.remedy}"
     )

@@ -33,6 +33,7 @@ class GateReport:
         kept_float: Nodes in high precision by intent, with the reason.
         costs: What quantizing each layer does alone.
         panels: Pictures to look at.
+        remedy: What may be done about a refusal.
     """
 
     title: str
@@ -44,6 +45,7 @@ class GateReport:
     kept_float: dict[str, str] = field(default_factory=dict)
     costs: Sequence[LayerCost] = ()
     panels: Sequence[Panels] = field(default=(), repr=False)
+    remedy: str = "--accept builds it nevertheless"
 
     @property
     def verdict(self) -> str:

@@ -135,4 +135,5 @@ class Judged:
         report = self.bar.judge(
             onnx.title, infer, facts, progress, "comparing the plan with the reference"
         )
-        return replace(self, report=replace(report, kept_float=onnx.kept_float, costs=onnx.costs))
+        report = replace(report, kept_float=onnx.kept_float, costs=onnx.costs, remedy=onnx.remedy)
+        return replace(self, report=report)

@@ -178,8 +178,8 @@ def _settle_input(graph: ir.Graph, spec: ModelSpec) -> None:
     dims = list(fed.shape or ())
     if spec.input.layout == "NHWC":
         dims = [dims[axis] for axis in NHWC_TO_NCHW]
-    source = ir.val(NORMALIZED, ir.DataType.FLOAT, ir.Shape(dims))
-    graph.inputs[graph.inputs.index(fed)] = source
+    source = fed_float = ir.val(f"{fed.name}_float", ir.DataType.FLOAT, ir.Shape(dims))
+    graph.inputs[graph.inputs.index(fed)] = fed_float
     added = []
     for op_type, attributes in nodes:
         node = make_node(op_type, [source], f"{fed.name}_{op_type.lower()}", **attributes)
@@ -188,6 +188,7 @@ def _settle_input(graph: ir.Graph, spec: ModelSpec) -> None:
     fed.replace_all_uses_with(source, replace_graph_outputs=True)
     source.name = fed.name
     graph.insert_before(graph[0], added)
+    rename(graph, fed_float, NORMALIZED)  # last, because the export may call its own input so
 
 
 def _threshold(graph: ir.Graph, threshold: float, shape: Sequence[int | None]) -> None:

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.errors import OnnxModelError, reason_of
+from tritonseg_engines.graph.node_order import put_in_order
 
 MINIMUM_OPSET = 11
 """Before opset 11, Resize and Upsample knew only asymmetric coordinates, so exports of bilinear
@@ -20,7 +21,7 @@ KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX model.
+    """Read and check an ONNX model; its nodes come in the order in which they can run.
 
     Raises:
         OnnxModelError: The file is unreadable, no ONNX, invalid, or of an opset below 11.
@@ -29,6 +30,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
         if not model.ir_version and not model.HasField("graph"):
             raise OnnxModelError(f"{path}: expected an ONNX model, got an empty file")
+        put_in_order(model.graph)
         onnx.checker.check_model(model)
     except FileNotFoundError as error:
         missing = error.filename or path
@@ -73,7 +75,8 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise OnnxModelError(f"{path.name}: the graph is not valid: {reason_of(error)}") from error
+        reason = reason_of(error)
+        raise OnnxModelError(f"the built network is no valid ONNX: {reason}") from error
     write_atomically(path, model.SerializeToString())
 
 
@@ -102,6 +105,12 @@ def inferred_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     """Return type and shape of every tensor as far as ONNX can infer them."""
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     return {value.name: value for value in _values(inferred)}
+
+
+def computes_in_half(model: onnx.ModelProto) -> bool:
+    """Whether a tensor is float16, as far as ONNX can infer the types."""
+    values = inferred_values(model).values()
+    return any(v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16 for v in values)
 
 
 def _values(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:

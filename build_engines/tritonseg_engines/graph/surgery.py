@@ -6,6 +6,7 @@ in. Here stands what several changes would otherwise each say for themselves.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,13 +126,12 @@ def make_node(
 
 
 def rename(graph: ir.Graph, value: ir.Value, name: str) -> None:
-    """Give a value another name.
-
-    Raises:
-        OnnxModelError: Another value has it already.
-    """
-    if ir.convenience.create_value_mapping(graph).get(name, value) is not value:
-        raise OnnxModelError(f"tensor {value.name!r} cannot be renamed: {name!r} exists already")
+    """Give a value a name; one of the export's own that has it already makes way."""
+    named = ir.convenience.create_value_mapping(graph)
+    other = named.get(name, value)
+    if other is not value:
+        free = (f"{name}_of_export_{number}" for number in itertools.count(1))
+        other.name = next(candidate for candidate in free if candidate not in named)
     value.name = name
 
 

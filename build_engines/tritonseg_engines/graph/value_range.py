@@ -80,12 +80,28 @@ class _Ranges:
         if constant is not None and constant.size:
             return Range(float(constant.min()), float(constant.max()))
         node = value.producer()
+        if node is not None and node.op_type == "DequantizeLinear":
+            return self._dequantized(node.inputs[0], depth)
         if node is None or depth == 0 or node.op_type not in KNOWN:
             return ANYTHING
         if node.op_type in UNIT_OPERATORS:
             return UNIT
         inputs = [self.of(one, depth - 1) for one in node.inputs if one is not None]
         return _range_of(node, inputs) if inputs else ANYTHING
+
+    def _dequantized(self, value: ir.Value | None, depth: int) -> Range:
+        """Return the bounds of what was quantized: int8 stands for the values that it came from."""
+        node = None if value is None else value.producer()
+        if node is None or depth == 0:
+            return ANYTHING
+        if node.op_type == "QuantizeLinear":
+            return self.of(node.inputs[0], depth - 1)
+        if node.op_type == "QLinearSigmoid":
+            return UNIT
+        if node.op_type in (*KEEPS_RANGE, "Resize"):
+            kept = _range_of(node, [self._dequantized(node.inputs[0], depth - 1)])
+            return kept if node.op_type != "Cast" else ANYTHING
+        return ANYTHING
 
 
 def _range_of(node: ir.Node, inputs: list[Range]) -> Range:

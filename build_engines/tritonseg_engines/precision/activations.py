@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from tritonseg_engines.graph.onnx_file import graph_inputs, inferred_values
-from tritonseg_engines.running.networks import one_batch_shapes, onnx_session
+from tritonseg_engines.running.networks import one_batch_shapes, onnx_session, run_session
 
 OUTPUT_BUDGET_BYTES = 256 << 20
 """Of the tensors that one run returns; a single larger one comes alone."""
@@ -88,7 +88,7 @@ def activation_ranges(
         progress: Told after every one.
 
     Raises:
-        OnnxModelError: ONNX Runtime does not take the model.
+        OnnxModelError: ONNX Runtime does not take the model, or a picture.
     """
     observed = _with_outputs(model, [])
     reductions = [
@@ -104,7 +104,7 @@ def activation_ranges(
     highest = dict.fromkeys(tensors, -math.inf)
     name = session.get_inputs()[0].name
     for done, batch in enumerate(batches(), start=1):
-        values = session.run([result for *_, result in reductions], {name: batch})
+        values = run_session(session, {name: batch}, [result for *_, result in reductions])
         for tensor, low, high in zip(tensors, values[::2], values[1::2], strict=True):
             lowest[tensor] = min(lowest[tensor], float(low))
             highest[tensor] = max(highest[tensor], float(high))
@@ -128,7 +128,7 @@ def activation_histograms(
         progress: Told after every one, counted over all groups.
 
     Raises:
-        OnnxModelError: ONNX Runtime does not take the model.
+        OnnxModelError: ONNX Runtime does not take the model, or a picture.
     """
     counts = {tensor: np.zeros(BINS, np.int64) for tensor in ranges}
     size_hw = next(iter(batches())).shape[2:]
@@ -137,7 +137,9 @@ def activation_histograms(
         session = onnx_session(_with_outputs(model, group))
         name = session.get_inputs()[0].name
         for batch in batches():
-            for tensor, values in zip(group, session.run(group, {name: batch}), strict=True):
+            for tensor, values in zip(
+                group, run_session(session, {name: batch}, group), strict=True
+            ):
                 counts[tensor] += _absolute_counts(values, ranges[tensor].magnitude)
             done += 1
             if progress is not None:

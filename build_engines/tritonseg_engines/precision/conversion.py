@@ -17,6 +17,7 @@ from tritonseg_engines.precision.activations import (
 )
 from tritonseg_engines.precision.calibrators import CALIBRATORS
 from tritonseg_engines.precision.half import half_precision
+from tritonseg_engines.precision.opset import PER_CHANNEL_OPSET, with_opset
 from tritonseg_engines.precision.quantize import (
     calibrated_tensors,
     quantizable_layers,
@@ -96,7 +97,8 @@ class Int8Conversion:
             raise CalibrationError(
                 f"calibrator: expected one of {', '.join(CALIBRATORS)}, got {calibrator!r}"
             )
-        self._network, self._half_rest, self._weight_bits = network, half_rest, weight_bits
+        self._network = network = with_opset(network, PER_CHANNEL_OPSET)
+        self._half_rest, self._weight_bits = half_rest, weight_bits
         named = named_nodes(network, keep_fp32)  # before the long part, in case one is misspelt
         ranges = activation_ranges(
             network,
@@ -107,10 +109,7 @@ class Int8Conversion:
         self._kept = {**sensitive_nodes(network, ranges), **named} if half_rest else named
         self.layers = [name for name in quantizable_layers(network) if name not in self._kept]
         if not self.layers:
-            raise OnnxModelError(
-                "expected convolutions with constant weights to quantize, found none that is not "
-                "kept in fp32"
-            )
+            raise OnnxModelError(_nothing_to_quantize(network, named))
         self.thresholds = self._thresholds(ranges, batches, count, calibrator, progress)
 
     def convert(self, layers: Collection[str]) -> Converted:
@@ -150,6 +149,21 @@ class Int8Conversion:
 def batches_of(pictures: Pictures, steps: ServerSteps) -> Batches:
     """Return the network's inputs for pictures, made one at a time at every call."""
     return lambda: (steps.batch(picture) for picture in pictures)
+
+
+def _nothing_to_quantize(network: onnx.ModelProto, named: Mapping[str, str]) -> str:
+    layers = quantizable_layers(network)
+    if not layers:
+        return (
+            "int8: the export has no convolution or product with constant weights; build it with "
+            "--precision fp16 or fp32"
+        )
+    if named.keys() >= set(layers):
+        return f"int8: --keep-fp32 names all {len(layers)} layers, which leaves none to quantize"
+    return (
+        f"int8: the values of all {len(layers)} layers exceed what fp16 beside int8 holds; build "
+        "it with --precision fp32"
+    )
 
 
 def _within(progress: Progress, what: str, count: int) -> Callable[[int], None]:

@@ -10,6 +10,7 @@ Source: onnxruntime 1.31, `onnxruntime/transformers/float16.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import onnx
@@ -17,13 +18,12 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from tritonseg_engines.graph.onnx_file import default_opset
 from tritonseg_engines.graph.surgery import as_proto, editable, inferred_values, maker
+from tritonseg_engines.precision.opset import HALF_QUANTIZE_OPSET, with_opset
 
-HALF_QUANTIZE_OPSET = 19
-"""From here on QuantizeLinear takes fp16. TensorRT 10 and 11 read it; 8.6 documents 17."""
-HALF_QUANTIZE_IR = 9
 QUANTIZE_OPERATORS = ("QuantizeLinear", "DequantizeLinear")
+CONVERTER_NAME = re.compile(r"graph_(in|out)put_cast_|_cast_to_")
+"""In the names that the converter gives to tensors, whether or not there are such already."""
 
 
 def half_precision(model: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
@@ -33,7 +33,9 @@ def half_precision(model: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelP
         model: In fp32; every node has a name of its own and constants are initializers.
         kept: Names of the nodes that compute in fp32.
     """
-    prepared = editable(_with_half_quantize(model))
+    quantized = any(node.op_type in QUANTIZE_OPERATORS for node in model.graph.node)
+    prepared = editable(with_opset(model, HALF_QUANTIZE_OPSET) if quantized else model)
+    _free_names(prepared.graph)
     _separate_constants(prepared.graph, kept)
     converted: onnx.ModelProto = convert_float_to_float16(
         as_proto(prepared), keep_io_types=True, op_block_list=[], node_block_list=list(kept)
@@ -46,13 +48,12 @@ def half_precision(model: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelP
     return as_proto(typed)
 
 
-def _with_half_quantize(model: onnx.ModelProto) -> onnx.ModelProto:
-    quantized = any(node.op_type in QUANTIZE_OPERATORS for node in model.graph.node)
-    if quantized and default_opset(model) < HALF_QUANTIZE_OPSET:
-        converted = onnx.version_converter.convert_version(model, HALF_QUANTIZE_OPSET)
-        converted.ir_version = max(converted.ir_version, HALF_QUANTIZE_IR)
-        return converted
-    return model
+def _free_names(graph: ir.Graph) -> None:
+    """Rename tensors of an export that has been through the converter once already."""
+    for node in graph:
+        for value in node.outputs:
+            if value.name and CONVERTER_NAME.search(value.name) and not value.is_graph_output():
+                value.name = f"export/{CONVERTER_NAME.sub('/', value.name)}/{node.name}"
 
 
 def _separate_constants(graph: ir.Graph, kept: Collection[str]) -> None:

@@ -64,6 +64,8 @@ def quantize(
     copy.CopyFrom(model)
     if not layers:
         return copy
+    # A file that has been through the quantizer says "onnx.infer", and it would infer no types.
+    del copy.metadata_props[:]
     skipped = _skipped_branches(editable(model).graph, layers)
     quantizer = QDQQuantizer(
         copy,

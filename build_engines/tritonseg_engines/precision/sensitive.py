@@ -1,7 +1,8 @@
 """Which nodes keep fp32 in an fp16 network, and why.
 
 By measurement: values that do not fit fp16 with room to spare. By rule: a softmax over positions
-and what it weighs. By name: what the user says.
+and what it weighs, and what is done to a picture before the first layer. By name: what the user
+says.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from tritonseg_engines.graph.surgery import (
     inferred_values,
 )
 from tritonseg_engines.precision.activations import Range
+from tritonseg_engines.precision.front import front_nodes
+from tritonseg_steps.contract import NORMALIZED, SCORES
 
 LARGEST_HALF = 65504.0
 SMALLEST_NORMAL_HALF = 2.0**-14
@@ -32,9 +35,10 @@ most of its values among the subnormal ones, which lose up to all their digits."
 POSITIONS = 256
 """A softmax over more entries than a class map has classes runs over positions. Over the 131,072
 positions of OCRNet at 1024x2048 the mean probability is 7.6e-6, subnormal in fp16."""
-REASON_RANGE = "values from {lowest:.4g} to {highest:.4g} of {tensor!r} do not fit fp16"
+REASON_RANGE = "values from {lowest:.4g} to {highest:.4g} of {values} do not fit fp16"
 REASON_CONSTANT = "constant {tensor!r} with values up to {magnitude:.4g} does not fit fp16"
 REASON_SOFTMAX = "softmax over positions"
+REASON_FRONT = "prepares the picture for the first layer"
 REASON_PRODUCT = "reads a softmax over positions"
 REASON_PATTERN = "named by {pattern!r}"
 BIAS_INPUT = 2
@@ -64,6 +68,8 @@ def sensitive_nodes(
             reasons[node.name] = reason
     for name, reason in _softmax_rule(edited):
         reasons.setdefault(name, reason)
+    for front in front_nodes(edited.graph):
+        reasons.setdefault(front.name or "", REASON_FRONT)
     for name, reason in named_nodes(model, patterns).items():
         reasons.setdefault(name, reason)
     return reasons
@@ -88,7 +94,7 @@ def _range_reason(node: onnx.NodeProto, ranges: Mapping[str, Range]) -> str | No
         measured = ranges.get(tensor)
         if measured is not None and not _fits_half(measured.magnitude):
             return REASON_RANGE.format(
-                lowest=measured.lowest, highest=measured.highest, tensor=tensor
+                lowest=measured.lowest, highest=measured.highest, values=_called(tensor)
             )
     return None
 
@@ -99,9 +105,14 @@ def _constant_reason(node: onnx.NodeProto, constants: Mapping[str, float]) -> st
         # What is added may vanish: it is small beside what it is added to, or that is kept.
         added = node.op_type in ("Add", "Sub") or index == BIAS_INPUT
         vanishes = 0 < magnitude < SMALLEST_NORMAL_HALF and not added
-        if vanishes or magnitude > LARGEST_HALF:
+        if vanishes or magnitude >= LARGEST_HALF:
             return REASON_CONSTANT.format(tensor=tensor, magnitude=magnitude)
     return None
+
+
+def _called(tensor: str) -> str:
+    """Return what a user knows a tensor by: the steps' names for the two ends are ours."""
+    return {NORMALIZED: "the normalized picture", SCORES: "the scores"}.get(tensor, repr(tensor))
 
 
 def _fits_half(magnitude: float) -> bool:
@@ -110,16 +121,16 @@ def _fits_half(magnitude: float) -> bool:
 
 
 def _constant_magnitudes(graph: ir.Graph) -> dict[str, float]:
-    """Return the largest finite absolute value of every float constant; infinite stays so in fp16.
+    """Return the largest absolute value of every float constant.
 
-    A Resize's scales are no fp16 in any case, and are ordinary numbers.
+    Infinite ones count: the converter cuts them to fp16's largest. A Resize's scales are no fp16 in
+    any case, and are ordinary numbers.
     """
     magnitudes = {}
     for name, initializer in graph.initializers.items():
         values = constant_value(initializer)
         if values is not None and values.dtype == np.float32:
-            finite = np.abs(values[np.isfinite(values)])
-            magnitudes[name] = float(finite.max()) if finite.size else 0.0
+            magnitudes[name] = float(np.abs(values).max(initial=0.0))
     return magnitudes
 
 

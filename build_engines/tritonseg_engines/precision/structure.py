@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import onnx
@@ -13,32 +13,35 @@ from tritonseg_engines.precision import Converted, Finding, lint, tensorrt_relea
 
 PLACEMENT_RULES: Final = ("residual", "activation")
 """Broken by another quantizer's own choice of places, they cost a kernel, not a mask."""
+CHOICE_RULES: Final = (*PLACEMENT_RULES, "per-channel", "not-quantized")
+"""Broken by whoever quantized an export as they wanted it."""
+SYMMETRY_RULES: Final = ("zero-point", "bias", "half-quantized")
+"""TensorRT's; OpenVINO takes int8 in every form."""
 FINDINGS_NAMED: Final = 4
 
 
 def check_conversion(
-    converted: Converted, precision: str, *, own_places: bool = True
+    converted: Converted, precision: str, *, tolerated: Collection[str] = ()
 ) -> list[Finding]:
     """Refuse what no conversion should have made.
 
     Args:
-        converted: In fp16 or int8.
+        converted: In its precision.
         precision: Its name.
-        own_places: Whether this project chose the places of Q/DQ; if not, those that only cost
-            speed are returned instead of refused.
+        tolerated: Rules that may be broken, because this project did not choose the places of
+            Q/DQ; where that costs speed, they are returned.
 
     Raises:
         OnnxModelError: A rule is broken; the message has the node and the rule.
     """
     findings = lint(converted.model, kept_float=converted.kept_float, releases=())
-    tolerated = [f for f in findings if f.rule in PLACEMENT_RULES and not own_places]
-    refused = [f for f in findings if f not in tolerated]
+    refused = [finding for finding in findings if finding.rule not in tolerated]
     if refused:
         raise OnnxModelError(
             f"the {precision} graph is not one that engines are built from: "
-            f"{describe_findings(refused)}"
+            f"{describe_findings(refused)}{_remedy(refused[0])}"
         )
-    return tolerated
+    return [finding for finding in findings if finding.rule in PLACEMENT_RULES]
 
 
 def check_releases(model: onnx.ModelProto) -> None:
@@ -58,6 +61,13 @@ def check_releases(model: onnx.ModelProto) -> None:
 def releases_of(model: onnx.ModelProto) -> list[str]:
     """Return the TensorRT releases that read a graph, oldest first."""
     return tensorrt_releases({node.op_type for node in model.graph.node}, default_opset(model))
+
+
+def _remedy(finding: Finding) -> str:
+    """Return what a user may do about what is no fault of the export's."""
+    if finding.rule == "fp32-left":
+        return f"; --keep-fp32 {finding.where!r} allows it"
+    return ""
 
 
 def describe_findings(findings: Sequence[Finding]) -> str:

@@ -9,10 +9,10 @@ out it leaves alone.
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
+from tritonseg_engines.graph.single_precision import widen_attributes, widened
 from tritonseg_engines.graph.surgery import as_proto, editable, inferred_values, make_node
 
 
@@ -23,25 +23,16 @@ def with_written_rounding(model: onnx.ModelProto) -> onnx.ModelProto:
     halves = {n for n, v in inferred_values(rounded).items() if v.dtype == ir.DataType.FLOAT16}
     for initializer in graph.initializers.values():
         if initializer.const_value is not None:
-            initializer.const_value = _widened(initializer.const_value)
+            initializer.const_value = widened(initializer.const_value)
             initializer.dtype = initializer.const_value.dtype
     for node in list(graph):
-        _widen_attributes(node)
+        widen_attributes(node)
         for value in node.outputs:
             if value.name in halves:
                 graph.insert_after(node, _round(value))
     proto = as_proto(rounded)
     del proto.graph.value_info[:]  # written for the types before
     return proto
-
-
-def _widen_attributes(node: ir.Node) -> None:
-    """Make a node that says its output's type say float32 instead of float16."""
-    for name, attribute in list(node.attributes.items()):
-        if attribute.type == ir.AttributeType.TENSOR:
-            node.attributes[name] = ir.AttrTensor(name, _widened(attribute.as_tensor()))
-        elif node.op_type == "Cast" and name == "to" and attribute.as_int() == ir.DataType.FLOAT16:
-            node.attributes[name] = ir.AttrInt64(name, ir.DataType.FLOAT)
 
 
 def _round(value: ir.Value) -> list[ir.Node]:
@@ -59,9 +50,3 @@ def _round(value: ir.Value) -> list[ir.Node]:
     value.replace_all_uses_with(rounded, replace_graph_outputs=True)
     to_half.replace_input_with(0, value)
     return [to_half, from_half]
-
-
-def _widened(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
-    if tensor.dtype != ir.DataType.FLOAT16:
-        return tensor
-    return ir.tensor(tensor.numpy().astype(np.float32), name=tensor.name)
