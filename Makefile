@@ -13,7 +13,7 @@ IMAGE ?=
 PYTEST_OPTIONS ?=
 FUZZ ?=
 
-.PHONY: help demo serve test lint fuzz zoo-check bench bench-peers bench-scaling clean
+.PHONY: help demo serve test lint fuzz fuzz-damage zoo-check bench bench-peers bench-scaling clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,9 @@ lint: $(VENV)/test-installed  ## ruff and mypy --strict
 
 fuzz: $(VENV)/test-installed  ## Thousands of random exports: right, or refused in one line; FUZZ='--count N'
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz.py $(FUZZ)
+
+fuzz-damage: $(VENV)/test-installed  ## A thousand damaged exports: the same; FUZZ='--count N'
+	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_damage.py $(FUZZ)
 
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py -s

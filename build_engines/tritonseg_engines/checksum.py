@@ -1,17 +1,5 @@
-"""SHA-256 of files of any size, without the packages that building needs."""
+"""SHA-256 of files; the engine's step inside the server asks the same questions."""
 
-from __future__ import annotations
+from tritonseg_steps.checksum import exchanged, sha256_of
 
-import hashlib
-from pathlib import Path
-
-_CHUNK_BYTES = 1 << 20
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+__all__ = ["exchanged", "sha256_of"]

@@ -40,3 +40,9 @@ class RepositoryError(EngineBuildError):
 
 class ServerStartError(EngineBuildError):
     """A Triton server cannot be found, started, or does not become ready."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what a library says in one line, without the place that onnx repeats behind it."""
+    text, _, _context = str(error).partition("\n\n==> Context")
+    return " ".join(text.split())

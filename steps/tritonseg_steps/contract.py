@@ -60,8 +60,8 @@ UPSAMPLING_PARAMETER: Final = "tritonseg_upsampling"
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
 """On the ensemble: {"onnx_sha256", "precision", "runtime", "tritonseg_version"}."""
 ENGINE_PARAMETER: Final = "tritonseg_engine"
-"""On a CPU engine: {"file", "precision", "int8_cpu"}; the last is one of `Int8Cpu`, or null
-where the file has no int8 weights."""
+"""On a CPU engine: {"file", "precision", "int8_cpu", "sha256"}: `int8_cpu` is one of `Int8Cpu`, or
+null where the file has no int8 weights; `sha256` is the file's when it was built."""
 
 MAX_CLASSES: Final = 256
 """CLASS_MAP is uint8."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
+from tritonseg_steps.checksum import exchanged
 from tritonseg_steps.contract import (
     CLASS_MAP,
     ENGINE_PARAMETER,
@@ -26,10 +28,16 @@ class OpenvinoStep(Step):
     output_name: ClassVar[str] = SCORES
 
     def prepare(self, config: ModelConfig) -> None:
-        """Compile the network; sizes that the ONNX leaves open stay open."""
+        """Compile the network; sizes that the ONNX leaves open stay open.
+
+        Raises:
+            RuntimeError: The file is not the one that was built, or cannot be run here.
+        """
         engine = config.parameter(ENGINE_PARAMETER)
+        path = Path(config.directory, engine["file"])
+        _check_built(config.name, path, engine)
         self._engine = OpenvinoEngine(
-            f"{config.directory}/{engine['file']}",
+            str(path),
             engine["precision"],
             int8_cpu=recorded_int8_cpu(engine, engine["precision"]),
             threads=config.thread_limit,
@@ -43,6 +51,20 @@ class OpenvinoStep(Step):
         """
         outputs = self._engine.infer_all([request.tensors[self.input_name] for request in requests])
         return [{self.output_name: output} for output in outputs]
+
+
+def _check_built(model: str, path: Path, engine: Mapping[str, Any]) -> None:
+    """Refuse a file that was exchanged: its gate and this config speak of another.
+
+    Configs that are older than the key say nothing, and the file is taken as it is.
+    """
+    digest = engine.get("sha256")
+    problem = None if digest is None else exchanged(path, digest)
+    if problem is not None:
+        raise RuntimeError(
+            f"{model}: {path} {problem}; put back what was built, or build the model again with "
+            "`tritonseg build`"
+        )
 
 
 class FusedOpenvinoStep(OpenvinoStep):

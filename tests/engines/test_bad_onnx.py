@@ -91,7 +91,34 @@ def custom_domain() -> onnx.ModelProto:
     return model
 
 
+def no_text() -> onnx.ModelProto:
+    model = TinyModel(tail=[RESIZE]).model()
+    attribute = next(one for one in model.graph.node[-1].attribute if one.name == "mode")
+    attribute.s = b"\xff\xfe"
+    return model
+
+
+def short_constant() -> onnx.ModelProto:
+    model = TinyModel().model()
+    model.graph.initializer[0].data_type = TensorProto.FLOAT16
+    return model
+
+
+def sequence_output() -> onnx.ModelProto:
+    model = TinyModel().model()
+    model.graph.node[-1].output[0] = "conv"
+    model.graph.node.append(helper.make_node("SequenceConstruct", ["conv"], ["output"]))
+    del model.graph.output[:]
+    model.graph.output.append(
+        helper.make_tensor_sequence_value_info("output", TensorProto.FLOAT, None)
+    )
+    return model
+
+
 REFUSED = {
+    "an attribute that is no text": (no_text, r"\(Resize\): expected text as its mode, got b'"),
+    "a constant of another type": (short_constant, "constant 'weight' is damaged: cannot reshape"),
+    "a sequence": (sequence_output, "expected a tensor as the network's output, got a sequence"),
     "dynamic rank": (dynamic_rank, "not a valid ONNX model: Field 'shape' .* missing"),
     "dynamic output rank": (dynamic_output_rank, "the network cannot be run: .*Reshape"),
     "opset too old": (opset(10), "expected opset 11 or newer, got 10"),
@@ -104,7 +131,10 @@ REFUSED = {
     ),
     "int64 input": (int64_input, "expected float32, got int64"),
     "unknown operator": (unknown_operator, "Convolve"),
-    "operator of a library": (custom_domain, "my.company|Conv"),
+    "operator of a library": (
+        custom_domain,
+        r"node 'output' is my\.company\.Conv, an operator of a library and not of ONNX",
+    ),
     "one output channel": (
         lambda: TinyModel(classes=1).model(),
         "one score a pixel where the specification names 5 classes: write output.kind: binary",
@@ -121,6 +151,32 @@ def test_a_bad_file_is_refused_in_one_line(
         build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
     assert "\n" not in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["export.onnx"]
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "export.onnx").touch()
+    with pytest.raises(OnnxModelError, match="expected an ONNX model, got an empty file"):
+        build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
+
+
+def test_what_onnx_says_is_said_to_its_end(tmp_path: Path) -> None:
+    """Its checker and OpenVINO's reader say on later lines which node it is, and what is wrong."""
+    model = TinyModel(tail=[RESIZE]).model()
+    model.graph.node[-1].input[0] = "nobody"
+    onnx.save(model, tmp_path / "export.onnx")
+    with pytest.raises(OnnxModelError, match=r"'nobody' of node: .*Resize is not output of any"):
+        build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "repository")
+    symmetric = {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"}
+    model = TinyModel(tail=[("Resize", symmetric)], opset=19).model()
+    scales = next(value for value in model.graph.initializer if value.name == "up")
+    scales.CopyFrom(numpy_helper.from_array(np.array([1, 1, 3.7, 3.7], np.float32), "up"))
+    del model.graph.output[0].type.tensor_type.shape.dim[2:]
+    for side in (59, 88):
+        model.graph.output[0].type.tensor_type.shape.dim.add().dim_value = side
+    onnx.save(model, tmp_path / "export.onnx")
+    spec = tiny_spec(upsampling="export")
+    with pytest.raises(OnnxModelError, match=r"OpenVINO .*half_pixel_symmetric .* not supported"):
+        build_ensemble(spec, tmp_path / "export.onnx", tmp_path / "repository")
 
 
 def test_missing_external_data_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from residual_network import residual_network, residual_spec, write_pictures
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, SIZES, TinyModel, run_onnx, tiny_spec
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import RepositoryError, SpecificationError
 from tritonseg_engines.repository import (
@@ -106,7 +107,11 @@ def test_the_config_is_the_engines_with_the_ensembles_border(
     assert fused.name == "tiny"
     for of_the_engine in ("backend", "max_batch_size", "instance_group", "dynamic_batching"):
         assert getattr(fused, of_the_engine) == getattr(engine, of_the_engine)
-    assert documents(fused) == {**documents(ensemble), **documents(engine)}
+    digest = sha256_of(tmp_path / "r" / "tiny_engine" / "1" / "model.onnx")
+    both = {**documents(ensemble), **documents(engine)}
+    fused_engine = documents(fused)[contract.ENGINE_PARAMETER]
+    assert fused_engine.pop("sha256") != both[contract.ENGINE_PARAMETER].pop("sha256") == digest
+    assert {**documents(fused), contract.ENGINE_PARAMETER: fused_engine} == both
     (sample,) = fused.model_warmup
     assert list(sample.inputs) == [contract.IMAGE]
     fed = sample.inputs[contract.IMAGE]

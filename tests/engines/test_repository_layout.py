@@ -16,8 +16,13 @@ from tensorrt_machines import L4
 from tiny_models import SIZE_HW, SIZES, tiny_spec
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository import Deployment, Engine, Provenance, Serving, write_model
-from tritonseg_engines.repository.check import built_models, check_repository
+from tritonseg_engines.repository.check import (
+    built_models,
+    check_repository,
+    exchanged_files,
+)
 from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.target import ServingLayout
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_steps import contract
 from tritonseg_steps.network_sizes import NetworkSizes
@@ -149,7 +154,7 @@ def test_open_sizes_are_not_warmed_up(without: Deployment, tmp_path: Path) -> No
 
 
 def test_a_class_map_is_warmed_up_as_one(tmp_path: Path) -> None:
-    of = deployment(upsampling={"kind": "class_map"})
+    of = deployment(upsampling={"kind": "class_map", "confidence": None})
     (sample,) = write(tmp_path / "r", of)["tiny_argmax"].model_warmup
     assert sample.inputs[contract.SCORES].data_type == pb.TYPE_UINT8
 
@@ -161,6 +166,32 @@ def test_every_engine_file_has_its_checksum(tmp_path: Path) -> None:
     assert manifest["files"] == {"tiny_engine/1/model.plan": digest}
     assert manifest["model"] == "tiny"
     assert built_models(tmp_path / "r") == ("tiny",)
+
+
+@pytest.mark.parametrize("layout", ["ensemble", "single"])
+def test_the_config_of_a_cpu_engine_has_the_checksum_too(layout: str, tmp_path: Path) -> None:
+    configs = write(tmp_path / "r", deployment("openvino", layout=ServingLayout(layout)))
+    engine = configs["tiny_engine" if layout == "ensemble" else "tiny"]
+    document = json.loads(engine.parameters[contract.ENGINE_PARAMETER].string_value)
+    assert document["sha256"] == hashlib.sha256(b"the engine").hexdigest()
+
+
+def test_only_engines_of_models_that_tritonseg_built_are_compared(tmp_path: Path) -> None:
+    repository = tmp_path / "r"
+    write(repository, deployment("openvino"))
+    other = repository / "other"
+    other.mkdir()
+    (other / "config.pbtxt").write_text('name: "other"\n')
+    (other / "manifest.json").write_text("of somebody else")
+    assert exchanged_files(repository) == []
+    (repository / "tiny_engine" / "1" / "model.onnx").write_bytes(b"another")
+    (problem,) = exchanged_files(repository)
+    assert problem.startswith("tiny: tiny_engine/1/model.onnx is not the file that was built")
+    assert exchanged_files(repository, ["tiny_engine"]) == [problem]
+    assert exchanged_files(repository, ["other"]) == []
+    (repository / "tiny" / "manifest.json").write_text("{")
+    with pytest.raises(RepositoryError, match="expected a JSON document"):
+        exchanged_files(repository)
 
 
 def test_no_version_folder_is_empty(tmp_path: Path) -> None:

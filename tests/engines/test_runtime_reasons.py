@@ -34,7 +34,7 @@ ONNX_RUNTIME = {
         'mode "linear" not supported',
         'mode "linear" not supported',
     ),
-    "nothing known": ("the first line\nand another", "the first line"),
+    "nothing known": ("the first line\nand another", "the first line and another"),
     "nothing": ("", "RuntimeError"),
 }
 OPENVINO = {

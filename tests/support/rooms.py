@@ -50,7 +50,7 @@ ALLOWED = {
     "target": {"tritonseg_steps", *BASE},
     "install_command": set(),
     "progress": set(),
-    "checksum": set(),
+    "checksum": {"tritonseg_steps"},
     "atomic": {"errors"},
     "errors": set(),
 }  # fmt: skip

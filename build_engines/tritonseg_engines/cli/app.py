@@ -88,6 +88,8 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except (EngineBuildError, SegmentationError) as error:
             raise click.ClickException(str(error)) from error
+        except MemoryError as error:
+            raise click.ClickException(f"not enough memory here: {error}") from error
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in DEPENDENCIES:
                 raise

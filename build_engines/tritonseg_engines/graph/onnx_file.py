@@ -9,12 +9,15 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from tritonseg_engines.atomic import write_atomically
-from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.errors import OnnxModelError, reason_of
 from tritonseg_engines.graph.node_order import put_in_order
 
 MINIMUM_OPSET = 11
 """Before opset 11, Resize and Upsample knew only asymmetric coordinates, so exports of bilinear
 upsampling are silently wrong (13 % of the pixels of an HRNet)."""
+
+KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+"""ONNX's own, and what ONNX Runtime adds."""
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
@@ -25,6 +28,8 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     """
     try:
         model = onnx.load(path)
+        if not model.ir_version and not model.HasField("graph"):
+            raise OnnxModelError(f"{path}: expected an ONNX model, got an empty file")
         put_in_order(model.graph)
         _check(model)
     except FileNotFoundError as error:
@@ -35,8 +40,8 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     except (DecodeError, UnicodeDecodeError) as error:
         raise OnnxModelError(f"{path}: expected an ONNX model, got something else") from error
     except onnx.checker.ValidationError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise OnnxModelError(f"{path}: not a valid ONNX model: {reason}") from error
+        raise OnnxModelError(f"{path}: not a valid ONNX model: {reason_of(error)}") from error
+    _refuse_foreign_operators(model, path)
     opset = default_opset(model)
     if opset < MINIMUM_OPSET:
         raise OnnxModelError(
@@ -59,6 +64,21 @@ def _check(model: onnx.ModelProto) -> None:
             tensor.ClearField("shape")
 
 
+def _refuse_foreign_operators(model: onnx.ModelProto, path: Path) -> None:
+    """Refuse operators of libraries, of which ONNX Runtime would say that they are not registered.
+
+    The file may bring functions of its own, and ONNX Runtime has some operators more.
+    """
+    own = {function.domain for function in model.functions}
+    for node in model.graph.node:
+        if node.domain not in (*KNOWN_DOMAINS, *own):
+            raise OnnxModelError(
+                f"{path}: node {node.name or node.output[0]!r} is {node.domain}.{node.op_type}, an "
+                "operator of a library and not of ONNX, which no runtime here has; export the "
+                "network with ONNX's own operators"
+            )
+
+
 def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     """Check the model and write it whole.
 
@@ -68,7 +88,7 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = reason_of(error)
         raise OnnxModelError(f"the built network is no valid ONNX: {reason}") from error
     write_atomically(path, model.SerializeToString())
 

@@ -15,7 +15,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import ShapeInferencePass
 
-from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.errors import OnnxModelError, reason_of
+
+INITIALIZERS_ALONE_SINCE = 4
+"""IR version from which initializers need not be inputs as well. Source: ONNX, `IR.md`."""
 
 INITIALIZERS_ALONE_SINCE = 4
 """IR version from which initializers need not be inputs as well. Source: ONNX, `IR.md`."""
@@ -40,7 +43,19 @@ def editable(model: onnx.ModelProto) -> ir.Model:
         edited.ir_version = max(edited.ir_version or 0, INITIALIZERS_ALONE_SINCE)
     except (ir.serde.SerdeError, TypeError, ValueError) as error:
         raise _damaged(error) from error
+    _check_texts(edited.graph)
     return edited
+
+
+def _check_texts(graph: ir.Graph) -> None:
+    """Refuse attributes that should be text and are other bytes, which onnx_ir leaves as bytes."""
+    for node in graph:
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.STRING and isinstance(attribute.value, bytes):
+                raise OnnxModelError(
+                    f"node {node.name!r} ({node.op_type}): expected text as its "
+                    f"{attribute.name}, got {attribute.value!r}"
+                )
 
 
 def as_proto(model: ir.Model) -> onnx.ModelProto:
@@ -80,9 +95,18 @@ def maker(value: ir.Value | None, *op_types: str) -> ir.Node | None:
 
 
 def constant_value(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return what a value always is, as initializer or by a Constant of any form; else None."""
-    tensor = None if value is None else ir.convenience.get_const_tensor(value)
-    return None if tensor is None else tensor.numpy()
+    """Return what a value always is, as initializer or by a Constant of any form; else None.
+
+    Raises:
+        OnnxModelError: Its type, shape and bytes do not go together.
+    """
+    if value is None:
+        return None
+    try:
+        tensor = ir.convenience.get_const_tensor(value)
+        return None if tensor is None else tensor.numpy()
+    except (TypeError, ValueError) as error:
+        raise OnnxModelError(f"constant {value.name!r} is damaged: {reason_of(error)}") from error
 
 
 def add_constant(graph: ir.Graph, name: str, value: NDArray[Any]) -> ir.Value:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tritonseg_engines.checksum import sha256_of
+from tritonseg_engines.checksum import exchanged
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.rebuild import rebuild_command
 from tritonseg_engines.repository.configs import folder_names
@@ -62,6 +62,31 @@ def built_models(repository: Path) -> tuple[str, ...]:
     return tuple(path.parent.name for path in manifests if read_manifest(path).get("files"))
 
 
+def exchanged_files(repository: Path, models: Collection[str] = ()) -> list[str]:
+    """Return one line for every engine file that is not the one that was built.
+
+    Models that tritonseg did not build are left alone, and so are those that were built before
+    there were checksums.
+
+    Args:
+        repository: Folder that Triton is to be started on.
+        models: Only these Triton models, and what they consist of; empty for all.
+
+    Raises:
+        RepositoryError: A manifest of a model that tritonseg built cannot be read.
+    """
+    lines = []
+    for path in _manifests(repository):
+        if not _is_ours(path.with_name(CONFIG_FILE)):
+            continue
+        manifest, name = read_manifest(path), path.parent.name
+        if not models or set(models) & set(folder_names(name)):
+            again = f"build it again: {rebuild_command(manifest, repository)}"
+            files = manifest.get("files") or {}
+            lines += [f"{name}: {line}" for line in _exchanged(repository, files, again)]
+    return lines
+
+
 def repository_remarks(repository: Path) -> dict[str, list[str]]:
     """Return by model name what is no problem, but should be known of a build."""
     found: dict[str, list[str]] = {}
@@ -83,7 +108,16 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise RepositoryError(f"{path}: expected a JSON document: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("provenance"), dict):
         raise RepositoryError(f"{path}: expected an object with 'provenance'")
+    if not isinstance(document.get("files", {}), dict):
+        raise RepositoryError(f"{path}: expected 'files' to be an object")
     return document
+
+
+def _is_ours(config_path: Path) -> bool:
+    """Whether a config was written by a build; others may have a `manifest.json` of their own."""
+    with contextlib.suppress(RepositoryError):  # Triton says better what is wrong with it
+        return contract.CONTRACT_PARAMETER in read_config(config_path).parameters
+    return False
 
 
 def _manifests(repository: Path) -> list[Path]:
@@ -161,10 +195,12 @@ def _file_problems(repository: Path, manifest: Mapping[str, Any], again: str) ->
     files = manifest.get("files")
     if files is None:
         yield f"its manifest has no checksums; {again}"
-        return
+    else:
+        yield from _exchanged(repository, files, again)
+
+
+def _exchanged(repository: Path, files: Mapping[str, str], again: str) -> Iterator[str]:
     for name, digest in files.items():
-        path = repository / name
-        if not path.is_file():
-            yield f"{name} is missing; {again}"
-        elif sha256_of(path) != digest:
-            yield f"{name} is not the file that was built (its SHA-256 differs); {again}"
+        problem = exchanged(repository / name, digest)
+        if problem is not None:
+            yield f"{name} {problem}; {again}"

@@ -57,6 +57,7 @@ class Engine:
         upsampling: How SCORES becomes a class map, by the argmax step or in the engine itself.
         max_batch: Most pictures that one run of it takes; None for any number.
         int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
+        sha256: Of the file, in hexadecimal digits; None as long as there is none.
     """
 
     file: str
@@ -65,6 +66,7 @@ class Engine:
     upsampling: Upsampling
     max_batch: int | None = None
     int8_cpu: Int8Cpu | None = None
+    sha256: str | None = None
 
     @property
     def gives_class_map(self) -> bool:

@@ -54,6 +54,7 @@ def _openvino(deployment: Deployment) -> pb.ModelConfig:
         "file": deployment.engine.file,
         "precision": deployment.provenance.precision,
         "int8_cpu": deployment.engine.int8_cpu,
+        "sha256": deployment.engine.sha256,
     }
     set_parameters(config, {contract.ENGINE_PARAMETER: engine})
     return config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,9 @@ def write_model(
     Raises:
         RepositoryError: The folder cannot be written; what was there is unchanged.
     """
+    if engine is not None:
+        known = replace(deployment.engine, sha256=sha256_of(engine))
+        deployment = replace(deployment, engine=known)
     name, configs = deployment.spec.name, _configs(deployment)
     obsolete = tuple(set(folder_names(name)) - set(configs))
     try:
@@ -128,13 +132,15 @@ def _python_steps(deployment: Deployment) -> dict[str, str]:
     return steps
 
 
-def _copy_engine(folder: Path, deployment: Deployment, engine: Path | None) -> dict[str, str]:
+def _copy_engine(
+    folder: Path, deployment: Deployment, engine: Path | None
+) -> dict[str, str | None]:
     """Copy the engine; return its SHA-256 by its path in the model's folder."""
     if engine is None:
         return {}
     target = folder / VERSION_FOLDER / deployment.engine.file
     shutil.copyfile(engine, target)
-    return {target.relative_to(folder.parent).as_posix(): sha256_of(target)}
+    return {target.relative_to(folder.parent).as_posix(): deployment.engine.sha256}
 
 
 def _keep_if_empty(folder: Path) -> None:

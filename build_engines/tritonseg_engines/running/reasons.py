@@ -15,6 +15,11 @@ SOURCE_PLACE = re.compile(
 )
 OPENVINO_NODE = re.compile(r"validating ONNX node '<Node\((\w+)\): [^>]*>':\n(.+)")
 OPENVINO_FAILED = re.compile(r"Conversion is failed for: (.+)")
+OPENVINO_NOISE = (
+    "Exception from ", "Check '", "FrontEnd API failed", "Model wasn't fully", "While validating ",
+    "Summary:",
+)  # fmt: skip
+"""Beginnings of lines of its exceptions that say where in OpenVINO, and nothing else."""
 
 
 def missing_operator(error: BaseException | None) -> str | None:
@@ -38,7 +43,7 @@ def onnx_runtime_reason(error: Exception) -> str:
     failed = FAILED_NODE.search(text)
     if failed is not None:
         return f"{failed[1]}: {SOURCE_PLACE.sub('', failed[2].strip())}"
-    return SOURCE_PLACE.sub("", text.splitlines()[0]) if text else type(error).__name__
+    return " ".join(SOURCE_PLACE.sub("", text).split()) or type(error).__name__
 
 
 def openvino_reason(error: Exception) -> str:
@@ -50,4 +55,6 @@ def openvino_reason(error: Exception) -> str:
     failed = OPENVINO_FAILED.findall(text)
     if failed:
         return f"it has no {', '.join(dict.fromkeys(failed))}"
-    return text.splitlines()[-1] if text else type(error).__name__
+    lines = [line for line in text.splitlines() if not line.startswith(OPENVINO_NOISE)]
+    told, _, _summary = " ".join(" ".join(lines).split()).partition(" -- Conversion is failed")
+    return told.removeprefix("-- ") or " ".join(text.split()) or type(error).__name__

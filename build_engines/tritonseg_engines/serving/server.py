@@ -88,7 +88,8 @@ class TritonServer:
         """Start the server and wait until every model of it is ready.
 
         Raises:
-            RepositoryError: The model repository is missing or empty, or lacks a model asked for.
+            RepositoryError: The model repository is missing or empty, lacks a model asked for, or
+                holds an engine that is not the file that was built.
             ServerStartError: There is no Triton, a port is taken, or the server did not become
                 ready; the message has the server's own reasons and the path of its log.
         """

@@ -1,0 +1,107 @@
+"""An engine that is not the file that passed its gate is refused, by `serve` and by any Triton."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from tiny_models import SIZE_HW, TinyModel, tiny_spec
+from tritonseg import SegmentationClient
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.cli.app import cli
+from tritonseg_engines.errors import RepositoryError, ServerStartError
+from tritonseg_engines.graph.onnx_file import save_onnx
+from tritonseg_engines.serving import ServerConfig, TritonServer
+
+LAYOUTS = {"single": "tiny", "fused": "tiny", "ensemble": "tiny_engine"}
+"""The Triton model with the engine, by layout."""
+
+
+def build(folder: Path, layout: str) -> Path:
+    save_onnx(TinyModel().model(), folder / "export.onnx")
+    repository = folder / "repository"
+    build_model(tiny_spec(), folder / "export.onnx", repository, layout=layout)
+    return repository
+
+
+def exchange(repository: Path, model: str) -> None:
+    """Put another file into the engine's place, which gives other bytes and the same masks."""
+    path = repository / model / "1" / "model.onnx"
+    other = onnx.load(path)
+    other.producer_name = "elsewhere"
+    onnx.save(other, path)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_serve_refuses_in_one_line(layout: str, tmp_path: Path) -> None:
+    repository = build(tmp_path, layout)
+    exchange(repository, LAYOUTS[layout])
+    outcome = CliRunner().invoke(cli, ["serve", "--repository", str(repository)])
+    assert outcome.exit_code == 1
+    (line,) = outcome.output.splitlines()
+    assert line.startswith(
+        f"Error: tiny: {LAYOUTS[layout]}/1/model.onnx is not the file that was built (its SHA-256 "
+        "differs); build it again: tritonseg build SPEC.yaml --onnx FILE"
+    )
+
+
+def test_serve_names_one_and_counts_the_others(tmp_path: Path) -> None:
+    repository = build(tmp_path, "single")
+    exchange(repository, "tiny")
+    shutil.copytree(repository / "tiny", repository / "other")
+    with pytest.raises(RepositoryError, match=r"^other: .*; 1 more, which `tritonseg doctor` list"):
+        TritonServer(ServerConfig(repository=repository)).start()
+
+
+def test_only_models_that_are_served_are_looked_at(tmp_path: Path) -> None:
+    repository = build(tmp_path, "single")
+    shutil.copytree(repository / "tiny", repository / "broken")
+    (repository / "broken" / "1" / "model.onnx").write_bytes(b"another")
+    with TritonServer(ServerConfig(repository=repository, models=("tiny",))) as server:
+        assert mask(server).shape == SIZE_HW
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_triton_refuses_it(layout: str, tmp_path: Path) -> None:
+    """Without the manifest the launcher knows of nothing, as a Triton from elsewhere."""
+    repository = build(tmp_path, layout)
+    exchange(repository, LAYOUTS[layout])
+    (repository / "tiny" / "manifest.json").unlink()
+    with pytest.raises(ServerStartError) as caught:
+        TritonServer(ServerConfig(repository=repository)).start()
+    name = LAYOUTS[layout]
+    # Where Triton loads models one by one it says the same once more at the end.
+    line, *_ = (line for line in str(caught.value).splitlines() if "SHA-256" in line)
+    assert f"RuntimeError: {name}: " in line
+    assert f"{name}/1/model.onnx is not the file that was built (its SHA-256 differs)" in line
+    assert line.endswith("build the model again with `tritonseg build`")
+
+
+def test_a_missing_engine_is_said_to_be_missing(tmp_path: Path) -> None:
+    repository = build(tmp_path, "single")
+    (repository / "tiny" / "1" / "model.onnx").unlink()
+    with pytest.raises(RepositoryError, match=r"^tiny: tiny/1/model.onnx is missing; build it"):
+        TritonServer(ServerConfig(repository=repository)).start()
+
+
+def test_configs_from_before_there_were_digests_are_served(tmp_path: Path) -> None:
+    repository = build(tmp_path, "single")
+    (repository / "tiny" / "manifest.json").unlink()
+    config = repository / "tiny" / "config.pbtxt"
+    text = config.read_text(encoding="utf-8")
+    head, _, rest = text.partition(r", \"sha256\": \"")
+    config.write_text(head + rest[64 + len(r"\"") :], encoding="utf-8")
+    assert "sha256" not in config.read_text(encoding="utf-8").replace("onnx_sha256", "")
+    with TritonServer(ServerConfig(repository=repository)) as server:
+        assert mask(server).shape == SIZE_HW
+
+
+def mask(server: TritonServer) -> np.ndarray:
+    picture = np.zeros((*SIZE_HW, 3), np.uint8)
+    with SegmentationClient(server.grpc_url, model="tiny") as client:
+        return client.segment(picture).class_map
