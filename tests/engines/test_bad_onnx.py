@@ -118,7 +118,7 @@ def sequence_output() -> onnx.ModelProto:
 REFUSED = {
     "an attribute that is no text": (no_text, r"\(Resize\): expected text as its mode, got b'"),
     "a constant of another type": (short_constant, "constant 'weight' is damaged: cannot reshape"),
-    "a sequence": (sequence_output, "expected a tensor as the network's output, got a sequence"),
+    "a sequence": (sequence_output, "is no tensor of numbers; another output may be meant"),
     "dynamic rank": (dynamic_rank, "not a valid ONNX model: Field 'shape' .* missing"),
     "dynamic output rank": (dynamic_output_rank, "the network cannot be run: .*Reshape"),
     "opset too old": (opset(10), "expected opset 11 or newer, got 10"),
