@@ -14,7 +14,7 @@ from typing import Final
 
 import onnx
 
-from tritonseg_engines.build.prepare import Prepared
+from tritonseg_engines.build.prepared import Prepared
 
 WEIGHT_BYTES: Final = {"fp32": 4, "fp16": 2, "int8": 1}
 BOUNDARY_BYTES: Final = 4

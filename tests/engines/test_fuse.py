@@ -15,7 +15,8 @@ from residual_network import residual_network, residual_spec, smooth_batch
 from tiny_models import ARGMAX, RESIZE, RESIZE_CORNERS, SIZE_HW, STRIDE, TinyModel, tiny_spec
 from tritonseg_engines.build import fuse_check
 from tritonseg_engines.build.fuse_check import fixed_sizes, fuse_and_check, without_resize
-from tritonseg_engines.build.prepare import Prepared, prepare_network
+from tritonseg_engines.build.prepare import prepare_network
+from tritonseg_engines.build.prepared import Prepared
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
 from tritonseg_engines.graph.fuse import FUSED_PREFIX, fuse_steps
 from tritonseg_engines.precision import (

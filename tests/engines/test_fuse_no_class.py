@@ -11,7 +11,8 @@ from onnx import helper, numpy_helper
 
 from tiny_models import SIZE_HW, TinyModel, tiny_spec
 from tritonseg_engines.build.fuse_check import fixed_sizes
-from tritonseg_engines.build.prepare import Prepared, prepare_network
+from tritonseg_engines.build.prepare import prepare_network
+from tritonseg_engines.build.prepared import Prepared
 from tritonseg_engines.errors import SpecificationError
 from tritonseg_engines.graph.fuse import fuse_steps
 from tritonseg_engines.running.networks import infer_in_onnx_runtime, infer_in_openvino

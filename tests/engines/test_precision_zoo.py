@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tritonseg_engines import zoo
-from tritonseg_engines.build.prepare import Prepared, prepare_network
+from tritonseg_engines.build.prepare import prepare_network
+from tritonseg_engines.build.prepared import Prepared
 from tritonseg_engines.precision import (
     Int8Conversion,
     convert_to_half,

@@ -9,7 +9,7 @@ import onnx
 
 from tritonseg_engines.build.engine_file import plan_sizes
 from tritonseg_engines.build.fuse_check import without_resize
-from tritonseg_engines.build.prepare import Prepared
+from tritonseg_engines.build.prepared import Prepared
 from tritonseg_engines.gate.verdict import Judged
 from tritonseg_engines.repository import Deployment, Engine, Provenance
 from tritonseg_engines.target import BuildTarget

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import onnx
 
-from tritonseg_engines.build.prepare import Prepared
+from tritonseg_engines.build.prepared import Prepared
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
 from tritonseg_engines.graph.fuse import fuse_steps
 from tritonseg_engines.running.networks import Infer, ServerSteps

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.build.pictures_choice import PictureChoice
-from tritonseg_engines.build.prepare import Prepared
+from tritonseg_engines.build.prepared import Prepared
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.target import BuildTarget
 

@@ -1,0 +1,27 @@
+"""An export in the form that everything that reads its graph relies on."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+
+from tritonseg_engines.graph.branches import inline_branches
+from tritonseg_engines.graph.constants import gather_constants
+from tritonseg_engines.graph.plain_operators import without_symmetry
+from tritonseg_engines.graph.surgery import editable
+
+
+def readable(exported: onnx.ModelProto) -> ir.Model:
+    """Return an export with its constants at hand, and Resizes as every runtime knows them.
+
+    Exporters hide sizes and axes behind Constant and Identity nodes, through which shapes are
+    not inferred.
+
+    Raises:
+        OnnxModelError: It is damaged.
+    """
+    edited = editable(exported)
+    inline_branches(edited)
+    gather_constants(edited)
+    without_symmetry(edited)
+    return edited

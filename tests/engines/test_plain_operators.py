@@ -1,0 +1,56 @@
+"""Operators that runtimes read in two ways: OpenVINO and ONNX Runtime give the same of ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tiny_models import run_onnx
+from tritonseg_engines.graph import surgery
+from tritonseg_engines.graph.plain_operators import flatten_softmaxes, without_symmetry
+from tritonseg_engines.running.networks import infer_in_openvino
+
+
+def network(
+    nodes: list[onnx.NodeProto], opset: int, *constants: onnx.TensorProto
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("NORMALIZED", TensorProto.FLOAT, ["N", 3, "h", "w"])],
+        [helper.make_tensor_value_info("SCORES", TensorProto.FLOAT, ["N", 3, "y", "x"])],
+        list(constants),
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+@pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("axis", [1, 2, 3, -1])
+def test_a_softmax_of_an_old_opset_is_over_all_behind_its_axis(operator: str, axis: int) -> None:
+    old = network([helper.make_node(operator, ["NORMALIZED"], ["SCORES"], axis=axis)], 11)
+    batch = np.random.default_rng(0).normal(0, 2, (2, 3, 5, 7)).astype(np.float32)
+    expected = run_onnx(old, batch)
+    edited = surgery.editable(old)
+    flatten_softmaxes(edited)
+    flat = surgery.as_proto(edited)
+    onnx.checker.check_model(flat, full_check=True)
+    np.testing.assert_allclose(run_onnx(flat, batch), expected, rtol=1e-5, atol=1e-6)
+    with infer_in_openvino(flat, "fp32") as infer:
+        np.testing.assert_allclose(infer(batch), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("scale", "plain"), [(4.0, True), (2.5, False)])
+def test_symmetric_halves_are_plain_ones_at_whole_scales(scale: float, plain: bool) -> None:
+    scales = numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "scales")
+    mode = {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"}
+    node = helper.make_node("Resize", ["NORMALIZED", "", "scales"], ["SCORES"], **mode)
+    symmetric = network([node], 19, scales)
+    edited = surgery.editable(symmetric)
+    without_symmetry(edited)
+    rewritten = surgery.as_proto(edited)
+    (attribute,) = (a for a in rewritten.graph.node[0].attribute if a.name.startswith("coord"))
+    assert (attribute.s == b"half_pixel") == plain
+    batch = np.random.default_rng(0).normal(0, 2, (1, 3, 5, 7)).astype(np.float32)
+    np.testing.assert_allclose(run_onnx(rewritten, batch), run_onnx(symmetric, batch), atol=1e-5)
