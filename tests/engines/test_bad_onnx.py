@@ -179,6 +179,29 @@ def test_what_onnx_says_is_said_to_its_end(tmp_path: Path) -> None:
         build_ensemble(spec, tmp_path / "export.onnx", tmp_path / "repository")
 
 
+def test_a_file_without_a_network_is_refused(tmp_path: Path) -> None:
+    """OpenVINO gives the memory of an earlier input for its output, and once crashed over it."""
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["image"], ["output"], to=TensorProto.FLOAT16)],
+        "nothing",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "h", "w"])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT16, ["N", 3, "h", "w"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "export.onnx")
+    spec = tiny_spec(height=None, width=None, classes=3)
+    with pytest.raises(OnnxModelError, match="computes nothing, its output is the picture itself"):
+        build_ensemble(spec, tmp_path / "export.onnx", tmp_path / "repository")
+
+
+def test_an_input_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    onnx.save(TinyModel(size_hw=(1 << 20, 1 << 20)).model(), tmp_path / "export.onnx")
+    with pytest.raises(OnnxModelError, match="more than can be served"):
+        build_ensemble(
+            tiny_spec(height=None, width=None), tmp_path / "export.onnx", tmp_path / "repository"
+        )
+
+
 def test_missing_external_data_is_named(tmp_path: Path) -> None:
     onnx.save(
         TinyModel().model(),

@@ -25,10 +25,10 @@ from tiny_models import (
     run_onnx,
     tiny_spec,
 )
-from tritonseg_engines.build.boundary_proof import questions
 from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.prepare import prepare_network
+from tritonseg_engines.build.proof_pictures import questions
 from tritonseg_engines.errors import OnnxModelError, RepositoryError, SpecificationError
 from tritonseg_engines.graph.half_weights import expand_half_weights, store_weights_as_half
 from tritonseg_engines.graph.surgery import as_proto, editable

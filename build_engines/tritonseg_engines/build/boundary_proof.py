@@ -8,7 +8,7 @@ another size than the network's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,14 +17,10 @@ import onnx
 from numpy.typing import NDArray
 
 from tritonseg_engines.build.export_mask import Mask, mask_of_classes, mask_of_scores
-from tritonseg_engines.build.export_truth import ExportTruth, Question, Sample
-from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.running.networks import Infer, class_map_of, infer_in_onnx_runtime
-from tritonseg_engines.running.pictures import smooth_noise
+from tritonseg_engines.build.export_truth import ExportTruth, Sample
+from tritonseg_engines.running.networks import class_map_of, infer_in_onnx_runtime
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry, Native, Size
-from tritonseg_steps.network_sizes import NetworkSizes
-from tritonseg_steps.preprocessing import Normalizer
 from tritonseg_steps.upsampling import Upsampling
 
 MINIMUM_EQUAL_PIXELS = 0.9999
@@ -35,11 +31,6 @@ MINIMUM_IN_HALF = 0.995
 its optimizer finds it, which moves up to 0.2 % of the pixels of small random networks."""
 MINIMUM_IN_HALF_AND_INT8 = 0.985
 """Where int8 is between float16 values, that moves whole steps, in every export."""
-PICTURES = 2
-"""Of every size, where it is small."""
-LARGE_PIXELS = 1 << 19
-OPEN_SIZES = ((256, 512), (97, 131), (61, 200), (17, 640))
-"""Height and width: one that every usual stride divides, and some that none does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +62,7 @@ class Proof:
         minimum: What it must be.
         worst: That picture, with its size.
         sizes_hw: Sizes that were compared.
+        classes: How many classes the export gave the pixels of all pictures.
         other_size: Of a picture that is not the network's size; None where there is none.
     """
 
@@ -78,6 +70,7 @@ class Proof:
     minimum: float
     worst: str
     sizes_hw: tuple[Size, ...]
+    classes: int
     other_size: OtherSize | None = None
 
     @property
@@ -85,37 +78,6 @@ class Proof:
         """Whether that is enough."""
         other = 1.0 if self.other_size is None else self.other_size.equal_pixels
         return min(self.equal_pixels, other) >= self.minimum
-
-
-def questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
-    """Yield what pictures of every size become, as the normalize step makes it.
-
-    Args:
-        spec: Says how.
-        sizes: What the network takes.
-
-    Raises:
-        OnnxModelError: The resize policy leads to no size that it takes.
-    """
-    normalizer = Normalizer(spec.preprocessing)
-    own: dict[Geometry, Size] = {}
-    for size_hw in (spec.input.size_hw or OPEN_SIZES[0], *OPEN_SIZES):
-        for image_hw in (size_hw, sizes.nearest(size_hw)):
-            geometry = normalizer.geometry(image_hw)
-            refusal = sizes.refusal(geometry)
-            if refusal is None:
-                own.setdefault(replace(geometry, image_hw=geometry.content_hw), image_hw)
-                break
-    if not own:
-        raise OnnxModelError(f"resize policy {spec.preprocessing.resize.policy!r}: {refusal}")
-    for geometry, size_hw in own.items():
-        height, width = geometry.content_hw
-        for picture in smooth_noise(size_hw, 1 if height * width >= LARGE_PIXELS else PICTURES):
-            yield Question(
-                name=f"{picture.name} of {height}x{width}",
-                geometry=geometry,
-                batch_nchw=normalizer.batch(picture.image_hwc[None]),
-            )
 
 
 def prove_boundary(
@@ -126,7 +88,7 @@ def prove_boundary(
     spec: ModelSpec,
     *,
     in_int8: bool = False,
-) -> Proof:
+) -> tuple[Proof, list[Sample]]:
     """Compare the export's own masks with the prepared network's between the server's steps.
 
     Args:
@@ -137,25 +99,32 @@ def prove_boundary(
         spec: Of the model.
         in_int8: Whether the export computes in int8.
 
+    Returns:
+        How they compare; and the samples with, where there is one, that of another size.
+
     Raises:
         OnnxModelError: The network cannot be run.
     """
     infer = infer_in_onnx_runtime(network)
-    shares = {}
-    for sample in samples:
-        question = sample.question
-        output = infer(question.batch_nchw)[0]
-        actual_hw = class_map_of(output, question.geometry, upsampling)
-        shares[question.name] = sample.mask.share_equal(actual_hw)
+    outputs = [infer(sample.question.batch_nchw)[0] for sample in samples]
+    shares = {
+        sample.question.name: sample.share_equal(output, upsampling)
+        for sample, output in zip(samples, outputs, strict=True)
+    }
     worst = min(shares, key=lambda name: shares[name])
     gives_classes = all(sample.mask.stable_hw.all() for sample in samples)
-    return Proof(
+    shown = [len(sample.mask.classes()) for sample in samples]
+    richest = shown.index(max(shown))
+    other = _of_other_size(samples[richest], truth, outputs[richest], upsampling, spec)
+    proof = Proof(
         equal_pixels=shares[worst],
         minimum=_minimum(gives_classes, in_half=truth.in_half, in_int8=in_int8),
         worst=worst,
         sizes_hw=tuple(dict.fromkeys(sample.question.geometry.image_hw for sample in samples)),
-        other_size=_other_size(samples[0], truth, infer, upsampling, spec),
+        classes=len(frozenset().union(*(sample.mask.classes() for sample in samples))),
+        other_size=None if other is None else _compared(other, truth, outputs[richest], upsampling),
     )
+    return proof, [*samples] if other is None else [*samples, other]
 
 
 def _minimum(gives_classes: bool, *, in_half: bool, in_int8: bool) -> float:
@@ -167,10 +136,14 @@ def _minimum(gives_classes: bool, *, in_half: bool, in_int8: bool) -> float:
     return MINIMUM_IN_HALF if in_half else MINIMUM_OF_CLASS_MAPS
 
 
-def _other_size(
-    sample: Sample, truth: ExportTruth, infer: Infer, upsampling: Upsampling, spec: ModelSpec
-) -> OtherSize | None:
-    """Compare for a picture of another size; the network's own input stays what it is."""
+def _of_other_size(
+    sample: Sample,
+    truth: ExportTruth,
+    output: NDArray[Any],
+    upsampling: Upsampling,
+    spec: ModelSpec,
+) -> Sample | None:
+    """Return the same as if the picture had another size; the network's own input stays."""
     resize, own = spec.preprocessing.resize, sample.question.geometry
     if isinstance(resize, Native):
         return None
@@ -179,18 +152,26 @@ def _other_size(
     geometry = resize.geometry(image_hw)
     if geometry.network_hw != own.network_hw:
         geometry = replace(own, image_hw=image_hw)
-    output = infer(sample.question.batch_nchw)[0]
-    actual_hw = class_map_of(output, geometry, upsampling)
-    as_export = truth.mask(sample.output, geometry)
-    as_specified = (
-        as_export
+    name = f"a picture of {image_hw[0]}x{image_hw[1]}"
+    return Sample(
+        question=replace(sample.question, name=name, geometry=geometry),
+        output=sample.output,
+        mask=truth.mask(sample.output, geometry)
         if spec.output.upsampling == "export"
-        else _interpolated_once(output, geometry, upsampling)
+        else _interpolated_once(output, geometry, upsampling),
     )
+
+
+def _compared(
+    other: Sample, truth: ExportTruth, output: NDArray[Any], upsampling: Upsampling
+) -> OtherSize:
+    geometry = other.question.geometry
+    actual_hw = class_map_of(output, geometry, upsampling)
+    as_export = truth.mask(other.output, geometry)
     return OtherSize(
-        image_hw=image_hw,
+        image_hw=geometry.image_hw,
         network_hw=geometry.network_hw,
-        equal_pixels=as_specified.share_equal(actual_hw),
+        equal_pixels=other.mask.share_equal(actual_hw),
         unlike_export=float((actual_hw != as_export.classes_hw).mean()),
     )
 

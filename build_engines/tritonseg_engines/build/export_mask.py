@@ -31,6 +31,10 @@ class Mask:
     classes_hw: NDArray[np.int64]
     stable_hw: NDArray[np.bool_]
 
+    def classes(self) -> frozenset[int]:
+        """Return the classes that the picture shows."""
+        return frozenset(np.unique(self.classes_hw).tolist())
+
     def share_equal(self, actual_hw: NDArray[np.uint8]) -> float:
         """Return the share of the stable pixels with the same class, 1 where none is stable."""
         if not self.stable_hw.any():

@@ -13,7 +13,7 @@ from tritonseg_engines.build.engine_file import engine_file_name, judge_plan, wr
 from tritonseg_engines.build.fuse_check import fixed_sizes, fuse_and_check
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.build.order import BuildOrder
-from tritonseg_engines.build.pictures_choice import PictureChoice
+from tritonseg_engines.build.pictures_choice import PictureChoice, given_pictures
 from tritonseg_engines.build.precision import Conversion, convert_and_judge
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.build.size_limits import size_remark
@@ -30,6 +30,8 @@ from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError, inspect_ma
 
 NO_TENSORRT = "stopped after the ONNX and its gate: a plan is built on the GPU that runs it"
 FUSING = "comparing the fused graph with the ensemble"
+PROVEN_ON = 1
+"""Pictures of the user's own, besides noise of several sizes; the gate takes them all."""
 ONNX_ONLY = "stopped after the ONNX and its gate, as asked"
 
 
@@ -115,7 +117,8 @@ def build_model(
         precision, runtime, layout, cpu=options.cpu, gpu_steps=options.gpu_steps
     )
     target.require_this_cpu()
-    prepared = prepare_network(spec, onnx_path)
+    given = given_pictures(options, onnx_path) or ()
+    prepared = prepare_network(spec, onnx_path, given[:PROVEN_ON])
     if target.is_fused:
         fixed_sizes(prepared)  # refuses now what would fail after minutes of converting
     order = BuildOrder(

@@ -16,6 +16,25 @@ GATE_STREETS = {"fp32": 1, "fp16": 4, "int8": 8}
 """Of the streets that ship, how many a build of the demo model is judged on."""
 
 
+def given_pictures(options: BuildOptions, onnx_path: Path) -> Pictures | None:
+    """Return the best pictures that there are to judge a build by, None where nobody gave any.
+
+    Raises:
+        CalibrationError: The folder given cannot be used.
+    """
+    if options.pictures is not None:
+        return picture_folder(options.pictures, options.labels)
+    if is_demo(onnx_path):
+        streets = picture_folder(JUDGED, JUDGED_LABELS)
+        streets.origin = "drawn streets"
+        return streets
+    if options.calibration is not None:
+        pictures = picture_folder(options.calibration)
+        pictures.origin += " that it was calibrated with, because no others were given"
+        return pictures
+    return None
+
+
 class PictureChoice:
     """The pictures of one build.
 
@@ -26,7 +45,7 @@ class PictureChoice:
     """
 
     def __init__(self, options: BuildOptions, onnx_path: Path, sizes: NetworkSizes) -> None:
-        self._options = options
+        self._options, self._onnx_path = options, onnx_path
         self._size_hw = sizes.nearest(OPEN_SIZE)
         self._is_demo = is_demo(onnx_path)
 
@@ -63,15 +82,10 @@ class PictureChoice:
         Raises:
             CalibrationError: The folder given cannot be used.
         """
-        options = self._options
-        if options.pictures is not None:
-            return picture_folder(options.pictures, options.labels)
-        if self._is_demo:
-            streets = picture_folder(JUDGED, JUDGED_LABELS)[: GATE_STREETS[precision]]
-            streets.origin = f"{len(streets)} drawn streets"
-            return streets
-        if options.calibration is not None:
-            pictures = picture_folder(options.calibration)
-            pictures.origin += " that it was calibrated with, because no others were given"
-            return pictures
-        return smooth_noise(self._size_hw, NOISE_PICTURES)
+        given = given_pictures(self._options, self._onnx_path)
+        if given is None:
+            return smooth_noise(self._size_hw, NOISE_PICTURES)
+        if self._options.pictures is None and self._is_demo:
+            given = given[: GATE_STREETS[precision]]
+            given.origin = f"{len(given)} drawn streets"
+        return given

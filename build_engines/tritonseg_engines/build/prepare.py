@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +10,11 @@ import onnx
 import onnx_ir as ir
 
 from tritonseg_engines.build.batch_axis import settle_batch
-from tritonseg_engines.build.boundary_proof import Proof, prove_boundary, questions
+from tritonseg_engines.build.boundary_proof import Proof, prove_boundary
 from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.network_form import network_in_front_of, with_size
 from tritonseg_engines.build.prepared import Prepared
+from tritonseg_engines.build.proof_pictures import more_questions, questions
 from tritonseg_engines.build.size_limits import find_sizes
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
@@ -32,14 +33,20 @@ from tritonseg_engines.precision.existing import (
     existing_int8,
     refuse_scales_of_a_batch,
 )
+from tritonseg_engines.running.pictures import Picture
 from tritonseg_engines.running.reasons import missing_operator
 from tritonseg_engines.spec import ModelSpec
 
 
-def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
+def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture] = ()) -> Prepared:
     """Read an export, check it, cut its tail and settle its boundary, and prove the outcome.
 
     Where cutting the tail would change masks, at odd sizes say, it is left in the network.
+
+    Args:
+        spec: Describes the model in the file.
+        onnx_path: The export.
+        pictures: Some of the user's own, for the proof.
 
     Raises:
         OnnxModelError: The file is not what the specification says, or no form of the network
@@ -55,7 +62,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
     kind = _output_kind(edited.graph, spec)
     exported, truth = _truth(exported, spec, kind, threshold)
     sizes = find_sizes(truth, _declared_hw(edited.graph, spec))
-    samples = truth.samples(questions(spec, sizes))
+    samples = truth.samples(questions(spec, sizes, pictures), more_questions(spec, sizes))
     problems = []
     for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):
         try:
@@ -65,7 +72,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
             network, max_batch = settle_batch(network, samples[-1], takes_pairs=truth.takes_pairs)
             network = with_size(network, sizes, samples[0])
             quantized = existing_int8(network)
-            proof = prove_boundary(
+            proof, compared = prove_boundary(
                 samples, truth, network, upsampling, spec, in_int8=quantized is not None
             )
         except OnnxModelError as error:
@@ -82,7 +89,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path) -> Prepared:
                 tail=tail,
                 threshold=threshold if kind == "binary" else None,
                 proof=proof,
-                samples=tuple(samples),
+                samples=tuple(compared),
                 existing_int8=quantized,
                 kept=" and ".join(problems) or None,
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from tritonseg_engines.build.order import BuildOrder
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.gate.thresholds import Thresholds
-from tritonseg_engines.running.networks import Infer, class_map_of
+from tritonseg_engines.running.networks import Infer
 from tritonseg_engines.target import Precision
 from tritonseg_steps.upsampling import flaw
 
@@ -35,8 +35,7 @@ def prove_served(order: BuildOrder, infer: Infer, thresholds: Thresholds) -> Non
         found = flaw(output, prepared.upsampling, len(prepared.spec.classes))
         if found is not None:
             raise OnnxModelError(f"{question.name}: {found}")
-        class_map_hw = class_map_of(output, question.geometry, prepared.upsampling)
-        shares[question.name] = sample.mask.share_equal(class_map_hw)
+        shares[question.name] = sample.share_equal(output, prepared.upsampling)
     worst = min(shares, key=lambda name: shares[name])
     least = min(thresholds.equal_pixels, prepared.proof.minimum)
     exact = order.target.precision is Precision.FP32 and prepared.existing_int8 is None

@@ -9,6 +9,7 @@ import numpy as np
 
 from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.running.networks import CANNOT_RUN
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import FitPad, Size, Stretch
 from tritonseg_steps.network_sizes import NetworkSizes
@@ -33,14 +34,13 @@ def find_sizes(truth: ExportTruth, input_hw: tuple[int | None, int | None]) -> N
     sizes = NetworkSizes(height=input_hw[0], width=input_hw[1])
     if sizes.fixed_hw is not None:
         return sizes
-    refusal = ""
+    refusals: set[str] = set()
 
     def takes(size_hw: Size) -> bool:
-        nonlocal refusal
         try:
             truth.run(np.zeros((1, 3, *size_hw), np.float32))
         except OnnxModelError as error:
-            refusal = str(error)
+            refusals.add(str(error).removeprefix(CANNOT_RUN))
             return False
         return True
 
@@ -50,9 +50,11 @@ def find_sizes(truth: ExportTruth, input_hw: tuple[int | None, int | None]) -> N
         for probes in probed:
             if all(takes(limited.nearest(size_hw)) for size_hw in probes):
                 return _with_least(limited, min(min(size_hw) for size_hw in probes), takes)
+    if len(refusals) == 1:
+        raise OnnxModelError(f"the export cannot be run: {refusals.pop()}")
     raise OnnxModelError(
         f"the export cannot be run at any of the sizes tried, up to multiples of {DIVISORS[-1]}: "
-        f"{refusal}"
+        f"{sorted(refusals)[0]}"
     )
 
 

@@ -66,6 +66,11 @@ def _proof_lines(report: BuildReport) -> Iterator[str]:
         f"proven against the export as it came, at {sizes}: {proof.equal_pixels:.4%} of the "
         "pixels equal on the worst picture"
     )
+    if proof.classes == 1:
+        yield (
+            "every pixel of those pictures is of one class, which proves little: give pictures of "
+            "your own with --pictures"
+        )
     if proof.other_size is not None:
         yield _of_other_size(proof.other_size)
     if report.pictures is not None:

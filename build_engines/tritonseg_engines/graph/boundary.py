@@ -40,17 +40,24 @@ from tritonseg_steps.contract import NORMALIZED, SCORES
 NCHW_TO_NHWC = (0, 2, 3, 1)
 NHWC_TO_NCHW = (0, 3, 1, 2)
 PROBABILITY_THRESHOLD = 0.5
+PASSES_ON = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def check_boundary(graph: ir.Graph, spec: ModelSpec) -> None:
     """Check that the graph has the input and output that the specification names.
 
     Raises:
-        OnnxModelError: A name, rank, type or size differs; the message has both sides.
+        OnnxModelError: A name, rank, type or size differs; the message has both sides. Or there
+            is no network between the two, of which OpenVINO would give its input's own memory.
     """
     inputs = fed_inputs(graph)
     check_names(inputs, graph.outputs, spec)
     check_input(inputs[0], spec)
+    if all(node.op_type in PASSES_ON for node in graph):
+        raise OnnxModelError(
+            f"output {spec.output.name!r}: the file computes nothing, its output is the picture "
+            "itself"
+        )
 
 
 def binary_threshold(graph: ir.Graph, spec: ModelSpec) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import onnx_ir as ir
@@ -43,6 +44,10 @@ def check_names(inputs: Sequence[ir.Value], outputs: Sequence[ir.Value], spec: M
             f"output {spec.output.name!r} is not in the file, which has {known}: write the one "
             "that is meant as output.name"
         )
+
+
+MOST_PIXELS = 1 << 28
+"""Of a fixed input: 3 GiB in float32."""
 
 
 def check_input(value: ir.Value, spec: ModelSpec) -> None:
@@ -105,6 +110,10 @@ def _check_layout(where: str, shape: Sequence[int | None], layout: str) -> None:
 
 def _check_size(where: str, shape: Sequence[int | None], spec: ModelSpec) -> None:
     size = [shape[axis] for axis in SIZE_AXES[spec.input.layout]]
+    if math.prod(side or 1 for side in size) > MOST_PIXELS:
+        raise OnnxModelError(
+            f"{where} is {shape_words(shape)} in the file, more than can be served"
+        )
     expected = [spec.input.height, spec.input.width]
     pairs = zip(expected, size, strict=True)
     if any(None not in (want, got) and want != got for want, got in pairs):

@@ -30,6 +30,7 @@ from tritonseg_steps.upsampling import (
 Infer = Callable[[NDArray[Any]], NDArray[Any]]
 """Maps NORMALIZED `(1, 3, h, w)` float32 to SCORES; where the steps are folded into the graph,
 pictures `(1, H, W, 3)` uint8 to class maps."""
+CANNOT_RUN = "the network cannot be run: "
 SILENT = 4
 """What goes wrong is raised; sizes are tried that a network may refuse."""
 
@@ -66,7 +67,7 @@ def run_session(
     try:
         results: list[NDArray[Any]] = session.run(outputs, dict(inputs))
     except Exception as error:
-        raise OnnxModelError(f"the network cannot be run: {onnx_runtime_reason(error)}") from error
+        raise OnnxModelError(f"{CANNOT_RUN}{onnx_runtime_reason(error)}") from error
     return results
 
 

@@ -19,6 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 NOISE_CELL = 16
 """Pixels between two independent values of the noise: networks answer to white noise with one
 class everywhere."""
+NOISE_SPREAD = 64.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,13 +94,28 @@ def picture_folder(folder: Path, labels: Path | None = None) -> Pictures:
     return Pictures(origin, read, len(files), labelled=bool(label_files))
 
 
-def smooth_noise(size_hw: tuple[int, int], count: int, *, seed: int = 0) -> Pictures:
-    """Return coloured clouds: better than nothing where nobody gave pictures, and no more."""
+def smooth_noise(
+    size_hw: tuple[int, int],
+    count: int,
+    *,
+    seed: int = 0,
+    cell: int = NOISE_CELL,
+    spread: float = NOISE_SPREAD,
+) -> Pictures:
+    """Return coloured clouds: better than nothing where nobody gave pictures, and no more.
+
+    Args:
+        size_hw: Height and width.
+        count: How many.
+        seed: Of what is drawn.
+        cell: Pixels between two independent values.
+        spread: Standard deviation of those, in levels around 128.
+    """
     height, width = size_hw
 
     def read(index: int) -> Picture:
         rng = np.random.default_rng((seed, index))
-        coarse = rng.normal(128, 64, (height // NOISE_CELL + 2, width // NOISE_CELL + 2, 3))
+        coarse = rng.normal(128, spread, (height // cell + 2, width // cell + 2, 3))
         fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
         return Picture(name=f"noise {index}", image_hwc=fine.clip(0, 255).astype(np.uint8))
 

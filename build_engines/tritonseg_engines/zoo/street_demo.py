@@ -33,4 +33,4 @@ def demo_spec() -> ModelSpec:
 
 def is_demo(onnx_path: Path) -> bool:
     """Return whether a file is the demo model's export, by its content."""
-    return sha256_of(onnx_path) == sha256_of(DEMO_ONNX)
+    return onnx_path.is_file() and sha256_of(onnx_path) == sha256_of(DEMO_ONNX)

@@ -1,0 +1,94 @@
+"""The pictures on which what will be served is held against the export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from tritonseg_engines.build.export_truth import Question
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.running.pictures import Picture, smooth_noise
+from tritonseg_engines.spec import ModelSpec
+from tritonseg_steps.geometry import Geometry, Size
+from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.preprocessing import Normalizer
+
+PICTURES = 2
+"""Of every size, where it is small."""
+LARGE_PIXELS = 1 << 19
+OPEN_SIZES = ((256, 512), (97, 131), (61, 200), (17, 640))
+"""Height and width: one that every usual stride divides, and some that none does."""
+LOOKS = ((64, 120.0), (4, 64.0), (32, 20.0), (128, 200.0), (8, 120.0), (1, 40.0))
+"""Cell in pixels and spread in levels of noise that is drawn where the usual shows one class."""
+
+
+def questions(
+    spec: ModelSpec, sizes: NetworkSizes, given: Sequence[Picture] = ()
+) -> Iterator[Question]:
+    """Yield what pictures of every size become, as the normalize step makes it.
+
+    Args:
+        spec: Says how.
+        sizes: What the network takes.
+        given: The user's own; those of a size that it does not take are left out.
+
+    Raises:
+        OnnxModelError: The resize policy leads to no size that it takes.
+    """
+    ask = _Asker(spec, sizes)
+    for picture in given:
+        if ask.refusal(_size_hw(picture)) is None:
+            yield ask.question(picture)
+    for size_hw in ask.sizes_hw():
+        large = size_hw[0] * size_hw[1] >= LARGE_PIXELS
+        for picture in smooth_noise(size_hw, 1 if large else PICTURES):
+            yield ask.question(picture)
+
+
+def more_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
+    """Yield pictures that look otherwise, for networks to which the first are all of one class."""
+    ask = _Asker(spec, sizes)
+    size_hw = min(ask.sizes_hw(), key=lambda hw: hw[0] * hw[1])
+    for cell, spread in LOOKS:
+        (picture,) = smooth_noise(size_hw, 1, cell=cell, spread=spread)
+        yield ask.question(picture)
+
+
+class _Asker:
+    """Puts pictures as questions, at the size that they have as the network's content."""
+
+    def __init__(self, spec: ModelSpec, sizes: NetworkSizes) -> None:
+        self._spec, self._sizes = spec, sizes
+        self._normalizer = Normalizer(spec.preprocessing)
+
+    def refusal(self, image_hw: Size) -> str | None:
+        return self._sizes.refusal(self._normalizer.geometry(image_hw))
+
+    def sizes_hw(self) -> list[Size]:
+        """Return sizes of pictures that lead to different inputs of the network."""
+        own: dict[Geometry, Size] = {}
+        for wanted in (self._spec.input.size_hw or OPEN_SIZES[0], *OPEN_SIZES):
+            for image_hw in (wanted, self._sizes.nearest(wanted)):
+                refusal = self.refusal(image_hw)
+                if refusal is None:
+                    geometry = self._normalizer.geometry(image_hw)
+                    own.setdefault(replace(geometry, image_hw=geometry.content_hw), image_hw)
+                    break
+        if not own:
+            policy = self._spec.preprocessing.resize.policy
+            raise OnnxModelError(f"resize policy {policy!r}: {refusal}")
+        return list(own.values())
+
+    def question(self, picture: Picture) -> Question:
+        geometry = self._normalizer.geometry(_size_hw(picture))
+        height, width = geometry.content_hw
+        return Question(
+            name=f"{picture.name} of {height}x{width}",
+            geometry=replace(geometry, image_hw=geometry.content_hw),
+            batch_nchw=self._normalizer.batch(picture.image_hwc[None]),
+        )
+
+
+def _size_hw(picture: Picture) -> Size:
+    height, width = picture.image_hwc.shape[:2]
+    return height, width
