@@ -29,7 +29,7 @@ PALETTE = ((128, 64, 128), (0, 0, 142), (70, 130, 180), (220, 20, 60), (107, 142
 
 def make_parameters() -> dict[str, str]:
     documents = {
-        "tritonseg_contract": "2",
+        "tritonseg_contract": "3",
         "tritonseg_model": {
             "name": "street-demo",
             "classes": list(CLASSES),

@@ -68,7 +68,7 @@ def test_files_are_sent_by_the_rules_by_which_the_server_decodes():
     assert set(encoded_image.OPAQUE_MODES) == _header.OPAQUE_MODES
 
 
-@pytest.mark.parametrize("version", ['"1"', '"3"', "2", "null", '"1.0"', '["1"]'])
+@pytest.mark.parametrize("version", ['"1"', '"2"', "3", "null", '"1.0"', '["1"]'])
 def test_other_contract_says_what_to_upgrade(parameters, version):
     with pytest.raises(ProtocolError, match="installing a newer tritonseg"):
         parse({**parameters, "tritonseg_contract": version})
@@ -189,6 +189,6 @@ json_values = st.recursive(
 
 @given(value=json_values)
 def test_any_json_is_refused_by_protocol_error(value):
-    parameters = {"tritonseg_contract": '"2"', MODEL: json.dumps(value), PROVENANCE: "{}"}
+    parameters = {"tritonseg_contract": '"3"', MODEL: json.dumps(value), PROVENANCE: "{}"}
     with pytest.raises(ProtocolError):
         parse(parameters)
