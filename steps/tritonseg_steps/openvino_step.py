@@ -54,12 +54,8 @@ class OpenvinoStep(Step):
 
 
 def _check_built(model: str, path: Path, engine: Mapping[str, Any]) -> None:
-    """Refuse a file that was exchanged: its gate and this config speak of another.
-
-    Configs that are older than the key say nothing, and the file is taken as it is.
-    """
-    digest = engine.get("sha256")
-    problem = None if digest is None else exchanged(path, digest)
+    """Refuse a file that was exchanged: its gate and this config speak of another."""
+    problem = exchanged(path, engine["sha256"])
     if problem is not None:
         raise RuntimeError(
             f"{model}: {path} {problem}; put back what was built, or build the model again with "

@@ -89,18 +89,6 @@ def test_a_missing_engine_is_said_to_be_missing(tmp_path: Path) -> None:
         TritonServer(ServerConfig(repository=repository)).start()
 
 
-def test_configs_from_before_there_were_digests_are_served(tmp_path: Path) -> None:
-    repository = build(tmp_path, "single")
-    (repository / "tiny" / "manifest.json").unlink()
-    config = repository / "tiny" / "config.pbtxt"
-    text = config.read_text(encoding="utf-8")
-    head, _, rest = text.partition(r", \"sha256\": \"")
-    config.write_text(head + rest[64 + len(r"\"") :], encoding="utf-8")
-    assert "sha256" not in config.read_text(encoding="utf-8").replace("onnx_sha256", "")
-    with TritonServer(ServerConfig(repository=repository)) as server:
-        assert mask(server).shape == SIZE_HW
-
-
 def mask(server: TritonServer) -> np.ndarray:
     picture = np.zeros((*SIZE_HW, 3), np.uint8)
     with SegmentationClient(server.grpc_url, model="tiny") as client:
