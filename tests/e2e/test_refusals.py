@@ -26,7 +26,7 @@ from tritonseg import (
 )
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.cli.app import COMMANDS, cli
-from tritonseg_engines.errors import ServerStartError
+from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_steps.contract import CONTRACT_VERSION
 from tritonseg_steps.geometry import Native
@@ -57,7 +57,9 @@ def test_a_truncated_network_keeps_the_server_from_starting(
     engine = repository / "street-demo_engine" / "1" / "model.onnx"
     engine.write_bytes(engine.read_bytes()[:1000])
     with (
-        pytest.raises(ServerStartError, match="street-demo_engine"),
+        pytest.raises(
+            RepositoryError, match="street-demo_engine/1/model.onnx is not the file that"
+        ),
         TritonServer(ServerConfig(repository=repository)),
     ):
         pass
