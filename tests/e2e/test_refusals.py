@@ -58,7 +58,7 @@ def test_a_truncated_network_keeps_the_server_from_starting(
     engine.write_bytes(engine.read_bytes()[:1000])
     with (
         pytest.raises(
-            RepositoryError, match="street-demo_engine/1/model.onnx is not the file that"
+            RepositoryError, match=r"street-demo_engine/1/model\.onnx is not the file that"
         ),
         TritonServer(ServerConfig(repository=repository)),
     ):
