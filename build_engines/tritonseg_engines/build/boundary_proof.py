@@ -51,6 +51,18 @@ class OtherSize:
     equal_pixels: float
     unlike_export: float
 
+    def __str__(self) -> str:
+        """Return what is done with it, and what else could be."""
+        (height, width), network = self.image_hw, "x".join(map(str, self.network_hw))
+        picture = f"a picture of {height}x{width} in a network of {network}"
+        if self.unlike_export == 0:
+            return f"{picture}, the class map is the export's own output resized"
+        return (
+            f"{picture}, scores are interpolated once, straight to the picture; the export's own "
+            f"output resized (output.upsampling: export) has another class at "
+            f"{self.unlike_export:.2%} of the pixels"
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proof:

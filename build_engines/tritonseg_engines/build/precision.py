@@ -221,6 +221,12 @@ def _facts(order: BuildOrder, conversion: Conversion) -> dict[str, str]:
         "nodes": str(len(model.graph.node)),
         "size of the ONNX": f"{model.ByteSize() / 1e6:.2f} MB",
     }
+    proof = order.prepared.proof
+    facts["proven against the export"] = (
+        f"{proof.equal_pixels:.4%} of the pixels equal on the worst picture, {proof.worst}"
+    )
+    if proof.other_size is not None:
+        facts["pictures of other sizes"] = f"on {proof.other_size}"
     if target.on_gpu:
         facts["read by TensorRT"] = ", ".join(releases_of(model))
     existing = order.prepared.existing_int8

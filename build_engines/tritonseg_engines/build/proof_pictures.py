@@ -18,6 +18,8 @@ PICTURES = 2
 LARGE_PIXELS = 1 << 19
 OPEN_SIZES = ((256, 512), (97, 131), (61, 200), (17, 640))
 """Height and width: one that every usual stride divides, and some that none does."""
+PADDED = 2
+"""Pictures where all lead to one input: one that fills it, and one that is padded."""
 LOOKS = ((64, 120.0), (4, 64.0), (32, 20.0), (128, 200.0), (8, 120.0), (1, 40.0))
 """Cell in pixels and spread in levels of noise that is drawn where the usual shows one class."""
 
@@ -77,7 +79,8 @@ class _Asker:
         if not own:
             policy = self._spec.preprocessing.resize.policy
             raise OnnxModelError(f"resize policy {policy!r}: {refusal}")
-        return list(own.values())
+        one_input = len({geometry.network_hw for geometry in own}) == 1
+        return list(own.values())[: PADDED if one_input else None]
 
     def question(self, picture: Picture) -> Question:
         geometry = self._normalizer.geometry(_size_hw(picture))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from tritonseg_engines.build.boundary_proof import OtherSize
     from tritonseg_engines.build.model import BuildReport
 
 
@@ -72,7 +71,7 @@ def _proof_lines(report: BuildReport) -> Iterator[str]:
             "your own with --pictures"
         )
     if proof.other_size is not None:
-        yield _of_other_size(proof.other_size)
+        yield f"on {proof.other_size}"
     if report.pictures is not None:
         yield report.pictures
     if report.threshold is not None:
@@ -101,16 +100,3 @@ def _gate_lines(report: BuildReport) -> Iterator[str]:
     kept = sum(cost.kept for cost in gate.costs)
     if kept:
         yield f"{kept} of {len(gate.costs)} layers left in high precision"
-
-
-def _of_other_size(other: OtherSize) -> str:
-    """Return what is done where a picture has not the network's size, and what else could be."""
-    (height, width), network = other.image_hw, "x".join(map(str, other.network_hw))
-    proven = f"a picture of {height}x{width} in a network of {network}"
-    if other.unlike_export == 0:
-        return f"on {proven}, the class map is the export's own output resized"
-    return (
-        f"on {proven}, scores are interpolated once, straight to the picture; the export's own "
-        f"output resized (output.upsampling: export) has another class at "
-        f"{other.unlike_export:.2%} of the pixels"
-    )
