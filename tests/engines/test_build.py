@@ -196,6 +196,8 @@ def test_what_goes_with_an_open_size_stays_open(
         ([], "binary", 0.7, None),
         ([("Sigmoid", {})], "binary", None, "probability"),
         ([("Sigmoid", {})], "binary", 0.3, None),
+        ([("Tanh", {})], "scores", None, None),
+        ([("Tanh", {})], "binary", None, None),
     ],
 )
 def test_confidence_is_what_the_export_means_by_its_scores(

@@ -154,3 +154,32 @@ def test_a_batch_that_cannot_be_opened(batch: int, refused: bool, tmp_path: Path
             prepare_network(tiny_spec(), path)
     else:
         assert prepare_network(tiny_spec(), path).max_batch == 1
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 4])
+@pytest.mark.parametrize("statistic", ["ReduceMean", "ReduceMax"])
+def test_statistics_of_the_whole_batch_are_found(
+    statistic: str, batch: str | int, tmp_path: Path
+) -> None:
+    """Of a picture and the same turned around they are what they are of it alone."""
+    model = TinyModel().model()
+    for value in (model.graph.input[0], model.graph.output[0]):
+        dim = value.type.tensor_type.shape.dim[0]
+        dim.Clear()
+        setattr(dim, "dim_param" if batch == "N" else "dim_value", batch)
+    model.graph.node[0].input[0] = "normalized"
+    nodes = [
+        helper.make_node("Abs", ["image"], ["size"]),
+        helper.make_node(statistic, ["size"], ["of_all"], axes=[0, 1, 2, 3], keepdims=1),
+        helper.make_node("Sub", ["image", "of_all"], ["normalized"]),
+    ]
+    nodes += model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    path = tmp_path / "export.onnx"
+    onnx.save(model, path)
+    if batch == 1:
+        assert prepare_network(tiny_spec(), path).max_batch == 1
+    else:
+        with pytest.raises(OnnxModelError, match="depends on chance or on the batch"):
+            prepare_network(tiny_spec(), path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from tiny_models import (
     ARGMAX,
@@ -48,6 +49,7 @@ KEPT = {
     "argmax with ties to the later class": [RESIZE, ARGMAX_LATER],
     "softmax over rows": [RESIZE, SOFTMAX_ROWS],
     "low-resolution probabilities": [SOFTMAX],
+    "every class but the first as true": [RESIZE, ARGMAX, ("Cast", {"to": TensorProto.BOOL})],
 }
 
 

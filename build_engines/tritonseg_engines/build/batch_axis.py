@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
 
-from tritonseg_engines.build.export_truth import Sample, same_outputs
+from tritonseg_engines.build.export_truth import Sample, beside_another, same_outputs
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
 from tritonseg_engines.running.networks import infer_in_onnx_runtime
@@ -55,11 +54,10 @@ def _with_open_batch(network: onnx.ModelProto) -> onnx.ModelProto:
 def _takes_pairs(network: onnx.ModelProto, sample: Sample) -> bool:
     """Return whether a picture gets the same alone and beside another."""
     one = sample.question.batch_nchw
-    other = one[:, :, ::-1, ::-1]
     try:
         onnx.checker.check_model(network, full_check=True)
         infer = infer_in_onnx_runtime(network)
-        alone, together = infer(one), infer(np.concatenate([other, one]))
+        alone, together = infer(one), infer(beside_another(one))
     except (OnnxModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
         return False
     return len(together) == 2 and same_outputs(together[1:], alone)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx
 import onnx_ir as ir
 
@@ -15,8 +17,9 @@ from tritonseg_engines.graph.onnx_file import dimensions
 from tritonseg_engines.graph.plain_operators import flatten_softmaxes
 from tritonseg_engines.graph.readable import readable
 from tritonseg_engines.graph.single_precision import widen_to_single
+from tritonseg_engines.graph.surgery import maker
 from tritonseg_engines.graph.tail import Tail, cut_tail
-from tritonseg_engines.graph.value_range import value_range
+from tritonseg_engines.graph.value_range import Range, value_range
 from tritonseg_engines.running.networks import infer_in_onnx_runtime
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.network_sizes import NetworkSizes
@@ -42,12 +45,13 @@ def network_in_front_of(
         shape = surgery.dimensions(edited.graph.outputs[0]) or [None] * 4
     else:
         shape = _answered_shape(edited, tail, kind, sample)
-    probabilities = value_range(edited.graph.outputs[0]).within(0.0, 1.0)
+    bounds = value_range(edited.graph.outputs[0])
+    quantized = maker(edited.graph.outputs[0], "DequantizeLinear") is not None
     expand_half_weights(edited)
     expand_int8_weights(edited)
     if "ArgMax" in tail.operators:
         kind = "scores"
-    confidence = _confidence(kind, threshold, probabilities=probabilities)
+    confidence = _confidence(kind, threshold, bounds, quantized=quantized)
     settle_boundary(
         edited,
         spec,
@@ -77,15 +81,21 @@ def with_size(network: onnx.ModelProto, sizes: NetworkSizes, sample: Sample) -> 
     return network
 
 
-def _confidence(kind: str, threshold: float, *, probabilities: bool) -> str | None:
+def _confidence(kind: str, threshold: float, bounds: Range, *, quantized: bool) -> str | None:
     """Return how the scores say how sure the network is, None where they do not.
 
-    A threshold that was moved away from even chances says what to do, not what is likely.
+    A threshold that was moved away from even chances says what to do, not what is likely. Scores
+    that lie between other bounds than 0 and 1, as per cent or a tanh do, are no logits; the
+    bounds of quantized ones say nothing.
     """
+    probabilities = bounds.within(0.0, 1.0)
     even = PROBABILITY_THRESHOLD if probabilities else 0.0
     if kind == "class_map" or (kind == "binary" and threshold != even):
         return None
-    return "probability" if probabilities else "softmax"
+    if probabilities:
+        return "probability"
+    bounded = math.isfinite(bounds.lowest) and math.isfinite(bounds.highest)
+    return None if bounded and not quantized else "softmax"
 
 
 def _answered_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> list[int | None]:

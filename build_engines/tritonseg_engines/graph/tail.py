@@ -21,6 +21,12 @@ CLASS_AXIS_NCHW = 1
 CLASS_AXIS_NHWC = 3
 SCALAR_SAFE_OPS = ("Cast", "Identity", "Squeeze", "Unsqueeze")
 """What may follow an ArgMax without changing which class a pixel has."""
+HOLDS_CLASSES = (
+    ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE,
+    ir.DataType.UINT8, ir.DataType.INT16, ir.DataType.UINT16, ir.DataType.INT32,
+    ir.DataType.UINT32, ir.DataType.INT64, ir.DataType.UINT64,
+)  # fmt: skip
+"""Types in which every class is another; a bool makes two of them all, an int8 128."""
 HALF_PIXEL_MODES = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
 """The last differs where a factor leads to no whole size; then the proof does not hold."""
 AXIS_ARGMAX_DEFAULT = 0
@@ -205,6 +211,8 @@ class _Walk:
 def _keeps_classes(node: ir.Node) -> bool:
     if node.op_type == "Transpose":  # of an axis with one entry, or the proof does not hold
         return tuple(node.attributes.get_ints("perm", ())) == NCHW_TO_NHWC
+    if node.op_type == "Cast" and node.attributes.get_int("to", 0) not in HOLDS_CLASSES:
+        return False
     return node.op_type in SCALAR_SAFE_OPS
 
 

@@ -2,7 +2,8 @@
 
 The first run allocates, loads kernels and grows shared memory; better before the first request
 than in it. Triton refuses a warm-up of the ensemble itself, so its steps have one each. Only where
-sizes are fixed: an open one would be warmed up at a size that may never come.
+sizes are fixed: an open one would be warmed up at a size that may never come. Pictures are noise:
+some networks divide a flat one by zero.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def warm_up(deployment: Deployment, suffix: str) -> WarmUp:
     if not deployment.serving.warm_up or size_hw is None or scores is None:
         return WarmUp()
     if suffix == contract.NORMALIZE_SUFFIX:
-        return WarmUp(samples=(_sample(1, {contract.IMAGE: _zeros("TYPE_UINT8", *size_hw, 3)}),))
+        return WarmUp(samples=(_sample(1, {contract.IMAGE: _noise(*size_hw, 3)}),))
     if suffix == contract.ENGINE_SUFFIX:
         inputs = {contract.NORMALIZED: _zeros("TYPE_FP32", 3, *size_hw)}
         return _engine_warm_up(deployment, inputs)
@@ -53,7 +54,7 @@ def picture_warm_up(deployment: Deployment) -> WarmUp:
     size_hw = deployment.engine.sizes.fixed_hw
     if not deployment.serving.warm_up or size_hw is None:
         return WarmUp()
-    return _engine_warm_up(deployment, {contract.IMAGE: _zeros("TYPE_UINT8", *size_hw, 3)})
+    return _engine_warm_up(deployment, {contract.IMAGE: _noise(*size_hw, 3)})
 
 
 def _engine_warm_up(deployment: Deployment, inputs: Mapping[str, pb.ModelWarmup.Input]) -> WarmUp:
@@ -77,6 +78,10 @@ def _argmax_warm_up(
     return WarmUp(
         samples=(_sample(1, inputs),), files={IMAGE_SIZE_FILE: struct.pack("<2i", *size_hw)}
     )
+
+
+def _noise(*dims: int) -> pb.ModelWarmup.Input:
+    return pb.ModelWarmup.Input(data_type="TYPE_UINT8", dims=dims, random_data=True)
 
 
 def _zeros(data_type: str, *dims: int) -> pb.ModelWarmup.Input:

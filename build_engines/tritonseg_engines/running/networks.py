@@ -43,6 +43,7 @@ def onnx_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
+    onnxruntime.set_default_logger_severity(SILENT)  # of kernels, which know no session
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
