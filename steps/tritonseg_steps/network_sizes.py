@@ -66,7 +66,8 @@ class NetworkSizes:
         got = f"got {_by(geometry.image_hw)}"
         if geometry.network_hw != geometry.image_hw:
             got += f", which becomes {_by(geometry.network_hw)}"
-        if self.height is not None or self.width is not None:
+        fixed = zip(self.input_hw, geometry.network_hw, strict=True)
+        if any(side not in (None, found) for side, found in fixed):
             return (
                 f"this model takes pictures of {_by(self.input_hw)} (height x width) only, {got}; "
                 "resize the picture, or build the model with a resize policy or from an export of "

@@ -51,6 +51,10 @@ class OpenvinoEngine:
             properties["INFERENCE_NUM_THREADS"] = threads
         self._compiled = ov.Core().compile_model(path, "CPU", properties)
         self._requests: list[ov.InferRequest] = []
+        self.takes_many_sizes = any(
+            dim.is_dynamic for dim in self._compiled.inputs[0].partial_shape[1:]
+        )
+        """Whether height or width are open."""
 
     def infer(self, batch: NDArray[Any]) -> NDArray[Any]:
         """Run one batch; sizes that the ONNX leaves open may differ from call to call.

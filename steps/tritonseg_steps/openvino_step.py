@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import triton_python_backend_utils as pb_utils
+
 from tritonseg_steps.checksum import exchanged
 from tritonseg_steps.contract import (
     CLASS_MAP,
@@ -17,7 +19,7 @@ from tritonseg_steps.contract import (
 )
 from tritonseg_steps.int8_cpu import recorded_int8_cpu
 from tritonseg_steps.openvino_engine import OpenvinoEngine
-from tritonseg_steps.step import Arrays, ModelConfig, NetworkError, Step, StepRequest
+from tritonseg_steps.step import Arrays, InputError, ModelConfig, NetworkError, Step, StepRequest
 from tritonseg_steps.upsampling import NOT_FINITE
 
 
@@ -49,7 +51,18 @@ class OpenvinoStep(Step):
         A picture keeps all cores of a CPU busy, so joining them to one batch brings nothing, and
         copies.
         """
-        outputs = self._engine.infer_all([request.tensors[self.input_name] for request in requests])
+        batches = [request.tensors[self.input_name] for request in requests]
+        try:
+            outputs = self._engine.infer_all(batches)
+        except RuntimeError as error:
+            if len(batches) > 1 or not self._engine.takes_many_sizes:
+                raise
+            pb_utils.Logger.log_error(f"{self.name}: {error}")
+            size = "x".join(map(str, batches[0].shape[2:]))
+            raise InputError(
+                f"the network does not take this picture, of which its input is {size} (height x "
+                "width); a picture of another size may do, and the server's log says more"
+            ) from error
         return [{self.output_name: output} for output in outputs]
 
 

@@ -122,6 +122,34 @@ def test_a_size_that_an_open_network_cannot_take_is_named(tmp_path: Path) -> Non
         assert result.class_map.shape == (61, 95)
 
 
+def test_a_size_that_only_the_runtime_finds_wanting_is_said_in_words(tmp_path: Path) -> None:
+    """A network that takes whatever the build tries, and 1204 pixels no more."""
+    model = TinyModel(size_hw=(None, None)).model()
+    model.graph.node[-1].output[0] = "scores"
+    places = numpy_helper.from_array(np.zeros((1, 1, 300, 1), np.float32), "places")
+    model.graph.initializer.append(places)
+    for name, value in (("first", [0]), ("axis", [2])):
+        constant = numpy_helper.from_array(np.array(value, np.int64), name)
+        model.graph.initializer.append(constant)
+    model.graph.node.extend(
+        [
+            helper.make_node("Shape", ["scores"], ["rows"], start=2, end=3),
+            helper.make_node("Slice", ["places", "first", "rows", "axis"], ["of_rows"]),
+            helper.make_node("Add", ["scores", "of_rows"], ["output"]),
+        ]
+    )
+    onnx.save(model, tmp_path / "export.onnx")
+    spec = tiny_spec(height=None, width=None)
+    build_model(spec, tmp_path / "export.onnx", tmp_path / "repository")
+    with (
+        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        SegmentationClient(server.grpc_url, model="tiny") as client,
+    ):
+        assert client.segment(np.zeros((1200, 8, 3), np.uint8)).class_map.shape == (1200, 8)
+        with pytest.raises(RequestRejectedError, match=r"does not take this picture, .* 1204x8"):
+            client.segment(np.zeros((1204, 8, 3), np.uint8))
+
+
 def where_it_is_bright(name: str, op_type: str, *inputs: str) -> list[onnx.NodeProto]:
     """An operator whose last input is 0 where the picture's mean is above the limit."""
     return [

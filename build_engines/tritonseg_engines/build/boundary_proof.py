@@ -20,7 +20,7 @@ from tritonseg_engines.build.export_mask import Mask, mask_of_classes, mask_of_s
 from tritonseg_engines.build.export_truth import ExportTruth, Sample
 from tritonseg_engines.running.networks import class_map_of, infer_in_onnx_runtime
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import Geometry, Native, Size
+from tritonseg_steps.geometry import Geometry, Native, ResizePolicy, Size
 from tritonseg_steps.upsampling import Upsampling
 
 MINIMUM_EQUAL_PIXELS = 0.9999
@@ -156,15 +156,10 @@ def _of_other_size(
     spec: ModelSpec,
 ) -> Sample | None:
     """Return the same as if the picture had another size; the network's own input stays."""
-    resize, own = spec.preprocessing.resize, sample.question.geometry
-    if isinstance(resize, Native):
+    geometry = _other_geometry(spec.preprocessing.resize, sample.question.geometry)
+    if geometry is None:
         return None
-    height, width = own.image_hw
-    image_hw = (height * 5 // 4 + 1, width * 3 // 8 + 1)
-    geometry = resize.geometry(image_hw)
-    if geometry.network_hw != own.network_hw:
-        geometry = replace(own, image_hw=image_hw)
-    name = f"a picture of {image_hw[0]}x{image_hw[1]}"
+    name = f"a picture of {geometry.image_hw[0]}x{geometry.image_hw[1]}"
     return Sample(
         question=replace(sample.question, name=name, geometry=geometry),
         output=sample.output,
@@ -172,6 +167,20 @@ def _of_other_size(
         if spec.output.upsampling == "export"
         else _interpolated_once(output, geometry, upsampling),
     )
+
+
+def _other_geometry(resize: ResizePolicy, own: Geometry) -> Geometry | None:
+    """Return where a picture of another size would lie in the same input, None if none can."""
+    height, width = own.network_hw
+    if isinstance(resize, Native):
+        part = resize.size_divisor // 2
+        if part == 0:
+            return None
+        content_hw = (max(1, height - part), max(1, width - part))
+        return Geometry(content_hw, content_hw, own.network_hw)
+    image_hw = (height * 5 // 4 + 1, width * 3 // 8 + 1)
+    geometry = resize.geometry(image_hw)
+    return geometry if geometry.network_hw == own.network_hw else replace(own, image_hw=image_hw)
 
 
 def _compared(

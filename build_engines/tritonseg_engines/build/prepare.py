@@ -61,7 +61,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
     threshold = binary_threshold(edited.graph, spec)
     kind = _output_kind(edited.graph, spec)
     exported, truth = _truth(exported, spec, kind, threshold)
-    sizes = find_sizes(truth, _declared_hw(edited.graph, spec))
+    sizes = find_sizes(truth, _declared_hw(edited.graph, spec), spec.preprocessing.resize)
     samples = truth.samples(questions(spec, sizes, pictures), more_questions(spec, sizes))
     problems = []
     for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):

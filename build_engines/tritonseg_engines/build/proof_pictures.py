@@ -19,7 +19,7 @@ LARGE_PIXELS = 1 << 19
 OPEN_SIZES = ((256, 512), (97, 131), (61, 200), (17, 640))
 """Height and width: one that every usual stride divides, and some that none does."""
 PADDED = 2
-"""Pictures where all lead to one input: one that fills it, and one that is padded."""
+"""Of pictures that lead to one input: one that fills it, and one that is padded."""
 LOOKS = ((64, 120.0), (4, 64.0), (32, 20.0), (128, 200.0), (8, 120.0), (1, 40.0))
 """Cell in pixels and spread in levels of noise that is drawn where the usual shows one class."""
 
@@ -57,7 +57,7 @@ def more_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
 
 
 class _Asker:
-    """Puts pictures as questions, at the size that they have as the network's content."""
+    """Puts pictures as questions about the whole of the network's input, padding and all."""
 
     def __init__(self, spec: ModelSpec, sizes: NetworkSizes) -> None:
         self._spec, self._sizes = spec, sizes
@@ -84,10 +84,10 @@ class _Asker:
 
     def question(self, picture: Picture) -> Question:
         geometry = self._normalizer.geometry(_size_hw(picture))
-        height, width = geometry.content_hw
+        (height, width), network_hw = geometry.content_hw, geometry.network_hw
         return Question(
             name=f"{picture.name} of {height}x{width}",
-            geometry=replace(geometry, image_hw=geometry.content_hw),
+            geometry=Geometry(network_hw, network_hw, network_hw),
             batch_nchw=self._normalizer.batch(picture.image_hwc[None]),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,28 +11,31 @@ from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.running.networks import CANNOT_RUN
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import FitPad, Size, Stretch
+from tritonseg_steps.geometry import FitPad, ResizePolicy, Size, Stretch
 from tritonseg_steps.network_sizes import NetworkSizes
 
 SMALL = ((97, 131), (61, 200), (45, 118))
 LARGE = ((401, 531), (449, 777))
 """Heights and widths that no usual stride divides; some networks take no small ones."""
 USUAL = (256, 256)
-DIVISORS = (*range(2, 65), 96, 128, 192, 256)
+DIVISORS = (*range(2, 65), 70, 72, 80, 84, 96, 98, 112, 128, 140, 160, 168, 192, 196, 224, 256)
 
 
-def find_sizes(truth: ExportTruth, input_hw: tuple[int | None, int | None]) -> NetworkSizes:
+def find_sizes(
+    truth: ExportTruth, input_hw: tuple[int | None, int | None], resize: ResizePolicy
+) -> NetworkSizes:
     """Return the sizes that the export takes, as far as they are multiples from some size on.
 
     Args:
         truth: The export.
         input_hw: Height and width that it declares, None where open.
+        resize: Where that leads to one size, no others are of interest.
 
     Raises:
         OnnxModelError: It takes none of those tried.
     """
     sizes = NetworkSizes(height=input_hw[0], width=input_hw[1])
-    if sizes.fixed_hw is not None:
+    if sizes.fixed_hw is not None or isinstance(resize, (Stretch, FitPad)):
         return sizes
     refusals: set[str] = set()
 
@@ -49,7 +52,7 @@ def find_sizes(truth: ExportTruth, input_hw: tuple[int | None, int | None]) -> N
         limited = replace(sizes, multiple_of=divisor)
         for probes in probed:
             if all(takes(limited.nearest(size_hw)) for size_hw in probes):
-                return _with_least(limited, min(min(size_hw) for size_hw in probes), takes)
+                return _with_least(limited, sorted(sum(probes, ())), takes)
     if len(refusals) == 1:
         raise OnnxModelError(f"the export cannot be run: {refusals.pop()}")
     raise OnnxModelError(
@@ -59,10 +62,17 @@ def find_sizes(truth: ExportTruth, input_hw: tuple[int | None, int | None]) -> N
 
 
 def _with_least(
-    sizes: NetworkSizes, taken_side: int, takes: Callable[[Size], bool]
+    sizes: NetworkSizes, sides: Sequence[int], takes: Callable[[Size], bool]
 ) -> NetworkSizes:
-    """Return the same from the smallest side on that is taken, found by halving."""
-    taken = -(-taken_side // sizes.multiple_of)
+    """Return the same from the smallest side on that is taken for both, found by halving.
+
+    Args:
+        sizes: All of which are taken if they are large enough.
+        sides: Some that were among those taken, ascending.
+        takes: Asks the export.
+    """
+    side = next((one for one in sides if takes(sizes.nearest((one, one)))), sides[-1])
+    taken = -(-side // sizes.multiple_of)
     refused = 0
     while taken - refused > 1:
         middle = (taken + refused) // 2
