@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from fused_graph import fuse
 from residual_network import residual_network, residual_spec, smooth_batch
 from tiny_models import ARGMAX, RESIZE, RESIZE_CORNERS, SIZE_HW, STRIDE, TinyModel, tiny_spec
 from tritonseg_engines.build import fuse_check
@@ -48,19 +49,6 @@ def prepare(tmp_path: Path) -> Callable[..., Prepared]:
         return prepare_network(spec, tmp_path / "export.onnx")
 
     return prepare
-
-
-def fuse(prepared: Prepared, network: onnx.ModelProto | None = None) -> onnx.ModelProto:
-    sizes = fixed_sizes(prepared)
-    fused = fuse_steps(
-        prepared.network if network is None else network,
-        prepared.spec.preprocessing,
-        prepared.upsampling,
-        image_hw=sizes.image_hw,
-        scores_hw=sizes.scores_hw,
-    )
-    onnx.checker.check_model(fused, full_check=True)
-    return fused
 
 
 def spec_of(

@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from fused_graph import fuse
 from tiny_models import SIZE_HW, TinyModel, tiny_spec
 from tritonseg_engines.build.fuse_check import fixed_sizes
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.build.prepared import Prepared
 from tritonseg_engines.errors import SpecificationError
-from tritonseg_engines.graph.fuse import fuse_steps
 from tritonseg_engines.running.networks import infer_in_onnx_runtime, infer_in_openvino
 from tritonseg_steps.contract import NO_CLASS
 
@@ -22,19 +22,6 @@ from tritonseg_steps.contract import NO_CLASS
 def prepared_of(model: TinyModel, folder: Path) -> Prepared:
     onnx.save(model.model(), folder / "export.onnx")
     return prepare_network(tiny_spec(classes=model.classes), folder / "export.onnx")
-
-
-def fuse(prepared: Prepared, network: onnx.ModelProto) -> onnx.ModelProto:
-    sizes = fixed_sizes(prepared)
-    fused = fuse_steps(
-        network,
-        prepared.spec.preprocessing,
-        prepared.upsampling,
-        image_hw=sizes.image_hw,
-        scores_hw=sizes.scores_hw,
-    )
-    onnx.checker.check_model(fused, full_check=True)
-    return fused
 
 
 def test_no_value_is_left_to_mark_by(tmp_path: Path) -> None:
@@ -68,7 +55,7 @@ def test_scores_that_are_not_numbers_are_no_class(
     )
     images_nhwc = np.random.default_rng(1).integers(0, 256, (2, *SIZE_HW, 3)).astype(np.uint8)
     images_nhwc[1] //= 2
-    expected = infer_in_onnx_runtime(fuse(prepared, prepared.network))(images_nhwc)[1]
+    expected = infer_in_onnx_runtime(fuse(prepared))(images_nhwc)[1]
     fused = fuse(prepared, network)
     with infer_in_openvino(fused, "fp32") as infer:
         answers = [infer_in_onnx_runtime(fused)(images_nhwc), infer(images_nhwc).copy()]

@@ -125,18 +125,18 @@ def prove_boundary(
     }
     worst = min(shares, key=lambda name: shares[name])
     gives_classes = all(sample.mask.stable_hw.all() for sample in samples)
-    shown = [len(sample.mask.classes()) for sample in samples]
-    richest = shown.index(max(shown))
+    shown = [sample.mask.classes() for sample in samples]
+    richest = max(range(len(shown)), key=lambda index: len(shown[index]))
     other = _of_other_size(samples[richest], truth, outputs[richest], upsampling, spec)
     proof = Proof(
         equal_pixels=shares[worst],
         minimum=_minimum(gives_classes, in_half=truth.in_half, in_int8=in_int8),
         worst=worst,
         sizes_hw=tuple(dict.fromkeys(sample.question.geometry.image_hw for sample in samples)),
-        classes=len(frozenset().union(*(sample.mask.classes() for sample in samples))),
-        other_size=None if other is None else _compared(other, truth, outputs[richest], upsampling),
+        classes=len(frozenset().union(*shown)),
+        other_size=None if other is None else other[1],
     )
-    return proof, [*samples] if other is None else [*samples, other]
+    return proof, [*samples] if other is None else [*samples, other[0]]
 
 
 def _minimum(gives_classes: bool, *, in_half: bool, in_int8: bool) -> float:
@@ -154,18 +154,29 @@ def _of_other_size(
     output: NDArray[Any],
     upsampling: Upsampling,
     spec: ModelSpec,
-) -> Sample | None:
-    """Return the same as if the picture had another size; the network's own input stays."""
+) -> tuple[Sample, OtherSize] | None:
+    """Return the same as if the picture had another size, and how that compares.
+
+    The network's own input stays what it is.
+    """
     geometry = _other_geometry(spec.preprocessing.resize, sample.question.geometry)
     if geometry is None:
         return None
     name = f"a picture of {geometry.image_hw[0]}x{geometry.image_hw[1]}"
-    return Sample(
+    as_export = truth.mask(sample.output, geometry)
+    other = Sample(
         question=replace(sample.question, name=name, geometry=geometry),
         output=sample.output,
-        mask=truth.mask(sample.output, geometry)
+        mask=as_export
         if spec.output.upsampling == "export"
         else _interpolated_once(output, geometry, upsampling),
+    )
+    actual_hw = class_map_of(output, geometry, upsampling)
+    return other, OtherSize(
+        image_hw=geometry.image_hw,
+        network_hw=geometry.network_hw,
+        equal_pixels=other.mask.share_equal(actual_hw),
+        unlike_export=float((actual_hw != as_export.classes_hw).mean()),
     )
 
 
@@ -181,20 +192,6 @@ def _other_geometry(resize: ResizePolicy, own: Geometry) -> Geometry | None:
     image_hw = (height * 5 // 4 + 1, width * 3 // 8 + 1)
     geometry = resize.geometry(image_hw)
     return geometry if geometry.network_hw == own.network_hw else replace(own, image_hw=image_hw)
-
-
-def _compared(
-    other: Sample, truth: ExportTruth, output: NDArray[Any], upsampling: Upsampling
-) -> OtherSize:
-    geometry = other.question.geometry
-    actual_hw = class_map_of(output, geometry, upsampling)
-    as_export = truth.mask(other.output, geometry)
-    return OtherSize(
-        image_hw=geometry.image_hw,
-        network_hw=geometry.network_hw,
-        equal_pixels=other.mask.share_equal(actual_hw),
-        unlike_export=float((actual_hw != as_export.classes_hw).mean()),
-    )
 
 
 def _interpolated_once(output: NDArray[Any], geometry: Geometry, upsampling: Upsampling) -> Mask:

@@ -23,15 +23,13 @@ from tritonseg_engines.build.output_check import (
     one_sided_advice,
     with_batch_axis,
 )
+from tritonseg_engines.build.repeats import beside_another, same_outputs
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.onnx_file import computes_in_half, dimensions, graph_inputs
 from tritonseg_engines.running.networks import class_map_of, onnx_session, run_session
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.upsampling import Upsampling
-
-REPEATED = 1e-3
-"""Largest difference between two runs of one picture, as a share of the usual score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,28 +69,6 @@ class Sample:
             upsampling: What the argmax step does with it.
         """
         return self.mask.share_equal(class_map_of(output, self.question.geometry, upsampling))
-
-
-def same_outputs(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Return whether two runs gave the same but for rounding."""
-    if one.shape != other.shape:
-        return False
-    steps = 2 * float(np.finfo(one.dtype).eps) if one.dtype.kind == "f" else 0.0
-    first, second = (output.astype(np.float32, copy=False) for output in (one, other))
-    size = np.abs(first)
-    usual = float(np.median(size)) or float(size.max())
-    return bool(np.all(np.abs(first - second) <= REPEATED * usual + steps * size))
-
-
-def beside_another(batch_nchw: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a picture as the second of a batch, behind one of other values and other statistics.
-
-    Behind one that is merely turned around, a network that normalizes by the whole batch would give
-    it what it gets alone.
-    """
-    spread = np.float32(batch_nchw.max() - batch_nchw.min())
-    other = batch_nchw[:, :, ::-1, ::-1] * np.float32(0.4) + spread / 2
-    return np.concatenate([other, batch_nchw])
 
 
 class ExportTruth:

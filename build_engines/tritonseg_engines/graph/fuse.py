@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.boundary import NCHW_TO_NHWC, NHWC_TO_NCHW
 from tritonseg_engines.graph.input_check import CHANNELS
-from tritonseg_engines.graph.output_nodes import AXES_ARE_INPUT_SINCE
+from tritonseg_engines.graph.output_nodes import axes_of
 from tritonseg_engines.graph.static_shapes import exact_scale
 from tritonseg_engines.graph.surgery import (
     add_constant,
@@ -128,10 +128,8 @@ class _Chain:
 
     def append_over(self, op_type: str, axes: Sequence[int], **attributes: Any) -> ir.Value:
         """Put a node that reads its axes behind the last, in the form of the graph's opset."""
-        if self.graph.opset_imports[""] < AXES_ARE_INPUT_SINCE:
-            return self.append(op_type, axes=list(axes), **attributes)
-        over = self.constant(f"{op_type}_axes", np.array(axes, np.int64))
-        return self.append(op_type, [over], **attributes)
+        inputs, given = axes_of(self.graph, f"{self._prefix}{op_type}_axes", axes)
+        return self.append(op_type, inputs, **given, **attributes)
 
     def constant(self, name: str, value: NDArray[Any]) -> ir.Value:
         """Add a constant to the graph."""

@@ -7,8 +7,8 @@ orders nodes itself, runs such files. The nodes themselves stay as they came.
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
@@ -19,8 +19,11 @@ def put_in_order(graph: onnx.GraphProto) -> None:
     Where that cannot be done, because nodes read each other in a circle or two give the same
     tensor, the graph stays as it is: what checks it says why.
     """
-    order = _order(graph.node)
-    if len(order) < len(graph.node) or order == list(range(len(order))):
+    try:
+        order = _order(graph.node)
+    except CycleError:
+        return
+    if order == sorted(order):
         return
     nodes = [graph.node[index] for index in order]
     ordered = onnx.GraphProto()
@@ -30,22 +33,27 @@ def put_in_order(graph: onnx.GraphProto) -> None:
 
 
 def _order(nodes: Sequence[onnx.NodeProto]) -> list[int]:
-    """Return the indices in order; of those that can come next, always the first of the file."""
+    """Return the indices in order; of those that can come next, always the first of the file.
+
+    Raises:
+        CycleError: Nodes read each other in a circle.
+    """
     makers = {name: index for index, node in enumerate(nodes) for name in node.output if name}
-    waits_for = [{makers[name] for name in _read(node) if name in makers} for node in nodes]
-    readers: dict[int, list[int]] = defaultdict(list)
-    for index, sources in enumerate(waits_for):
-        for source in sources:
-            readers[source].append(index)
-    missing = [len(sources) for sources in waits_for]
-    ready = [index for index, count in enumerate(missing) if not count]
+    sorter = TopologicalSorter(
+        {
+            index: {makers[name] for name in _read(node) if name in makers}
+            for index, node in enumerate(nodes)
+        }
+    )
+    sorter.prepare()
+    ready = list(sorter.get_ready())
+    heapq.heapify(ready)
     order: list[int] = []
     while ready:
         order.append(heapq.heappop(ready))
-        for reader in readers[order[-1]]:
-            missing[reader] -= 1
-            if not missing[reader]:
-                heapq.heappush(ready, reader)
+        sorter.done(order[-1])
+        for index in sorter.get_ready():
+            heapq.heappush(ready, index)
     return order
 
 

@@ -11,16 +11,29 @@ import onnx_ir as ir
 from tritonseg_engines.graph.surgery import add_constant, make_node
 
 AXES_ARE_INPUT_SINCE = 13
-"""Opset from which Squeeze and Unsqueeze read their axes as an input."""
+"""Opset from which Squeeze, Unsqueeze and ReduceSum read their axes as an input."""
 
 
 def append_axis_node(graph: ir.Graph, op_type: str, axis: int) -> None:
     """Put a Squeeze or Unsqueeze behind the output, in the form of the graph's opset."""
-    if graph.opset_imports[""] < AXES_ARE_INPUT_SINCE:
-        append_node(graph, op_type, axes=[axis])
-        return
     name = f"{graph.outputs[0].name}_{op_type.lower()}_axes"
-    append_node(graph, op_type, [add_constant(graph, name, np.array([axis], np.int64))])
+    inputs, attributes = axes_of(graph, name, [axis])
+    append_node(graph, op_type, inputs, **attributes)
+
+
+def axes_of(
+    graph: ir.Graph, name: str, axes: Sequence[int]
+) -> tuple[list[ir.Value], dict[str, Any]]:
+    """Return the inputs and attributes by which a node reads its axes in the graph's opset.
+
+    Args:
+        graph: To which the constant is added if they are an input.
+        name: Of that.
+        axes: Of a Squeeze, an Unsqueeze or a ReduceSum.
+    """
+    if graph.opset_imports[""] < AXES_ARE_INPUT_SINCE:
+        return [], {"axes": list(axes)}
+    return [add_constant(graph, name, np.array(axes, np.int64))], {}
 
 
 def declare_output(graph: ir.Graph, dtype: ir.DataType, shape: Sequence[int | None]) -> None:

@@ -20,9 +20,6 @@ from tritonseg_engines.errors import OnnxModelError, reason_of
 INITIALIZERS_ALONE_SINCE = 4
 """IR version from which initializers need not be inputs as well. Source: ONNX, `IR.md`."""
 
-INITIALIZERS_ALONE_SINCE = 4
-"""IR version from which initializers need not be inputs as well. Source: ONNX, `IR.md`."""
-
 
 def editable(model: onnx.ModelProto) -> ir.Model:
     """Return a model's form that can be edited, its nodes in order of execution.

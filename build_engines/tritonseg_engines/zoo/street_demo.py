@@ -33,4 +33,6 @@ def demo_spec() -> ModelSpec:
 
 def is_demo(onnx_path: Path) -> bool:
     """Return whether a file is the demo model's export, by its content."""
-    return onnx_path.is_file() and sha256_of(onnx_path) == sha256_of(DEMO_ONNX)
+    if not onnx_path.is_file() or onnx_path.stat().st_size != DEMO_ONNX.stat().st_size:
+        return False
+    return sha256_of(onnx_path) == sha256_of(DEMO_ONNX)
