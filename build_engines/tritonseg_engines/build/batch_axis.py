@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx
 
-from tritonseg_engines.build.export_truth import Sample
 from tritonseg_engines.build.repeats import beside_another, same_outputs
+from tritonseg_engines.build.samples import Sample
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
 from tritonseg_engines.running.networks import infer_in_onnx_runtime

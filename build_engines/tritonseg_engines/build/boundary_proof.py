@@ -17,7 +17,9 @@ import onnx
 from numpy.typing import NDArray
 
 from tritonseg_engines.build.export_mask import Mask, mask_of_classes, mask_of_scores
-from tritonseg_engines.build.export_truth import ExportTruth, Sample
+from tritonseg_engines.build.export_truth import ExportTruth
+from tritonseg_engines.build.samples import Sample
+from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.running.networks import class_map_of, infer_in_onnx_runtime
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry, Native, ResizePolicy, Size
@@ -115,17 +117,25 @@ def prove_boundary(
         How they compare; and the samples with, where there is one, that of another size.
 
     Raises:
-        OnnxModelError: The network cannot be run.
+        OnnxModelError: The network cannot be run, or one of the two gives no classes.
     """
     infer = infer_in_onnx_runtime(network)
     outputs = [infer(sample.question.batch_nchw)[0] for sample in samples]
+    samples = [
+        _without_classes_of_nan(sample, output, upsampling)
+        for sample, output in zip(samples, outputs, strict=True)
+    ]
+    for sample, output in zip(samples, outputs, strict=True):
+        objection = sample.objection(output, upsampling, len(spec.classes))
+        if objection is not None:
+            raise OnnxModelError(objection)
     shares = {
         sample.question.name: sample.share_equal(output, upsampling)
         for sample, output in zip(samples, outputs, strict=True)
     }
     worst = min(shares, key=lambda name: shares[name])
-    gives_classes = all(sample.mask.stable_hw.all() for sample in samples)
-    shown = [sample.mask.classes() for sample in samples]
+    gives_classes = all(sample.mask is None or sample.mask.stable_hw.all() for sample in samples)
+    shown = [sample.classes() for sample in samples]
     richest = max(range(len(shown)), key=lambda index: len(shown[index]))
     other = _of_other_size(samples[richest], truth, outputs[richest], upsampling, spec)
     proof = Proof(
@@ -137,6 +147,12 @@ def prove_boundary(
         other_size=None if other is None else other[1],
     )
     return proof, [*samples] if other is None else [*samples, other[0]]
+
+
+def _without_classes_of_nan(sample: Sample, output: NDArray[Any], upsampling: Upsampling) -> Sample:
+    """Return that a picture means no classes where an ArgMax in the export took them of NaN."""
+    of_nan = upsampling.kind == "scores" and not np.isfinite(output).all()
+    return replace(sample, mask=None) if sample.question.extreme and of_nan else sample
 
 
 def _minimum(gives_classes: bool, *, in_half: bool, in_int8: bool) -> float:
@@ -164,18 +180,21 @@ def _of_other_size(
         return None
     name = f"a picture of {geometry.image_hw[0]}x{geometry.image_hw[1]}"
     as_export = truth.mask(sample.output, geometry)
+    mask = (
+        as_export
+        if spec.output.upsampling == "export"
+        else _interpolated_once(output, geometry, upsampling)
+    )
     other = Sample(
         question=replace(sample.question, name=name, geometry=geometry),
         output=sample.output,
-        mask=as_export
-        if spec.output.upsampling == "export"
-        else _interpolated_once(output, geometry, upsampling),
+        mask=mask,
     )
     actual_hw = class_map_of(output, geometry, upsampling)
     return other, OtherSize(
         image_hw=geometry.image_hw,
         network_hw=geometry.network_hw,
-        equal_pixels=other.mask.share_equal(actual_hw),
+        equal_pixels=mask.share_equal(actual_hw),
         unlike_export=float((actual_hw != as_export.classes_hw).mean()),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,51 +23,12 @@ from tritonseg_engines.build.output_check import (
     with_batch_axis,
 )
 from tritonseg_engines.build.repeats import beside_another, same_outputs
+from tritonseg_engines.build.samples import Question, Sample
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.onnx_file import computes_in_half, dimensions, graph_inputs
-from tritonseg_engines.running.networks import class_map_of, onnx_session, run_session
+from tritonseg_engines.running.networks import onnx_session, run_session
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry
-from tritonseg_steps.upsampling import Upsampling
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """One picture that the export is asked about.
-
-    Attributes:
-        name: With its size.
-        geometry: Where it lies in the network's input; it has the content's size.
-        batch_nchw: `(1, 3, h, w)` float32, as the normalize step gives it.
-    """
-
-    name: str
-    geometry: Geometry
-    batch_nchw: NDArray[np.float32] = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
-    """One picture that the export has answered.
-
-    Attributes:
-        question: The picture.
-        output: The export's own.
-        mask: What that means for the picture.
-    """
-
-    question: Question
-    output: NDArray[Any] = field(repr=False)
-    mask: Mask = field(repr=False)
-
-    def share_equal(self, output: NDArray[Any], upsampling: Upsampling) -> float:
-        """Return the share of the stable pixels that the argmax step gives the same class.
-
-        Args:
-            output: Of the network that will be served, for this picture.
-            upsampling: What the argmax step does with it.
-        """
-        return self.mask.share_equal(class_map_of(output, self.question.geometry, upsampling))
 
 
 class ExportTruth:
@@ -139,21 +99,25 @@ class ExportTruth:
             relative_margin=RELATIVE_MARGIN_HALF if self.in_half else RELATIVE_MARGIN,
         )
 
-    def samples(self, questions: Iterable[Question], more: Iterable[Question] = ()) -> list[Sample]:
+    def samples(
+        self,
+        questions: Iterable[Question],
+        more: Iterable[Question] = (),
+        extremes: Iterable[Question] = (),
+    ) -> list[Sample]:
         """Return the answers to pictures.
 
         Args:
             questions: The pictures.
             more: Others, of which as many are added as it takes to see two classes.
+            extremes: Others, to which scores may be no numbers; they come last.
 
         Raises:
             OnnxModelError: It does not take them, its output is not what the specification says,
                 or it depends on chance or on the other pictures of a batch.
         """
         asked = list(questions)
-        outputs = [self.run(question.batch_nchw) for question in asked]
-        for question, output in zip(asked, outputs, strict=True):
-            self._check_kind(question, output)
+        outputs = [self._answer(question) for question in asked]
         self.classes_last = self._find_classes(
             [with_batch_axis(output, self._kind).shape for output in outputs]
         )
@@ -161,19 +125,36 @@ class ExportTruth:
             self._sample(question, output) for question, output in zip(asked, outputs, strict=True)
         ]
         for question in more:
-            if len(frozenset().union(*(sample.mask.classes() for sample in found))) > 1:
+            if len(frozenset().union(*(sample.classes() for sample in found))) > 1:
                 break
-            found.insert(0, self._sample(question, self.run(question.batch_nchw)))
-        if not any(sample.mask.stable_hw.any() for sample in found):
+            found.insert(0, self._sample(question, self._answer(question)))
+        if not any(sample.mask and sample.mask.stable_hw.any() for sample in found):
             raise OnnxModelError(
                 f"output {self._spec.output.name!r}: on no pixel do the two best scores differ by "
                 "more than rounding, so that no mask could be compared"
             )
         self._check_repeats(found[-1])
+        found += [self._sample(question, self._answer(question)) for question in extremes]
         self._check_threshold(found)
         return found
 
+    def _answer(self, question: Question) -> NDArray[Any]:
+        """Return its output for one picture, if it is of the kind that the specification says."""
+        output = self.run(question.batch_nchw)
+        if question.extreme and not np.isfinite(output).all():
+            return output
+        check_output(
+            self._spec,
+            self._kind,
+            output,
+            size_hw=question.geometry.network_hw,
+            outputs={value.name: value.shape for value in self._session.get_outputs()},
+        )
+        return output
+
     def _sample(self, question: Question, output: NDArray[Any]) -> Sample:
+        if question.extreme and not np.isfinite(output).all():
+            return Sample(question=question, output=output, mask=None)
         return Sample(question=question, output=output, mask=self.mask(output, question.geometry))
 
     def _check_repeats(self, sample: Sample) -> None:
@@ -198,14 +179,15 @@ class ExportTruth:
         output = self._spec.output
         if self._kind != "binary" or output.threshold is not None or self._threshold != 0:
             return
-        lowest = min(float(sample.output.min()) for sample in samples)
-        highest = max(float(sample.output.max()) for sample in samples)
+        finite = [sample.output for sample in samples if sample.mask is not None]
+        lowest = min(float(output.min()) for output in finite)
+        highest = max(float(output.max()) for output in finite)
         if lowest >= 0 or highest <= 0:
             only = self._spec.classes[int(lowest >= 0)]
             raise OnnxModelError(
                 f"output {output.name!r}: expected scores on both sides of the threshold 0, got "
                 f"{lowest:.4g} to {highest:.4g} on all pictures, where every pixel is {only!r}; "
-                f"{one_sided_advice(samples[0].output)}"
+                f"{one_sided_advice(finite[0])}"
             )
 
     def _scores_chw(self, output: NDArray[Any]) -> NDArray[Any]:
@@ -214,15 +196,6 @@ class ExportTruth:
             return scores
         scores = scores[0]
         return scores.transpose(2, 0, 1) if self.classes_last else scores
-
-    def _check_kind(self, question: Question, output: NDArray[Any]) -> None:
-        check_output(
-            self._spec,
-            self._kind,
-            output,
-            size_hw=question.geometry.network_hw,
-            outputs={value.name: value.shape for value in self._session.get_outputs()},
-        )
 
     def _find_classes(self, shapes: Sequence[tuple[int, ...]]) -> bool:
         """Return whether the classes stand on the last axis, as the specification or shapes say."""

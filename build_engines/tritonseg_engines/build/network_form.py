@@ -7,7 +7,7 @@ import math
 import onnx
 import onnx_ir as ir
 
-from tritonseg_engines.build.export_truth import Sample
+from tritonseg_engines.build.samples import Sample
 from tritonseg_engines.graph import surgery
 from tritonseg_engines.graph.boundary import PROBABILITY_THRESHOLD, settle_boundary
 from tritonseg_engines.graph.half_weights import expand_half_weights

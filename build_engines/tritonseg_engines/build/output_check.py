@@ -134,7 +134,7 @@ def _range_advice(classes: int, plane: NDArray[Any]) -> str | None:
     found = f"has class indices {lowest} to {highest}, expected 0 to {classes - 1}"
     if lowest < 0:
         return f"{found}: indices begin at 0; add {-lowest} in the export"
-    if lowest > 0 and highest == classes:
+    if lowest == 1 and highest == classes:
         return f"{found}: if they begin at 1, name a class for 0 as the first of classes"
     return f"{found}: name all {highest + 1} classes under classes, in the network's order"
 

@@ -14,7 +14,11 @@ from tritonseg_engines.build.boundary_proof import Proof, prove_boundary
 from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.network_form import network_in_front_of, with_size
 from tritonseg_engines.build.prepared import Prepared
-from tritonseg_engines.build.proof_pictures import more_questions, questions
+from tritonseg_engines.build.proof_pictures import (
+    extreme_questions,
+    more_questions,
+    questions,
+)
 from tritonseg_engines.build.size_limits import find_sizes
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
@@ -36,6 +40,11 @@ from tritonseg_engines.precision.existing import (
 from tritonseg_engines.running.pictures import Picture
 from tritonseg_engines.running.reasons import missing_operator
 from tritonseg_engines.spec import ModelSpec
+
+ONE_CLASS = (
+    "every pixel of the proof's pictures is of one class, on which no cut can be proven; give "
+    "pictures of your own with --pictures"
+)
 
 
 def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture] = ()) -> Prepared:
@@ -62,15 +71,20 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
     kind = _output_kind(edited.graph, spec)
     exported, truth = _truth(exported, spec, kind, threshold)
     sizes = find_sizes(truth, _declared_hw(edited.graph, spec), spec.preprocessing.resize)
-    samples = truth.samples(questions(spec, sizes, pictures), more_questions(spec, sizes))
-    problems = []
+    samples = truth.samples(
+        questions(spec, sizes, pictures),
+        more_questions(spec, sizes),
+        extreme_questions(spec, sizes),
+    )
+    usual = [sample for sample in samples if not sample.question.extreme]
+    problems: list[str] = []
     for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):
         try:
             network, upsampling = network_in_front_of(
-                tail, exported, spec, kind, samples[0], threshold
+                tail, exported, spec, kind, usual[0], threshold
             )
-            network, max_batch = settle_batch(network, samples[-1], takes_pairs=truth.takes_pairs)
-            network = with_size(network, sizes, samples[0])
+            network, max_batch = settle_batch(network, usual[-1], takes_pairs=truth.takes_pairs)
+            network = with_size(network, sizes, usual[0])
             quantized = existing_int8(network)
             proof, compared = prove_boundary(
                 samples, truth, network, upsampling, spec, in_int8=quantized is not None
@@ -78,7 +92,9 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
         except OnnxModelError as error:
             problems.append(str(error))
             continue
-        if proof.holds:
+        if proof.holds and tail.operators and proof.classes == 1:
+            problems.append(ONE_CLASS)
+        elif proof.holds:
             return Prepared(
                 spec=spec,
                 onnx_sha256=sha256_of(onnx_path),
@@ -93,8 +109,9 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
                 existing_int8=quantized,
                 kept=" and ".join(problems) or None,
             )
-        problems.append(_shortfall(tail, proof, in_half=truth.in_half))
-    raise OnnxModelError("; ".join(problems))
+        else:
+            problems.append(_shortfall(tail, proof, in_half=truth.in_half))
+    raise OnnxModelError("; ".join(dict.fromkeys(problems)))
 
 
 def _truth(

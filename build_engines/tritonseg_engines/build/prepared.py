@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from tritonseg_engines.build.boundary_proof import Proof
-from tritonseg_engines.build.export_truth import Sample
+from tritonseg_engines.build.samples import Sample
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.onnx_file import dimensions, inferred_values
 from tritonseg_engines.graph.tail import Tail

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from tritonseg_engines.build.export_truth import Question
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonseg_engines.build.samples import Question
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.running.pictures import Picture, smooth_noise
 from tritonseg_engines.spec import ModelSpec
@@ -22,6 +25,8 @@ PADDED = 2
 """Of pictures that lead to one input: one that fills it, and one that is padded."""
 LOOKS = ((64, 120.0), (4, 64.0), (32, 20.0), (128, 200.0), (8, 120.0), (1, 40.0))
 """Cell in pixels and spread in levels of noise that is drawn where the usual shows one class."""
+SQUARE = 4
+"""Side in pixels of what changes from one extreme to the other."""
 
 
 def questions(
@@ -56,6 +61,34 @@ def more_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
         yield ask.question(picture)
 
 
+def extreme_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
+    """Yield pictures of the largest and the smallest values.
+
+    Noise does not reach them, and they are where runtimes differ: in logarithms of what is
+    negative, casts that overflow, and divisions by the contrast of a picture that has none.
+    """
+    ask = _Asker(spec, sizes)
+    height, width = min(ask.sizes_hw(), key=lambda hw: hw[0] * hw[1])
+    contrasts = _contrasts((height, width))
+    for name, image_hwc in (("black", np.zeros_like(contrasts)), ("contrasts", contrasts)):
+        yield ask.question(Picture(name=name, image_hwc=image_hwc), extreme=True)
+
+
+def _contrasts(size_hw: Size) -> NDArray[np.uint8]:
+    """Return `(H, W, 3)` quarters: black, white, a checkerboard, squares of random pure colours."""
+    height, width = size_hw
+    rows, columns = (np.arange(side) // SQUARE for side in size_hw)
+    image_hwc = np.zeros((height, width, 3), np.uint8)
+    top, left = slice(height // 2), slice(width // 2)
+    bottom, right = slice(height // 2, None), slice(width // 2, None)
+    image_hwc[top, right] = 255
+    checkerboard = (rows[:, None] + columns) % 2
+    image_hwc[bottom, left] = 255 * checkerboard[bottom, left, None]
+    pure = np.random.default_rng(0).integers(2, size=(rows[-1] + 1, columns[-1] + 1, 3))
+    image_hwc[bottom, right] = 255 * pure[rows[:, None], columns][bottom, right]
+    return image_hwc
+
+
 class _Asker:
     """Puts pictures as questions about the whole of the network's input, padding and all."""
 
@@ -82,13 +115,14 @@ class _Asker:
         one_input = len({geometry.network_hw for geometry in own}) == 1
         return list(own.values())[: PADDED if one_input else None]
 
-    def question(self, picture: Picture) -> Question:
+    def question(self, picture: Picture, *, extreme: bool = False) -> Question:
         geometry = self._normalizer.geometry(_size_hw(picture))
         (height, width), network_hw = geometry.content_hw, geometry.network_hw
         return Question(
             name=f"{picture.name} of {height}x{width}",
             geometry=Geometry(network_hw, network_hw, network_hw),
             batch_nchw=self._normalizer.batch(picture.image_hwc[None]),
+            extreme=extreme,
         )
 
 

@@ -11,7 +11,6 @@ from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.gate.thresholds import Thresholds
 from tritonseg_engines.running.networks import Infer
 from tritonseg_engines.target import Precision
-from tritonseg_steps.upsampling import flaw
 
 
 def prove_served(order: BuildOrder, infer: Infer, thresholds: Thresholds) -> None:
@@ -30,12 +29,11 @@ def prove_served(order: BuildOrder, infer: Infer, thresholds: Thresholds) -> Non
     """
     prepared, shares = order.prepared, {}
     for sample in prepared.samples:
-        question = sample.question
-        output = infer(question.batch_nchw)[0]
-        found = flaw(output, prepared.upsampling, len(prepared.spec.classes))
-        if found is not None:
-            raise OnnxModelError(f"{question.name}: {found}")
-        shares[question.name] = sample.share_equal(output, prepared.upsampling)
+        output = infer(sample.question.batch_nchw)[0]
+        objection = sample.objection(output, prepared.upsampling, len(prepared.spec.classes))
+        if objection is not None:
+            raise OnnxModelError(objection)
+        shares[sample.question.name] = sample.share_equal(output, prepared.upsampling)
     worst = min(shares, key=lambda name: shares[name])
     least = min(thresholds.equal_pixels, prepared.proof.minimum)
     exact = order.target.precision is Precision.FP32 and prepared.existing_int8 is None

@@ -1,0 +1,83 @@
+"""Pictures of the proof: what the export is asked, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonseg_engines.build.export_mask import Mask
+from tritonseg_engines.running.networks import class_map_of
+from tritonseg_steps.geometry import Geometry
+from tritonseg_steps.upsampling import Upsampling, flaw
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One picture that the export is asked about.
+
+    Attributes:
+        name: With its size.
+        geometry: Where it lies in the network's input; it has the content's size.
+        batch_nchw: `(1, 3, h, w)` float32, as the normalize step gives it.
+        extreme: Whether it is one of which an export need not make any classes.
+    """
+
+    name: str
+    geometry: Geometry
+    batch_nchw: NDArray[np.float32] = field(repr=False)
+    extreme: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One picture that the export has answered.
+
+    Attributes:
+        question: The picture.
+        output: The export's own.
+        mask: What that means for the picture; None where it means no classes, because a score is
+            not finite.
+    """
+
+    question: Question
+    output: NDArray[Any] = field(repr=False)
+    mask: Mask | None = field(repr=False)
+
+    def classes(self) -> frozenset[int]:
+        """Return the classes that the picture shows."""
+        return frozenset() if self.mask is None else self.mask.classes()
+
+    def objection(
+        self, output: NDArray[Any], upsampling: Upsampling, class_count: int
+    ) -> str | None:
+        """Return that one of export and network gives classes and the other none, or None.
+
+        Args:
+            output: Of the network that will be served, for this picture.
+            upsampling: What the argmax step does with it.
+            class_count: Of the model.
+        """
+        found = flaw(output, upsampling, class_count)
+        if self.mask is None and found is None:
+            found = (
+                "the export's scores are not all finite, and the network gives classes all the "
+                "same: a runtime loses NaN in Relu, Clip, Max and MaxPool; add an epsilon to what "
+                "is divided by, or keep logarithms and roots from what is not positive"
+            )
+        elif self.mask is None:
+            return None
+        return found and f"{self.question.name}: {found}"
+
+    def share_equal(self, output: NDArray[Any], upsampling: Upsampling) -> float:
+        """Return the share of the stable pixels that the argmax step gives the same class.
+
+        Args:
+            output: As above.
+            upsampling: As above.
+        """
+        if self.mask is None:
+            return 1.0
+        return self.mask.share_equal(class_map_of(output, self.question.geometry, upsampling))
