@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
+from numpy.typing import NDArray
 
 from tritonseg_engines.build.repeats import beside_another, same_outputs
 from tritonseg_engines.build.samples import Sample
@@ -15,7 +18,7 @@ BATCH = "N"
 
 def settle_batch(
     network: onnx.ModelProto, sample: Sample, *, takes_pairs: bool
-) -> tuple[onnx.ModelProto, int | None]:
+) -> tuple[onnx.ModelProto, int | None, dict[str, NDArray[Any]]]:
     """Return the network with an open batch axis if that can be, and the most that it takes.
 
     Args:
@@ -24,19 +27,21 @@ def settle_batch(
         takes_pairs: Whether the export took two pictures at once as it came.
 
     Returns:
-        With it 1, or None for any number of pictures.
+        With it 1, or None for any number of pictures; and its outputs for pictures, by name, as far
+        as it was run.
 
     Raises:
         OnnxModelError: It takes some other number, and no other.
     """
     declared = (dimensions(graph_inputs(network.graph)[0]) or [None])[0]
     if declared is None:
-        return network, None if takes_pairs else 1
+        return network, None if takes_pairs else 1, {}
     opened = _with_open_batch(network)
-    if _takes_pairs(opened, sample):
-        return opened, None
+    output = _of_one_or_two(opened, sample)
+    if output is not None:
+        return opened, None, {sample.question.name: output}
     if declared == 1:
-        return network, 1
+        return network, 1, {}
     raise OnnxModelError(
         f"the export takes {declared} pictures at a time, and cannot be changed to take one or "
         "more; export it with an open batch axis, or with a batch of 1"
@@ -52,13 +57,14 @@ def _with_open_batch(network: onnx.ModelProto) -> onnx.ModelProto:
     return opened
 
 
-def _takes_pairs(network: onnx.ModelProto, sample: Sample) -> bool:
-    """Return whether a picture gets the same alone and beside another."""
+def _of_one_or_two(network: onnx.ModelProto, sample: Sample) -> NDArray[Any] | None:
+    """Return what a picture gets alone and beside another, or None if that is not the same."""
     one = sample.question.batch_nchw
     try:
         onnx.checker.check_model(network, full_check=True)
         infer = infer_in_onnx_runtime(network)
         alone, together = infer(one), infer(beside_another(one))
     except (OnnxModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
-        return False
-    return len(together) == 2 and same_outputs(together[1:], alone)
+        return None
+    same = len(together) == 2 and same_outputs(together[1:], alone)
+    return alone[0] if same else None

@@ -59,23 +59,25 @@ def mask_of_scores(
         align_corners: Whether the corner centres of scores and input coincide, else their edges.
         relative_margin: By which the two best must differ, as a share of the largest, to count.
     """
-    scores = np.stack(
-        [
-            _interpolated(plane.astype(np.float32), geometry, align_corners=align_corners)
-            for plane in scores_chw
-        ]
+    planes = (
+        _interpolated(plane.astype(np.float32), geometry, align_corners=align_corners)
+        for plane in scores_chw
     )
-    best_hw = scores.max(axis=0)
+    best_hw = next(planes)
+    classes_hw = np.zeros(geometry.image_hw, np.int64)
+    second_hw = np.full(geometry.image_hw, -np.inf, np.float32)
+    for index, plane_hw in enumerate(planes, start=1):
+        classes_hw[plane_hw > best_hw] = index
+        np.maximum(second_hw, np.minimum(plane_hw, best_hw), out=second_hw)
+        best_hw = np.maximum(best_hw, plane_hw)
     # Of the best scores only: a class that is masked by -1e6 says nothing about the others.
     margin = relative_margin * float(np.abs(best_hw).max())
-    if len(scores) == 1:
-        distance_hw = scores[0] - threshold
+    if len(scores_chw) == 1:
+        distance_hw = best_hw - threshold
         return Mask(
             classes_hw=(distance_hw > 0).astype(np.int64), stable_hw=np.abs(distance_hw) > margin
         )
-    classes_hw = scores.argmax(axis=0)
-    np.put_along_axis(scores, classes_hw[None], -np.inf, axis=0)
-    return Mask(classes_hw=classes_hw, stable_hw=best_hw - scores.max(axis=0) > margin)
+    return Mask(classes_hw=classes_hw, stable_hw=best_hw - second_hw > margin)
 
 
 def mask_of_classes(classes_hw: NDArray[np.int64], geometry: Geometry) -> Mask:

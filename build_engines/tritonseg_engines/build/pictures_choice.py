@@ -11,7 +11,8 @@ from tritonseg_engines.zoo.street_demo import CALIBRATION, JUDGED, JUDGED_LABELS
 from tritonseg_steps.network_sizes import NetworkSizes
 
 OPEN_SIZE = (512, 1024)
-NOISE_PICTURES = 4
+NOISE_PICTURES = {"fp32": 1, "fp16": 4, "int8": 4}
+"""Of every precision. In fp32 the proof has compared others before."""
 GATE_STREETS = {"fp32": 1, "fp16": 4, "int8": 8}
 """Of the streets that ship, how many a build of the demo model is judged on."""
 
@@ -84,7 +85,7 @@ class PictureChoice:
         """
         given = given_pictures(self._options, self._onnx_path)
         if given is None:
-            return smooth_noise(self._size_hw, NOISE_PICTURES)
+            return smooth_noise(self._size_hw, NOISE_PICTURES[precision])
         if self._options.pictures is None and self._is_demo:
             given = given[: GATE_STREETS[precision]]
             given.origin = f"{len(given)} drawn streets"

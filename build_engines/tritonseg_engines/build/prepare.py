@@ -83,11 +83,13 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
             network, upsampling = network_in_front_of(
                 tail, exported, spec, kind, usual[0], threshold
             )
-            network, max_batch = settle_batch(network, usual[-1], takes_pairs=truth.takes_pairs)
+            network, max_batch, known = settle_batch(
+                network, usual[-1], takes_pairs=truth.takes_pairs
+            )
             network = with_size(network, sizes, usual[0])
             quantized = existing_int8(network)
             proof, compared = prove_boundary(
-                samples, truth, network, upsampling, spec, in_int8=quantized is not None
+                samples, truth, network, upsampling, spec, known, in_int8=quantized is not None
             )
         except OnnxModelError as error:
             problems.append(str(error))

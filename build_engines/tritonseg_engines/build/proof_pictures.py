@@ -70,8 +70,9 @@ def extreme_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question
     ask = _Asker(spec, sizes)
     height, width = min(ask.sizes_hw(), key=lambda hw: hw[0] * hw[1])
     contrasts = _contrasts((height, width))
-    for name, image_hwc in (("black", np.zeros_like(contrasts)), ("contrasts", contrasts)):
-        yield ask.question(Picture(name=name, image_hwc=image_hwc), extreme=True)
+    yield ask.question(Picture(name="contrasts", image_hwc=contrasts), extreme=True)
+    black = ask.question(Picture(name="black", image_hwc=np.zeros_like(contrasts)), extreme=True)
+    yield replace(black, flat=height * width >= LARGE_PIXELS)
 
 
 def _contrasts(size_hw: Size) -> NDArray[np.uint8]:

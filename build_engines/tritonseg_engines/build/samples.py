@@ -23,12 +23,14 @@ class Question:
         geometry: Where it lies in the network's input; it has the content's size.
         batch_nchw: `(1, 3, h, w)` float32, as the normalize step gives it.
         extreme: Whether it is one of which an export need not make any classes.
+        flat: Whether it is of one colour and large, and of interest only where it makes none.
     """
 
     name: str
     geometry: Geometry
     batch_nchw: NDArray[np.float32] = field(repr=False)
     extreme: bool = False
+    flat: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
