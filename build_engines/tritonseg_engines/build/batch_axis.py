@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 
 from tritonseg_engines.build.export_truth import Sample
 from tritonseg_engines.build.repeats import beside_another, same_outputs
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
+from tritonseg_engines.graph.surgery import editable
+from tritonseg_engines.precision.existing import scales_of_a_batch
 from tritonseg_engines.running.networks import infer_in_onnx_runtime
 
 BATCH = "N"
@@ -33,7 +36,9 @@ def settle_batch(
     if declared is None:
         return network, None if takes_pairs else 1
     opened = _with_open_batch(network)
-    if _takes_pairs(opened, sample):
+    # Two pictures of much the same values would not show it.
+    by_batch = scales_of_a_batch(editable(network)) is not None
+    if not by_batch and _takes_pairs(opened, sample):
         return opened, None
     if declared == 1:
         return network, 1
@@ -53,12 +58,12 @@ def _with_open_batch(network: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _takes_pairs(network: onnx.ModelProto, sample: Sample) -> bool:
-    """Return whether a picture gets the same alone and beside another."""
-    one = sample.question.batch_nchw
+    """Return whether two pictures get the same alone and beside each other."""
+    pair = beside_another(sample.question.batch_nchw)
     try:
         onnx.checker.check_model(network, full_check=True)
         infer = infer_in_onnx_runtime(network)
-        alone, together = infer(one), infer(beside_another(one))
+        apart, together = [infer(pair[:1]), infer(pair[1:])], infer(pair)
     except (OnnxModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
         return False
-    return len(together) == 2 and same_outputs(together[1:], alone)
+    return same_outputs(together, np.concatenate(apart))

@@ -57,7 +57,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
     check_boundary(edited.graph, spec)
     check_weights(edited.graph)
     refuse_chance(edited.graph)
-    refuse_scales_of_a_batch(edited.graph)
+    refuse_scales_of_a_batch(edited)
     threshold = binary_threshold(edited.graph, spec)
     kind = _output_kind(edited.graph, spec)
     exported, truth = _truth(exported, spec, kind, threshold)
