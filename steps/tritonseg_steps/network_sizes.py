@@ -106,9 +106,11 @@ class NetworkSizes:
             fixed is None and found < self.at_least
             for fixed, found in zip(self.input_hw, geometry.network_hw, strict=True)
         ):
-            return f"this model takes pictures {self.least_words}, {got}; enlarge the picture"
+            advice = _other_bounds("larger", geometry) or "enlarge the picture"
+            return f"this model takes pictures {self.least_words}, {got}; {advice}"
         if too_large:
-            return f"this model takes pictures {self.most_words}, {got}; shrink the picture"
+            advice = _other_bounds("smaller", geometry) or "shrink the picture"
+            return f"this model takes pictures {self.most_words}, {got}; {advice}"
         advice = "pad the picture"
         if self.can_be_padded:
             advice += (
@@ -144,6 +146,13 @@ class NetworkSizes:
         if most is not None:
             multiples = min(multiples, most // self.multiple_of)
         return multiples * self.multiple_of
+
+
+def _other_bounds(which: str, geometry: Geometry) -> str | None:
+    """Return what to do where the size of the picture does not settle that of the input."""
+    if geometry.content_hw == geometry.image_hw:
+        return None
+    return f"build the model with a resize policy of {which} bounds"
 
 
 def _by(size_hw: tuple[int | None, int | None]) -> str:

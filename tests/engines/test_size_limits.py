@@ -310,3 +310,17 @@ def test_a_fixed_side_below_the_least_of_the_other_is_not_meant() -> None:
     sizes = NetworkSizes(height=64, multiple_of=3, at_least=99)
     refusal = str(sizes.refusal(Geometry((64, 100), (64, 100), (64, 100))))
     assert refusal.endswith("whose width is a multiple of 3, got 64x100; pad the picture")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "policy", "advice"),
+    [
+        (NetworkSizes(at_most_hw=(403, 403)), KeepRatio(long_side=600, short_side=300), "smaller"),
+        (NetworkSizes(at_least=99), KeepRatio(long_side=90, short_side=60), "larger"),
+    ],
+)
+def test_where_the_policy_settles_the_size_it_is_what_to_change(
+    sizes: NetworkSizes, policy: ResizePolicy, advice: str
+) -> None:
+    refusal = str(sizes.refusal(policy.geometry((100, 200))))
+    assert refusal.endswith(f"; build the model with a resize policy of {advice} bounds")
