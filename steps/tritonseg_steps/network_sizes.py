@@ -47,11 +47,40 @@ class NetworkSizes:
         """Height and width if both are fixed."""
         return None if self.height is None or self.width is None else (self.height, self.width)
 
+    @property
+    def declared(self) -> str:
+        """Height and width in words, "any" where open."""
+        return _by(self.input_hw)
+
+    @property
+    def can_be_padded(self) -> bool:
+        """Whether padding both sides to `multiple_of` leads to sizes that are taken."""
+        return all(side is None or side % self.multiple_of == 0 for side in self.input_hw)
+
+    @property
+    def multiple_words(self) -> str:
+        """What `multiple_of` asks of pictures."""
+        sides = self._open_sides()
+        are = "are multiples" if len(sides) > 1 else "is a multiple"
+        return f"whose {' and '.join(sides)} {are} of {self.multiple_of}"
+
+    @property
+    def least_words(self) -> str:
+        """What `at_least` asks of pictures."""
+        return f"of at least {self.at_least} pixels in {' and '.join(self._open_sides())}"
+
+    @property
+    def most_words(self) -> str:
+        """What `at_most_hw` asks of pictures."""
+        return f"of at most {_by(self.at_most_hw or self.input_hw)} (height x width)"
+
     def nearest(self, size_hw: Size) -> Size:
-        """Return the size that is taken and lies next above, or the only one."""
+        """Return the size that is taken and lies next above, or the largest, or the only one."""
         height, width = (
-            fixed or -(-max(side, self.at_least) // self.multiple_of) * self.multiple_of
-            for fixed, side in zip(self.input_hw, size_hw, strict=True)
+            fixed or self._nearest_side(side, most)
+            for fixed, side, most in zip(
+                self.input_hw, size_hw, self.at_most_hw or (None, None), strict=True
+            )
         )
         return height, width
 
@@ -69,25 +98,26 @@ class NetworkSizes:
         fixed = zip(self.input_hw, geometry.network_hw, strict=True)
         if any(side not in (None, found) for side, found in fixed):
             return (
-                f"this model takes pictures of {_by(self.input_hw)} (height x width) only, {got}; "
+                f"this model takes pictures of {self.declared} (height x width) only, {got}; "
                 "resize the picture, or build the model with a resize policy or from an export of "
                 "any size"
             )
-        if min(geometry.network_hw) < self.at_least:
-            return (
-                f"this model takes pictures of at least {self.at_least} pixels in height and "
-                f"width, {got}; enlarge the picture"
-            )
+        if any(
+            fixed is None and found < self.at_least
+            for fixed, found in zip(self.input_hw, geometry.network_hw, strict=True)
+        ):
+            advice = _other_bounds("larger", geometry) or "enlarge the picture"
+            return f"this model takes pictures {self.least_words}, {got}; {advice}"
         if too_large:
-            return (
-                f"this model takes pictures of at most {_by(at_most_hw)} (height x width), {got}; "
-                "shrink the picture"
+            advice = _other_bounds("smaller", geometry) or "shrink the picture"
+            return f"this model takes pictures {self.most_words}, {got}; {advice}"
+        advice = "pad the picture"
+        if self.can_be_padded:
+            advice += (
+                ", or build the model with "
+                f"resize: {{policy: native, size_divisor: {self.multiple_of}}}"
             )
-        return (
-            f"this model takes pictures whose height and width are multiples of "
-            f"{self.multiple_of}, {got}; pad the picture, or build the model with "
-            f"resize: {{policy: native, size_divisor: {self.multiple_of}}}"
-        )
+        return f"this model takes pictures {self.multiple_words}, {got}; {advice}"
 
     def to_json(self) -> dict[str, Any]:
         """Return a document that `from_json` reads back to an equal value."""
@@ -106,6 +136,23 @@ class NetworkSizes:
             height, width = at_most_hw
             at_most_hw = (height, width)
         return cls(**{**document, "at_most_hw": at_most_hw})
+
+    def _open_sides(self) -> list[str]:
+        names = zip(("height", "width"), self.input_hw, strict=True)
+        return [name for name, fixed in names if fixed is None]
+
+    def _nearest_side(self, side: int, most: int | None) -> int:
+        multiples = -(-max(side, self.at_least) // self.multiple_of)
+        if most is not None:
+            multiples = min(multiples, most // self.multiple_of)
+        return multiples * self.multiple_of
+
+
+def _other_bounds(which: str, geometry: Geometry) -> str | None:
+    """Return what to do where the size of the picture does not settle that of the input."""
+    if geometry.content_hw == geometry.image_hw:
+        return None
+    return f"build the model with a resize policy of {which} bounds"
 
 
 def _by(size_hw: tuple[int | None, int | None]) -> str:

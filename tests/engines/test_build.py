@@ -28,7 +28,7 @@ from tiny_models import (
 from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.prepare import prepare_network
-from tritonseg_engines.build.proof_pictures import questions
+from tritonseg_engines.build.proof_pictures import extreme_questions, questions
 from tritonseg_engines.errors import OnnxModelError, RepositoryError, SpecificationError
 from tritonseg_engines.graph.half_weights import expand_half_weights, store_weights_as_half
 from tritonseg_engines.graph.surgery import as_proto, editable
@@ -245,7 +245,8 @@ def test_a_masked_class_does_not_make_the_proof_vacuous(save: Callable[..., Path
     model.graph.node.append(helper.make_node("Add", ["unmasked", "mask"], ["output"]))
     spec = tiny_spec(height=None, width=None)
     truth = ExportTruth(model, spec, kind="scores", threshold=0)
-    samples = truth.samples(questions(spec, NetworkSizes()))
+    sizes = NetworkSizes()
+    samples = truth.samples(questions(spec, sizes), [], extreme_questions(spec, sizes))
     assert all(sample.mask.stable_hw.mean() > 0.9 for sample in samples)
 
 

@@ -14,8 +14,10 @@ from onnx import helper, numpy_helper
 from branching_network import STRIDE, branching_network
 from served_map import build_and_segment
 from tiny_models import CLASSES, SIZES, TinyModel, run_onnx, tiny_spec
+from tritonseg_engines.build import batch_axis
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry, KeepRatio, Native, Stretch
 from tritonseg_steps.network_sizes import NetworkSizes
 
@@ -157,12 +159,16 @@ def test_a_batch_that_cannot_be_opened(batch: int, refused: bool, tmp_path: Path
         assert prepare_network(tiny_spec(), path).max_batch == 1
 
 
+@pytest.mark.parametrize("mean", [127.5, 0.0])
 @pytest.mark.parametrize("batch", ["N", 1, 4])
 @pytest.mark.parametrize("statistic", ["ReduceMean", "ReduceMax"])
 def test_statistics_of_the_whole_batch_are_found(
-    statistic: str, batch: str | int, tmp_path: Path
+    statistic: str, batch: str | int, mean: float, tmp_path: Path
 ) -> None:
-    """Of a picture and the same turned around they are what they are of it alone."""
+    """Of a picture and the same turned around they are what they are of it alone.
+
+    Where no value is negative, the picture's largest may be that of both, but is not the other's.
+    """
     model = TinyModel().model()
     for value in (model.graph.input[0], model.graph.output[0]):
         dim = value.type.tensor_type.shape.dim[0]
@@ -179,8 +185,75 @@ def test_statistics_of_the_whole_batch_are_found(
     model.graph.node.extend(nodes)
     path = tmp_path / "export.onnx"
     onnx.save(model, path)
+    spec = of_mean(mean)
     if batch == 1:
-        assert prepare_network(tiny_spec(), path).max_batch == 1
+        assert prepare_network(spec, path).max_batch == 1
     else:
         with pytest.raises(OnnxModelError, match="depends on chance or on the batch"):
-            prepare_network(tiny_spec(), path)
+            prepare_network(spec, path)
+
+
+def of_mean(mean: float) -> ModelSpec:
+    spec = tiny_spec()
+    return replace(spec, preprocessing=replace(spec.preprocessing, mean=(mean,) * 3))
+
+
+def rounded_by_scale(place: str) -> onnx.ModelProto:
+    """A network of one picture whose image is rounded to 8 bits by its own largest value."""
+    model = TinyModel().model()
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["image"], ["codes", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["codes", "scale", "zero"], ["rounded"]),
+    ]
+    if place == "function":
+        opsets = [helper.make_opsetid("", 17)]
+        model.functions.append(
+            helper.make_function("own", "Round", ["image"], ["rounded"], nodes, opsets)
+        )
+        model.opset_import.append(helper.make_opsetid("own", 1))
+        nodes = [helper.make_node("Round", ["image"], ["rounded"], domain="own")]
+    if place == "branch":
+        made = [helper.make_empty_tensor_value_info("rounded")]
+        same = helper.make_node("Identity", ["image"], ["same"])
+        otherwise = helper.make_graph(
+            [same], "else", [], [helper.make_empty_tensor_value_info("same")]
+        )
+        nodes = [
+            helper.make_node("ReduceMax", ["image"], ["largest"], keepdims=0),
+            helper.make_node("Greater", ["largest", "nothing"], ["bright"]),
+            helper.make_node(
+                "If", ["bright"], ["rounded"],
+                then_branch=helper.make_graph(nodes, "then", [], made), else_branch=otherwise,
+            ),
+        ]  # fmt: skip
+        nothing = numpy_helper.from_array(np.array(0, np.float32), "nothing")
+        model.graph.initializer.append(nothing)
+    model.graph.node[0].input[0] = "rounded"
+    nodes += model.graph.node
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+@pytest.mark.parametrize("place", ["graph", "branch", "function"])
+@pytest.mark.parametrize("noticed", [True, False])
+def test_scales_of_a_batch_keep_it_closed(
+    noticed: bool, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not two pictures show it: their values may be much the same."""
+    export = rounded_by_scale(place)
+    path = tmp_path / "export.onnx"
+    onnx.save(export, path)
+    if not noticed:
+        monkeypatch.setattr(batch_axis, "same_together", lambda *outputs: True)
+    prepared = prepare_network(of_mean(0.0), path)
+    assert prepared.max_batch == 1
+    assert prepared.network.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+    pair = np.random.default_rng(2).uniform(0, 1, (2, 3, 64, 96)).astype(np.float32)
+    pair[0] *= 100
+    for value in (export.graph.input[0], export.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    together = run_onnx(export, pair)[1:]
+    assert not np.allclose(together, run_onnx(export, pair[1:]), rtol=1e-2)

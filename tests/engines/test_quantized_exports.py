@@ -7,6 +7,7 @@ the file as it came.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,14 @@ def test_integer_operators_are_served_as_they_are(
 def test_scales_of_a_batch_are_refused(precision: str, tmp_path: Path) -> None:
     with pytest.raises(OnnxModelError, match=r"dynamic scales \(DynamicQuantizeLinear\): .* batch"):
         build(dynamic(tmp_path, one_picture=False), precision=precision)
+
+
+@pytest.mark.parametrize("mean", [127.5, 0.0])
+def test_scales_of_one_picture_stay_those_of_one_picture(mean: float, tmp_path: Path) -> None:
+    """A batch of one is not opened, whatever values the proof's pictures have."""
+    spec = residual_spec()
+    spec = replace(spec, preprocessing=replace(spec.preprocessing, mean=(mean,) * 3))
+    assert prepare_network(spec, dynamic(tmp_path, one_picture=True)).max_batch == 1
 
 
 @pytest.mark.skipif(NO_VNNI, reason="this CPU has no VNNI, and that is said first")

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from tritonseg_engines.build.repeats import beside_another, same_outputs
+from tritonseg_engines.build.repeats import same_together
 from tritonseg_engines.build.samples import Sample
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs
+from tritonseg_engines.graph.surgery import editable
+from tritonseg_engines.precision.existing import scales_of_a_batch
 from tritonseg_engines.running.networks import infer_in_onnx_runtime
 
 BATCH = "N"
 
 
 def settle_batch(
-    network: onnx.ModelProto, sample: Sample, *, takes_pairs: bool
+    network: onnx.ModelProto, pair: tuple[Sample, Sample], *, takes_pairs: bool
 ) -> tuple[onnx.ModelProto, int | None, dict[str, NDArray[Any]]]:
     """Return the network with an open batch axis if that can be, and the most that it takes.
 
     Args:
         network: NORMALIZED to SCORES.
-        sample: A picture to try it with.
+        pair: Pictures to try it with.
         takes_pairs: Whether the export took two pictures at once as it came.
 
     Returns:
@@ -37,9 +40,11 @@ def settle_batch(
     if declared is None:
         return network, None if takes_pairs else 1, {}
     opened = _with_open_batch(network)
-    output = _of_one_or_two(opened, sample)
-    if output is not None:
-        return opened, None, {sample.question.name: output}
+    # Two pictures of much the same values would not show it.
+    by_batch = scales_of_a_batch(editable(network)) is not None
+    known = None if by_batch else _of_one_or_two(opened, pair)
+    if known is not None:
+        return opened, None, known
     if declared == 1:
         return network, 1, {}
     raise OnnxModelError(
@@ -57,14 +62,19 @@ def _with_open_batch(network: onnx.ModelProto) -> onnx.ModelProto:
     return opened
 
 
-def _of_one_or_two(network: onnx.ModelProto, sample: Sample) -> NDArray[Any] | None:
-    """Return what a picture gets alone and beside another, or None if that is not the same."""
-    one = sample.question.batch_nchw
+def _of_one_or_two(
+    network: onnx.ModelProto, pair: tuple[Sample, Sample]
+) -> dict[str, NDArray[Any]] | None:
+    """Return what two pictures get alone, or None if they get something else together."""
+    batches = [sample.question.batch_nchw for sample in pair]
     try:
         onnx.checker.check_model(network, full_check=True)
         infer = infer_in_onnx_runtime(network)
-        alone, together = infer(one), infer(beside_another(one))
+        alone = [infer(batch) for batch in batches]
+        together = infer(np.concatenate(batches))
     except (OnnxModelError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
         return None
-    same = len(together) == 2 and same_outputs(together[1:], alone)
-    return alone[0] if same else None
+    if not same_together(together, alone):
+        return None
+    names = (sample.question.name for sample in pair)
+    return {name: output[0] for name, output in zip(names, alone, strict=True)}

@@ -98,7 +98,10 @@ def plan_sizes(sizes: NetworkSizes) -> NetworkSizes:
     if sizes.fixed_hw is not None:
         return sizes
     smallest, _ = sizes.nearest((SMALLEST_SIDE, SMALLEST_SIDE))
-    return replace(sizes, at_least=smallest, at_most_hw=LARGEST_HW)
+    height, width = (
+        min(sides) for sides in zip(LARGEST_HW, sizes.at_most_hw or LARGEST_HW, strict=True)
+    )
+    return replace(sizes, at_least=smallest, at_most_hw=(height, width))
 
 
 def _open_sizes(sizes: NetworkSizes) -> ImageSizeRange | None:

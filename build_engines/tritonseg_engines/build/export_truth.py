@@ -22,8 +22,8 @@ from tritonseg_engines.build.output_check import (
     one_sided_advice,
     with_batch_axis,
 )
-from tritonseg_engines.build.repeats import beside_another, same_outputs
-from tritonseg_engines.build.samples import Question, Sample
+from tritonseg_engines.build.repeats import same_outputs, same_together
+from tritonseg_engines.build.samples import Question, Sample, pair_of
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.onnx_file import computes_in_half, dimensions, graph_inputs
 from tritonseg_engines.running.networks import onnx_session, run_session
@@ -102,8 +102,8 @@ class ExportTruth:
     def samples(
         self,
         questions: Iterable[Question],
-        more: Iterable[Question] = (),
-        extremes: Iterable[Question] = (),
+        more: Iterable[Question],
+        extremes: Iterable[Question],
     ) -> list[Sample]:
         """Return the answers to pictures.
 
@@ -133,11 +133,11 @@ class ExportTruth:
                 f"output {self._spec.output.name!r}: on no pixel do the two best scores differ by "
                 "more than rounding, so that no mask could be compared"
             )
-        self._check_repeats(found[-1])
         for question in extremes:
             sample = self._extreme_sample(question)
             if sample.mask is None or self._kind == "class_map" or not question.flat:
                 found.append(sample)
+        self._check_repeats(pair_of(found))
         self._check_threshold(found)
         return found
 
@@ -165,18 +165,20 @@ class ExportTruth:
     def _sample(self, question: Question, output: NDArray[Any]) -> Sample:
         return Sample(question=question, output=output, mask=self.mask(output, question.geometry))
 
-    def _check_repeats(self, sample: Sample) -> None:
+    def _check_repeats(self, pair: tuple[Sample, Sample]) -> None:
         """Refuse what gives one picture another output beside another picture, or again."""
-        batch_nchw = sample.question.batch_nchw
+        alone = [sample.output for sample in pair]
         try:
-            again = self.run(beside_another(batch_nchw))[1:]
-            self.takes_pairs = self._batch is None
+            together = self.run(np.concatenate([sample.question.batch_nchw for sample in pair]))
         except OnnxModelError:  # a batch of one is all that it takes
-            again = self.run(batch_nchw)
-        if again.shape != sample.output.shape:  # and all that it has an axis for
-            self.takes_pairs = False
-            again = self.run(batch_nchw)
-        if not same_outputs(again, sample.output):
+            together = alone[0]
+        if len(together) == len(pair) and together.shape[1:] == alone[0].shape[1:]:
+            self.takes_pairs = self._batch is None
+            same = same_together(together, alone)
+        else:  # or all that it has an axis for
+            usual = pair[1]
+            same = same_outputs(self.run(usual.question.batch_nchw), usual.output)
+        if not same:
             raise OnnxModelError(
                 f"output {self._spec.output.name!r}: expected the same of a picture alone and "
                 "beside another, got another: the graph depends on chance or on the batch; export "

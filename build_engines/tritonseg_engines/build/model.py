@@ -16,7 +16,7 @@ from tritonseg_engines.build.order import BuildOrder
 from tritonseg_engines.build.pictures_choice import PictureChoice, given_pictures
 from tritonseg_engines.build.precision import Conversion, convert_and_judge
 from tritonseg_engines.build.prepare import prepare_network
-from tritonseg_engines.build.size_limits import size_remark
+from tritonseg_engines.build.size_remark import size_remark
 from tritonseg_engines.gate.refusal import refusal
 from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
 from tritonseg_engines.gate.verdict import Judged

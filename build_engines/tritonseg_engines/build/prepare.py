@@ -19,6 +19,7 @@ from tritonseg_engines.build.proof_pictures import (
     more_questions,
     questions,
 )
+from tritonseg_engines.build.samples import pair_of
 from tritonseg_engines.build.size_limits import find_sizes
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
@@ -66,7 +67,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
     check_boundary(edited.graph, spec)
     check_weights(edited.graph)
     refuse_chance(edited.graph)
-    refuse_scales_of_a_batch(edited.graph)
+    refuse_scales_of_a_batch(edited)
     threshold = binary_threshold(edited.graph, spec)
     kind = _output_kind(edited.graph, spec)
     exported, truth = _truth(exported, spec, kind, threshold)
@@ -76,17 +77,15 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
         more_questions(spec, sizes),
         extreme_questions(spec, sizes),
     )
-    usual = [sample for sample in samples if not sample.question.extreme]
+    usual = next(sample for sample in samples if sample.is_usual)
     problems: list[str] = []
     for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):
         try:
-            network, upsampling = network_in_front_of(
-                tail, exported, spec, kind, usual[0], threshold
-            )
+            network, upsampling = network_in_front_of(tail, exported, spec, kind, usual, threshold)
             network, max_batch, known = settle_batch(
-                network, usual[-1], takes_pairs=truth.takes_pairs
+                network, pair_of(samples), takes_pairs=truth.takes_pairs
             )
-            network = with_size(network, sizes, usual[0])
+            network = with_size(network, sizes, usual)
             quantized = existing_int8(network)
             proof, compared = prove_boundary(
                 samples, truth, network, upsampling, spec, known, in_int8=quantized is not None

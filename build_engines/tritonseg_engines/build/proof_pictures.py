@@ -25,6 +25,8 @@ PADDED = 2
 """Of pictures that lead to one input: one that fills it, and one that is padded."""
 LOOKS = ((64, 120.0), (4, 64.0), (32, 20.0), (128, 200.0), (8, 120.0), (1, 40.0))
 """Cell in pixels and spread in levels of noise that is drawn where the usual shows one class."""
+HEADROOM = 8
+"""Levels that noise keeps away from the extremes, so that these are beyond it."""
 SQUARE = 4
 """Side in pixels of what changes from one extreme to the other."""
 
@@ -49,7 +51,7 @@ def questions(
     for size_hw in ask.sizes_hw():
         large = size_hw[0] * size_hw[1] >= LARGE_PIXELS
         for picture in smooth_noise(size_hw, 1 if large else PICTURES):
-            yield ask.question(picture)
+            yield ask.noise_question(picture)
 
 
 def more_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
@@ -58,7 +60,7 @@ def more_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
     size_hw = min(ask.sizes_hw(), key=lambda hw: hw[0] * hw[1])
     for cell, spread in LOOKS:
         (picture,) = smooth_noise(size_hw, 1, cell=cell, spread=spread)
-        yield ask.question(picture)
+        yield ask.noise_question(picture)
 
 
 def extreme_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
@@ -115,6 +117,10 @@ class _Asker:
             raise OnnxModelError(f"resize policy {policy!r}: {refusal}")
         one_input = len({geometry.network_hw for geometry in own}) == 1
         return list(own.values())[: PADDED if one_input else None]
+
+    def noise_question(self, picture: Picture) -> Question:
+        image_hwc = picture.image_hwc.clip(HEADROOM, 255 - HEADROOM)
+        return self.question(replace(picture, image_hwc=image_hwc))
 
     def question(self, picture: Picture, *, extreme: bool = False) -> Question:
         geometry = self._normalizer.geometry(_size_hw(picture))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,14 @@ SCORES_LOOKED_AT = 1 << 18
 
 
 def same_outputs(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Return whether two runs gave the same but for rounding."""
+    """Return whether two runs gave the same but for rounding.
+
+    Where a value is not a number, or infinite, they must agree in all.
+    """
     if one.shape != other.shape:
         return False
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return bool(np.array_equal(one, other, equal_nan=True))
     steps = 2 * float(np.finfo(one.dtype).eps) if one.dtype.kind == "f" else 0.0
     first, second = (output.astype(np.float32, copy=False) for output in (one, other))
     size = np.abs(first)
@@ -25,12 +31,15 @@ def same_outputs(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return bool(np.all(np.abs(first - second) <= REPEATED * usual + steps * size))
 
 
-def beside_another(batch_nchw: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a picture as the second of a batch, behind one of other values and other statistics.
+def same_together(together: NDArray[Any], alone: Sequence[NDArray[Any]]) -> bool:
+    """Return whether pictures got the same in one batch as alone, each with a batch axis.
 
-    Behind one that is merely turned around, a network that normalizes by the whole batch would give
-    it what it gets alone.
+    Of those that alone got no numbers nothing is asked but that they leave the others theirs.
     """
-    spread = np.float32(batch_nchw.max() - batch_nchw.min())
-    other = batch_nchw[:, :, ::-1, ::-1] * np.float32(0.4) + spread / 2
-    return np.concatenate([other, batch_nchw])
+    if len(together) != len(alone):
+        return False
+    return all(
+        same_outputs(together[index : index + 1], output)
+        for index, output in enumerate(alone)
+        if np.isfinite(output).all()
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +53,11 @@ class Sample:
         """Return the classes that the picture shows."""
         return frozenset() if self.mask is None else self.mask.classes()
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is a picture of which an export must make classes."""
+        return not self.question.extreme
+
     def objection(
         self, output: NDArray[Any], upsampling: Upsampling, class_count: int
     ) -> str | None:
@@ -83,3 +89,19 @@ class Sample:
         if self.mask is None:
             return 1.0
         return self.mask.share_equal(class_map_of(output, self.question.geometry, upsampling))
+
+
+def pair_of(samples: Sequence[Sample]) -> tuple[Sample, Sample]:
+    """Return two pictures of one size and of other values: an extreme, and behind it a usual one.
+
+    The extreme has larger and smaller values than the other (`proof_pictures.HEADROOM`), and
+    another mean and spread. So what a network takes of the whole batch is not the usual one's own.
+    """
+    extreme = next(sample for sample in samples if sample.question.extreme)
+    shape = extreme.question.batch_nchw.shape
+    usual = next(
+        sample
+        for sample in reversed(samples)
+        if sample.is_usual and sample.question.batch_nchw.shape == shape
+    )
+    return extreme, usual

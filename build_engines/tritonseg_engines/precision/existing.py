@@ -68,23 +68,36 @@ def existing_int8(model: onnx.ModelProto) -> ExistingInt8 | None:
     return ExistingInt8(form=form, layers=tuple(layers), float_layers=others)
 
 
-def refuse_scales_of_a_batch(graph: ir.Graph) -> None:
+def refuse_scales_of_a_batch(model: ir.Model) -> None:
     """Refuse scales that are taken from all pictures of a batch together.
 
     Raises:
         OnnxModelError: There is such a node, and the batch axis is open.
     """
-    (fed,) = fed_inputs(graph)
+    (fed,) = fed_inputs(model.graph)
     if (dimensions(fed) or [None])[0] == 1:
         return
-    for node in graph:
-        if node.op_type in SCALE_OF_BATCH:
-            raise OnnxModelError(
-                f"the export is quantized already with dynamic scales ({node.op_type}): they are "
-                "of the whole batch, so that a picture's mask depends on the pictures beside it; "
-                "quantize it with fixed scales (onnxruntime's quantize_static), or export it for "
-                "a batch of one picture"
-            )
+    operator = scales_of_a_batch(model)
+    if operator is not None:
+        raise OnnxModelError(
+            f"the export is quantized already with dynamic scales ({operator}): they are of the "
+            "whole batch, so that a picture's mask depends on the pictures beside it; quantize it "
+            "with fixed scales (onnxruntime's quantize_static), or export it for a batch of one "
+            "picture"
+        )
+
+
+def scales_of_a_batch(model: ir.Model) -> str | None:
+    """Return the operator that takes its scale from all pictures of a batch, None without one.
+
+    Those in branches, loops and the file's own functions count too.
+    """
+    graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for graph in graphs:
+        for node in ir.traversal.RecursiveGraphIterator(graph):
+            if node.op_type in SCALE_OF_BATCH:
+                return node.op_type
+    return None
 
 
 def _form(graph: ir.Graph) -> Form | None:
