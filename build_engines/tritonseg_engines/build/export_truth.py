@@ -133,10 +133,7 @@ class ExportTruth:
                 f"output {self._spec.output.name!r}: on no pixel do the two best scores differ by "
                 "more than rounding, so that no mask could be compared"
             )
-        for question in extremes:
-            sample = self._extreme_sample(question)
-            if sample.mask is None or self._kind == "class_map" or not question.flat:
-                found.append(sample)
+        found += filter(None, map(self._extreme_sample, extremes))
         self._check_repeats(pair_of(found))
         self._check_threshold(found)
         return found
@@ -155,10 +152,13 @@ class ExportTruth:
             outputs={value.name: value.shape for value in self._session.get_outputs()},
         )
 
-    def _extreme_sample(self, question: Question) -> Sample:
+    def _extreme_sample(self, question: Question) -> Sample | None:
+        """Return the answer to a picture, or None where that is of no interest."""
         output = self.run(question.batch_nchw)
         if not np.isfinite(output).all():
             return Sample(question=question, output=output, mask=None)
+        if question.flat and self._kind != "class_map":
+            return None
         self._check_kind(question, output)
         return self._sample(question, output)
 
