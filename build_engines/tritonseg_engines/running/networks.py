@@ -102,8 +102,9 @@ def infer_in_openvino(model: onnx.ModelProto, precision: str) -> Iterator[Infer]
         try:
             engine = OpenvinoEngine(str(path), precision)
         except RuntimeError as error:
+            names = [name for node in model.graph.node for name in (node.name, *node.output)]
             raise OnnxModelError(
-                f"OpenVINO cannot load the network: {openvino_reason(error)}"
+                f"OpenVINO cannot load the network: {openvino_reason(error, names)}"
             ) from error
 
         def infer(batch: NDArray[Any]) -> NDArray[Any]:
