@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -109,15 +111,15 @@ CHOICE = helper.make_node(
 )  # fmt: skip
 ONES = np.ones(4, np.float32)
 LACKING = {
-    "an operator in front of one that it has": ([POOL, UNPOOL], "it has no MaxUnpool; export the network without it"),
-    "an operator of one's own": ([OWN], "it has no my.company.Sharpen; export the network without it"),
+    "an operator in front of one that it has": ([POOL, UNPOOL], "it has no MaxUnpool"),
+    "an operator of one's own": ([OWN], "it has no my.company.Sharpen"),
     "one in a branch": (
         [
             helper.make_node("ReduceMax", ["c"], ["m"], keepdims=0),
             helper.make_node("Cast", ["m"], ["b"], to=TensorProto.BOOL),
             CHOICE,
         ],
-        "it has no my.company.Sharpen; export the network without it",
+        "it has no my.company.Sharpen",
     ),
     "two": (
         [
@@ -125,7 +127,7 @@ LACKING = {
             helper.make_node("MaxUnpool", ["p", "i"], ["v"], kernel_shape=[2, 2], strides=[2, 2]),
             helper.make_node("Sharpen", ["v"], ["u"], domain="my.company"),
         ],
-        "it has no MaxUnpool, my.company.Sharpen; export the network without them",
+        "it has no MaxUnpool, my.company.Sharpen",
     ),
     "a mode": (
         [
@@ -150,4 +152,4 @@ def test_openvino_itself_is_quoted(nodes: list[onnx.NodeProto], reason: str) -> 
         pass
     (line,) = str(caught.value).splitlines()
     told = line.removeprefix("OpenVINO cannot load the network: ")
-    assert told.startswith(reason) if ":" in reason else told == reason, told
+    assert re.split(r"; export the network without (?:it|them)$|\. ", told)[0] == reason

@@ -68,7 +68,8 @@ def openvino_reason(error: Exception, names: Sequence[str] = ()) -> str:
     missing = OPENVINO_MISSING.search(text)
     if missing is not None:
         lacking = _operators(missing[1].split(", "))
-        return f"it has no {', '.join(lacking)}; export the network without {'them' if lacking[1:] else 'it'}"
+        them = "them" if lacking[1:] else "it"
+        return f"it has no {', '.join(lacking)}; export the network without {them}"
     order = {name: position for position, name in enumerate(names)}
     failures = OPENVINO_NODE.findall(text)
     if failures:
