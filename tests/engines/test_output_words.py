@@ -38,9 +38,14 @@ WORDS = {
         "under classes, in the network's order",
     ),
     "classes last, at a coarse stride": (
-        scores(1, 8, 12, 40), "scores", 5,
-        "is (1, 8, 12, 40) of float32, 40 classes where the specification names 5: name all 40 "
+        scores(1, 8, 12, 19), "scores", 5,
+        "is (1, 8, 12, 19) of float32, 19 classes where the specification names 5: name all 19 "
         "under classes, in the network's order",
+    ),
+    "a few channels, at a fine stride": (
+        scores(1, 7, 16, 24), "scores", 5,
+        "is (1, 7, 16, 24) of float32, 7 classes where the specification names 5: name all 7 under "
+        "classes, in the network's order",
     ),
     "either layout": (
         scores(1, 6, 7, 8), "scores", 5,

@@ -15,7 +15,7 @@ from tritonseg_engines.build.score_layout import (
     CLASS_AXES,
     UNLIKELY_STRETCH,
     fitting_layouts,
-    likely_layouts,
+    likeliest_layouts,
     stretch,
 )
 from tritonseg_engines.errors import OnnxModelError
@@ -184,7 +184,7 @@ def _scores_advice(
 
 def _count_advice(kind: str, count: int, shape: Sequence[int], size_hw: tuple[int, int]) -> str:
     """Return what to write where no axis that can be the classes' has as many as expected."""
-    likely = likely_layouts(shape, size_hw)
+    likely = likeliest_layouts(shape, size_hw)
     expected = "kind binary has one" if kind == "binary" else f"the specification names {count}"
     if len(likely) != 1:
         return (

@@ -8,6 +8,8 @@ CLASS_AXES = {"NCHW": 1, "NHWC": 3}
 UNLIKELY_STRETCH = 2.0
 """Between the factors by which rows and columns are fewer than the picture's. No strides are so
 different; but some exports give one size whatever the picture's, so this alone says nothing."""
+EXACT_STRETCH = 1.02
+"""That of one stride for both, but for what rounding leaves."""
 
 
 def fitting_layouts(
@@ -30,11 +32,21 @@ def fitting_layouts(
 
 
 def likely_layouts(shape: Sequence[int], size_hw: tuple[int, int]) -> list[str]:
-    """Return in which layouts the rows and columns of a shape of four are as a picture's."""
+    """Return in which layouts the rows and columns of a shape of four may be a picture's."""
+    return _layouts_within(shape, size_hw, UNLIKELY_STRETCH)
+
+
+def likeliest_layouts(shape: Sequence[int], size_hw: tuple[int, int]) -> list[str]:
+    """Return the layout in which they are a picture's at one stride, or else all likely ones."""
+    exact = _layouts_within(shape, size_hw, EXACT_STRETCH)
+    return exact if len(exact) == 1 else likely_layouts(shape, size_hw)
+
+
+def _layouts_within(
+    shape: Sequence[int], size_hw: tuple[int, int], most_stretch: float
+) -> list[str]:
     cells_hw = {"NCHW": shape[2:], "NHWC": shape[1:3]}
-    return [
-        layout for layout in CLASS_AXES if stretch(cells_hw[layout], size_hw) <= UNLIKELY_STRETCH
-    ]
+    return [layout for layout in CLASS_AXES if stretch(cells_hw[layout], size_hw) <= most_stretch]
 
 
 def stretch(cells_hw: Sequence[int], size_hw: tuple[int, int]) -> float:
