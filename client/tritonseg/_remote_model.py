@@ -65,9 +65,10 @@ class RemoteModel:
         model = self.describe(deadline)
         if confidence and not model.gives_confidence:
             raise ConfigurationError(
-                f"model '{model.name}' gives no confidence: its network puts out classes or "
-                "probabilities instead of logits, or it was built with `--layout fused`; segment "
-                "without confidence=True, or build it from an export that ends in its raw scores"
+                f"model '{model.name}' gives no confidence: its network puts out classes, or "
+                "scores that are neither logits nor probabilities of the classes or have a "
+                "threshold of their own, or it was built with `--layout fused`; segment without "
+                "confidence=True, or build it from an export that ends in its raw scores"
             )
         ask = functools.partial(
             self._ask, model=model, confidence=confidence, request_id=request_id, deadline=deadline

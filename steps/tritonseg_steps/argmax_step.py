@@ -58,8 +58,9 @@ class ArgmaxStep(Step):
         if confidence and self._upsampling.confidence is None:
             raise InputError(
                 f"{CONFIDENCE}: this model's network gives classes, or scores with a threshold of "
-                "their own, which say nothing about it; ask without, or build the model from an "
-                "export that ends in its raw scores"
+                "their own, or that are neither logits nor probabilities of the classes, which say "
+                "nothing about it; ask without, or build the model from an export that ends in its "
+                "raw scores"
             )
         pictures = [
             (scores, self._resize.geometry((int(size[0]), int(size[1]))))

@@ -18,6 +18,7 @@ from tritonseg_steps.contract import (
 from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
 from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.picture_sizes import picture_refusal
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.step import Arrays, InputError, ModelConfig, Step, StepRequest
 
@@ -37,6 +38,7 @@ class NormalizeStep(Step):
             if self.device is None
             else CudaNormalizer(preprocessing, self.device)
         )
+        self._resize = preprocessing.resize
         self._sizes = NetworkSizes.from_json(config.parameter(NETWORK_SIZES_PARAMETER))
         picture = np.zeros((1, 8, 8, 3), np.uint8)
         self._normalizer.batch(picture)
@@ -51,7 +53,7 @@ class NormalizeStep(Step):
         count, height, width, _ = images_nhwc.shape
         if height < 1 or width < 1:
             raise InputError(f"{IMAGE}: expected at least 1x1 pixels, got {height}x{width}")
-        refusal = self._sizes.refusal(self._normalizer.geometry((height, width)))
+        refusal = picture_refusal(self._resize, self._sizes, (height, width))
         if refusal is not None:  # in words that a caller can act on, which the engine's are not
             raise InputError(refusal)
         return {

@@ -1,4 +1,4 @@
-"""An engine that is not the file that passed its gate is refused, by `serve` and by any Triton."""
+"""What is not as it passed its gate is refused: an engine by any Triton, a config by `serve`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,40 @@ def test_a_missing_engine_is_said_to_be_missing(tmp_path: Path) -> None:
         TritonServer(ServerConfig(repository=repository)).start()
 
 
+def rewrite(repository: Path, old: str, new: str) -> None:
+    """Write something else into every config that has it."""
+    for path in repository.glob("*/config.pbtxt"):
+        path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_serve_refuses_another_mean_in_one_line(layout: str, tmp_path: Path) -> None:
+    repository = build(tmp_path, layout)
+    rewrite(repository, "127.5, 127.5, 127.5], ", "60.0, 127.5, 127.5], ")
+    outcome = CliRunner().invoke(cli, ["serve", "--repository", str(repository)])
+    assert outcome.exit_code == 1
+    (line,) = outcome.output.splitlines()
+    assert line.startswith(
+        "Error: tiny: tiny/config.pbtxt: tritonseg_preprocessing.mean: expected [127.5, 127.5, "
+        "127.5] as built, got [60.0, 127.5, 127.5]; put that back, or build it again: tritonseg "
+        "build SPEC.yaml --onnx FILE"
+    )
+
+
+@pytest.mark.parametrize("layout", ["single", "ensemble"])
+def test_what_is_tuned_is_served_and_gives_the_same_masks(layout: str, tmp_path: Path) -> None:
+    repository = build(tmp_path, layout)
+    with TritonServer(ServerConfig(repository=repository)) as server:
+        before = mask(server)
+    rewrite(repository, "max_batch_size: 8", "max_batch_size: 2  # by perf_analyzer")
+    rewrite(repository, "count: 1", "count: 2")
+    rewrite(repository, "max_queue_size: 64", "max_queue_size: 9")
+    assert "max_queue_size: 9" in (repository / LAYOUTS[layout] / "config.pbtxt").read_text()
+    with TritonServer(ServerConfig(repository=repository)) as server:
+        assert np.array_equal(mask(server), before)
+
+
 def mask(server: TritonServer) -> np.ndarray:
-    picture = np.zeros((*SIZE_HW, 3), np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3)).astype(np.uint8)
     with SegmentationClient(server.grpc_url, model="tiny") as client:
         return client.segment(picture).class_map

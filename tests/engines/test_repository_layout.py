@@ -18,8 +18,8 @@ from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository import Deployment, Engine, Provenance, Serving, write_model
 from tritonseg_engines.repository.check import (
     built_models,
+    changed_since_build,
     check_repository,
-    exchanged_files,
 )
 from tritonseg_engines.repository.writer import read_config
 from tritonseg_engines.target import ServingLayout
@@ -183,15 +183,15 @@ def test_only_engines_of_models_that_tritonseg_built_are_compared(tmp_path: Path
     other.mkdir()
     (other / "config.pbtxt").write_text('name: "other"\n')
     (other / "manifest.json").write_text("of somebody else")
-    assert exchanged_files(repository) == []
+    assert changed_since_build(repository) == []
     (repository / "tiny_engine" / "1" / "model.onnx").write_bytes(b"another")
-    (problem,) = exchanged_files(repository)
+    (problem,) = changed_since_build(repository)
     assert problem.startswith("tiny: tiny_engine/1/model.onnx is not the file that was built")
-    assert exchanged_files(repository, ["tiny_engine"]) == [problem]
-    assert exchanged_files(repository, ["other"]) == []
+    assert changed_since_build(repository, ["tiny_engine"]) == [problem]
+    assert changed_since_build(repository, ["other"]) == []
     (repository / "tiny" / "manifest.json").write_text("{")
     with pytest.raises(RepositoryError, match="expected a JSON document"):
-        exchanged_files(repository)
+        changed_since_build(repository)
 
 
 def test_no_version_folder_is_empty(tmp_path: Path) -> None:

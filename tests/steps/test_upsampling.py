@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
@@ -59,7 +59,12 @@ def assert_same_class_map(actual: np.ndarray, scores_chw: np.ndarray) -> None:
     near_tie = best - second <= 1e-4 * np.abs(scores_chw).max()
     wrong = (actual != expected) & ~near_tie
     assert not wrong.any(), f"{wrong.sum()} of {wrong.size} pixels differ"
-    assert near_tie.sum() <= 1 + 0.02 * near_tie.size
+    assert distinct_pixels(scores_chw[:, near_tie]) <= 2 + 0.02 * distinct_pixels(scores_chw)
+
+
+def distinct_pixels(scores: np.ndarray) -> int:
+    """Of `(C, ...)` scores; a single row or column of cells gives every pixel many times over."""
+    return np.unique(scores.reshape(len(scores), -1), axis=1).shape[1]
 
 
 def native(size_hw: tuple[int, int]) -> Geometry:
@@ -77,6 +82,8 @@ side = st.integers(1, 40)
     align_corners=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
+@example(classes=7, cells=(1, 21), pixels=(2, 21), align_corners=False, seed=491689)
+@example(classes=7, cells=(1, 21), pixels=(2, 21), align_corners=True, seed=491689)
 def test_equals_resize_then_argmax_at_any_size(
     classes: int,
     cells: tuple[int, int],

@@ -15,10 +15,11 @@ from tritonseg_engines.graph.int8_weights import expand_int8_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions
 from tritonseg_engines.graph.plain_operators import flatten_softmaxes
+from tritonseg_engines.graph.probability import says_degrees
 from tritonseg_engines.graph.readable import readable
 from tritonseg_engines.graph.single_precision import widen_to_single
 from tritonseg_engines.graph.surgery import maker
-from tritonseg_engines.graph.tail import Tail, cut_tail
+from tritonseg_engines.graph.tail import CLASS_AXIS_NCHW, CLASS_AXIS_NHWC, Tail, cut_tail
 from tritonseg_engines.graph.value_range import Range, value_range
 from tritonseg_engines.running.networks import infer_in_onnx_runtime
 from tritonseg_engines.spec import ModelSpec
@@ -39,6 +40,8 @@ def network_in_front_of(
     With it how its output is upsampled.
     """
     edited = readable(exported)
+    if "ArgMax" in tail.operators:
+        kind = "scores"
     cut_tail(edited, tail)
     flatten_softmaxes(edited)
     if tail.operators:  # what can be cut has four axes, also where inference does not see them
@@ -46,12 +49,11 @@ def network_in_front_of(
     else:
         shape = _answered_shape(edited, tail, kind, sample)
     bounds = value_range(edited.graph.outputs[0])
+    degrees = kind == "class_map" or _says_degrees(edited, tail, kind, rank=len(shape))
     quantized = maker(edited.graph.outputs[0], "DequantizeLinear") is not None
     expand_half_weights(edited)
     expand_int8_weights(edited)
-    if "ArgMax" in tail.operators:
-        kind = "scores"
-    confidence = _confidence(kind, threshold, bounds, quantized=quantized)
+    confidence = _confidence(kind, threshold, bounds, quantized=quantized) if degrees else None
     settle_boundary(
         edited,
         spec,
@@ -96,6 +98,17 @@ def _confidence(kind: str, threshold: float, bounds: Range, *, quantized: bool) 
         return "probability"
     bounded = math.isfinite(bounds.lowest) and math.isfinite(bounds.highest)
     return None if bounded and not quantized else "softmax"
+
+
+def _says_degrees(model: ir.Model, tail: Tail, kind: str, *, rank: int) -> bool:
+    """Return whether the scores are more than decisions, and of the classes."""
+    of_one_score = kind == "binary" and rank < 4
+    without_batch = 4 - rank
+    axis = CLASS_AXIS_NHWC if tail.classes_last else CLASS_AXIS_NCHW
+    scores = surgery.inferred_values(model)[model.graph.outputs[0].name or ""]
+    return says_degrees(
+        scores, rank=rank, class_axis=None if of_one_score else axis - without_batch
+    )
 
 
 def _answered_shape(model: ir.Model, tail: Tail, kind: str, sample: Sample) -> list[int | None]:

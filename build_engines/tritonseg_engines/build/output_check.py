@@ -11,16 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tritonseg_engines.build.score_layout import (
+    CLASS_AXES,
+    UNLIKELY_STRETCH,
+    fitting_layouts,
+    likeliest_layouts,
+    stretch,
+)
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_steps.contract import MAX_CLASSES
 
+ANOTHER = "another output may be meant by output.name"
 MASK = 255
 """What many write for "yes" in a mask of bytes."""
 NUMBERS = "fiub"
 """Kinds of NumPy's types, bool among them."""
-UNLIKELY_STRETCH = 2.0
-"""Between the factors by which rows and columns are fewer than the picture's. No strides are so
-different; but some exports give one size whatever the picture's, so this alone says nothing."""
 
 Shape = Sequence[int | str | None]
 
@@ -77,7 +83,9 @@ def check_output(
     """
     advice: str | None
     if not isinstance(output, np.ndarray) or output.dtype.kind not in NUMBERS:
-        advice = "is no tensor of numbers; another output may be meant by output.name"
+        advice = f"is no tensor of numbers; {ANOTHER}"
+    elif not output.size:
+        advice = f"is {output.shape}, which holds nothing; {ANOTHER}"
     elif kind == "class_map":
         advice = _class_map_advice(len(spec.classes), output, size_hw)
     else:
@@ -106,15 +114,19 @@ def _class_map_advice(classes: int, output: NDArray[Any], size_hw: tuple[int, in
                 "or an ArgMax over another axis than the classes': export the best class alone, or "
                 "the scores"
             )
+        if output.ndim not in (3, 4):
+            return f"is {output.shape} of {output.dtype}, expected a class map (N, h, w); {ANOTHER}"
         return f"is {output.shape} of {output.dtype}, no class map: write output.kind: scores"
     if not _is_whole(plane):
+        if stretch(plane.shape, size_hw) > UNLIKELY_STRETCH:
+            return f"is {output.shape} of {output.dtype}, expected a class map (N, h, w); {ANOTHER}"
         fraction = plane[plane != np.rint(plane)][0]
         return (
             f"has values such as {fraction:.4g}, no class indices but one score a pixel: write "
             "output.kind: binary"
         )
     advice = _range_advice(classes, plane)
-    if advice is not None and _stretch(plane.shape, size_hw) > UNLIKELY_STRETCH:
+    if advice is not None and stretch(plane.shape, size_hw) > UNLIKELY_STRETCH:
         return (
             f"is {output.shape} for a picture of {size_hw[0]}x{size_hw[1]}: its ArgMax is not over "
             "the classes; give it their axis, which is 1 of (N, C, h, w) and 3 of (N, h, w, C)"
@@ -146,14 +158,14 @@ def _scores_advice(
     batched = with_batch_axis(output, kind)
     if count == 1 and batched.ndim == 3:
         return None
-    fitting = _fitting_layouts(batched.shape, count, size_hw, sure=output.ndim == 4)
+    fitting = fitting_layouts(batched.shape, count, size_hw, sure=output.ndim == 4)
     if spec.output.layout in (None, *fitting) and fitting:
         return None
     if fitting:
         return f"is {output.shape} of {output.dtype}: write output.layout: {fitting[0]}"
     got = f"is {output.shape} of {output.dtype}"
     plane = class_plane(output)
-    if plane is not None and _stretch(plane.shape, size_hw) <= UNLIKELY_STRETCH:
+    if plane is not None and stretch(plane.shape, size_hw) <= UNLIKELY_STRETCH:
         if _is_whole(plane):
             lowest, highest = int(plane.min()), int(plane.max())
             return (
@@ -166,16 +178,33 @@ def _scores_advice(
         )
     if output.ndim != 4:
         expected = "(N, 1, h, w)" if count == 1 else f"(N, {count}, h, w)"
-        return f"{got}, expected scores {expected}; another output may be meant by output.name"
-    channels = batched.shape[1] if batched.shape[1] < batched.shape[3] else batched.shape[3]
+        return f"{got}, expected scores {expected}; {ANOTHER}"
+    return f"{got}, {_count_advice(kind, count, batched.shape, size_hw)}"
+
+
+def _count_advice(kind: str, count: int, shape: Sequence[int], size_hw: tuple[int, int]) -> str:
+    """Return what to write where no axis that can be the classes' has as many as expected."""
+    likely = likeliest_layouts(shape, size_hw)
+    expected = "kind binary has one" if kind == "binary" else f"the specification names {count}"
+    if len(likely) != 1:
+        return (
+            f"{shape[1]} classes as (N, C, h, w) and {shape[3]} as (N, h, w, C), where {expected}: "
+            f"say what it has by output.kind and classes; {ANOTHER}"
+        )
+    channels = shape[CLASS_AXES[likely[0]]]
+    if channels > MAX_CLASSES:
+        return (
+            f"{channels} numbers a pixel, more than the {MAX_CLASSES} classes that there can be; "
+            f"{ANOTHER}"
+        )
     if kind == "binary":
         return (
-            f"{got}, {channels} scores a pixel where kind binary has one, (N, 1, h, w): write "
-            f"output.kind: scores and name {channels} classes"
+            f"{channels} scores a pixel where {expected}, (N, 1, h, w): write output.kind: scores "
+            f"and name {channels} classes"
         )
     return (
-        f"{got}, {channels} classes where the specification names {count}: name all {channels} "
-        "under classes, in the network's order"
+        f"{channels} classes where {expected}: name all {channels} under classes, in the network's "
+        "order"
     )
 
 
@@ -191,32 +220,6 @@ def _query_advice(name: str, outputs: Mapping[str, Shape]) -> str | None:
                     f"'nqc,nqhw->nchw', {classes}.softmax(-1)[..., :-1], {masks}.sigmoid())"
                 )
     return None
-
-
-def _fitting_layouts(
-    shape: tuple[int, ...], count: int, size_hw: tuple[int, int], *, sure: bool
-) -> list[str]:
-    """Return in which layouts a shape has that many classes.
-
-    An axis that has as many entries by chance is told by the other layout's rows and columns,
-    which are the picture's; where an axis may have been lost, the layout's own must be.
-    """
-    if len(shape) != 4:
-        return []
-    classes = {"NCHW": shape[1], "NHWC": shape[3]}
-    stretch = {"NCHW": _stretch(shape[2:], size_hw), "NHWC": _stretch(shape[1:3], size_hw)}
-    fitting = [layout for layout in classes if classes[layout] == count]
-    if len(fitting) == 1:
-        (other,) = classes.keys() - fitting
-        unlikely = stretch[fitting[0]] > UNLIKELY_STRETCH
-        if unlikely and (not sure or stretch[other] <= UNLIKELY_STRETCH):
-            return []
-    return fitting
-
-
-def _stretch(cells_hw: Sequence[int], size_hw: tuple[int, int]) -> float:
-    factors = [picture / cells for picture, cells in zip(size_hw, cells_hw, strict=True)]
-    return max(factors) / min(factors)
 
 
 def _is_whole(values: NDArray[Any]) -> bool:

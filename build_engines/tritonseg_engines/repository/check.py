@@ -16,6 +16,7 @@ from tritonseg_engines.checksum import exchanged
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.rebuild import rebuild_command
 from tritonseg_engines.repository.configs import folder_names
+from tritonseg_engines.repository.mask_settings import SETTINGS, change
 from tritonseg_engines.repository.writer import (
     CONFIG_FILE,
     MANIFEST_FILE,
@@ -62,11 +63,11 @@ def built_models(repository: Path) -> tuple[str, ...]:
     return tuple(path.parent.name for path in manifests if read_manifest(path).get("files"))
 
 
-def exchanged_files(repository: Path, models: Collection[str] = ()) -> list[str]:
-    """Return one line for every engine file that is not the one that was built.
+def changed_since_build(repository: Path, models: Collection[str] = ()) -> list[str]:
+    """Return one line for every engine file, and every config, that was built to give other masks.
 
-    Models that tritonseg did not build are left alone, and so are those that were built before
-    there were checksums.
+    Models that tritonseg did not build are left alone, and so is what was built before its
+    checksum, or its settings, were recorded.
 
     Args:
         repository: Folder that Triton is to be started on.
@@ -84,6 +85,7 @@ def exchanged_files(repository: Path, models: Collection[str] = ()) -> list[str]
             again = f"build it again: {rebuild_command(manifest, repository)}"
             files = manifest.get("files") or {}
             lines += [f"{name}: {line}" for line in _exchanged(repository, files, again)]
+            lines += [f"{name}: {line}" for line in _changed(repository, manifest, again)]
     return lines
 
 
@@ -110,6 +112,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise RepositoryError(f"{path}: expected an object with 'provenance'")
     if not isinstance(document.get("files", {}), dict):
         raise RepositoryError(f"{path}: expected 'files' to be an object")
+    settings = document.get(SETTINGS, {})
+    if not isinstance(settings, dict) or not all(isinstance(v, dict) for v in settings.values()):
+        raise RepositoryError(f"{path}: expected {SETTINGS!r} to be an object of objects")
     return document
 
 
@@ -144,6 +149,7 @@ def _problems(path: Path, machine: Machine) -> Iterator[str]:
         yield from _contract_problems(path.with_name(CONFIG_FILE), again)
         yield from _version_problems(repository, path.parent.name)
         yield from _file_problems(repository, manifest, again)
+        yield from _changed(repository, manifest, again)
         yield from check_manifest(manifest, machine, command)
         yield from _cpu_problems(manifest)
     except RepositoryError as error:
@@ -204,3 +210,15 @@ def _exchanged(repository: Path, files: Mapping[str, str], again: str) -> Iterat
         problem = exchanged(repository / name, digest)
         if problem is not None:
             yield f"{name} {problem}; {again}"
+
+
+def _changed(repository: Path, manifest: Mapping[str, Any], again: str) -> Iterator[str]:
+    """Find configs with which other masks come out than those that the build has proven."""
+    for folder, built in manifest.get(SETTINGS, {}).items():
+        path = repository / folder / CONFIG_FILE
+        if not path.is_file():
+            yield f"{folder}/{CONFIG_FILE} is missing; {again}"
+            continue
+        found = change(built, read_config(path))
+        if found is not None:
+            yield f"{folder}/{CONFIG_FILE}: {found}; put that back, or {again}"

@@ -17,6 +17,7 @@ from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names, model_configs
 from tritonseg_engines.repository.deployment import Deployment
+from tritonseg_engines.repository.mask_settings import SETTINGS, mask_settings
 from tritonseg_engines.repository.one_model import fused_config, single_config
 from tritonseg_engines.repository.warm_up import WARM_UP_FOLDER, warm_up
 from tritonseg_engines.target import ServingLayout
@@ -54,7 +55,7 @@ def write_model(
         engine: The built network, copied to the engine's version folder; None leaves that empty,
             for an engine that is built later.
         manifest: Written beside the config of the model's own name as JSON, with that name, the
-            layout and the SHA-256 of the engine file.
+            layout, the SHA-256 of the engine file, and what in the configs decides masks.
 
     Returns:
         The folder of the model's own name.
@@ -75,6 +76,8 @@ def write_model(
             _write_steps(staging, deployment)
             files = _copy_engine(staging / deployment.engine_model, deployment, engine)
             document = {"model": name, "layout": deployment.layout, **manifest, "files": files}
+            if engine is not None:
+                document[SETTINGS] = mask_settings(configs, deployment)
             text = json.dumps(document, indent=2) + "\n"
             (staging / name / MANIFEST_FILE).write_text(text, encoding="utf-8")
             for folder in configs:

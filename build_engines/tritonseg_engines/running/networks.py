@@ -19,6 +19,7 @@ from tritonseg_engines.running.pictures import Picture
 from tritonseg_engines.running.reasons import onnx_runtime_reason, openvino_reason
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.picture_sizes import picture_refusal
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.upsampling import (
     Upsampling,
@@ -102,8 +103,9 @@ def infer_in_openvino(model: onnx.ModelProto, precision: str) -> Iterator[Infer]
         try:
             engine = OpenvinoEngine(str(path), precision)
         except RuntimeError as error:
+            names = [name for node in model.graph.node for name in (node.name, *node.output)]
             raise OnnxModelError(
-                f"OpenVINO cannot load the network: {openvino_reason(error)}"
+                f"OpenVINO cannot load the network: {openvino_reason(error, names)}"
             ) from error
 
         def infer(batch: NDArray[Any]) -> NDArray[Any]:
@@ -178,6 +180,7 @@ class ServerSteps:
         class_count: int,
     ) -> None:
         self._normalizer = Normalizer(preprocessing)
+        self._resize = preprocessing.resize
         self._upsampling = upsampling
         self._sizes = sizes
         self._class_count = class_count
@@ -189,7 +192,7 @@ class ServerSteps:
             CalibrationError: The picture leads to a size that the network does not take.
         """
         height, width = picture.image_hwc.shape[:2]
-        refusal = self._sizes.refusal(self._normalizer.geometry((height, width)))
+        refusal = picture_refusal(self._resize, self._sizes, (height, width))
         if refusal is not None:
             raise CalibrationError(f"{picture.name}: {refusal}")
         return self._normalizer.batch(picture.image_hwc[None])

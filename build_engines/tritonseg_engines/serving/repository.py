@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from tritonseg_engines.errors import RepositoryError
-from tritonseg_engines.repository.check import exchanged_files
+from tritonseg_engines.repository.check import changed_since_build
 from tritonseg_engines.serving.config import ServerConfig
 
 _HINT: Final = (
@@ -20,7 +20,7 @@ def checked_repository(config: ServerConfig) -> Path:
 
     Raises:
         RepositoryError: There is none, it is empty, a model asked for is not in it, or an engine
-            that tritonseg built was exchanged since.
+            that tritonseg built was exchanged since, or what decides its masks was changed.
     """
     repository = config.repository.expanduser().resolve()
     if not repository.is_dir():
@@ -35,13 +35,13 @@ def checked_repository(config: ServerConfig) -> Path:
         raise RepositoryError(
             f"{repository} has no {', '.join(missing)}; it has {', '.join(models)}"
         )
-    _refuse_exchanged(repository, config.models)
+    _refuse_changed(repository, config.models)
     return repository
 
 
-def _refuse_exchanged(repository: Path, models: tuple[str, ...]) -> None:
-    """Refuse engine files that are not those that passed their gate: nothing is known of others."""
-    problems = exchanged_files(repository, models)
+def _refuse_changed(repository: Path, models: tuple[str, ...]) -> None:
+    """Refuse what is not as it passed its gate: nothing is known of other masks."""
+    problems = changed_since_build(repository, models)
     if problems:
         more = f"; {len(problems) - 1} more, which `tritonseg doctor` lists" if problems[1:] else ""
         raise RepositoryError(problems[0] + more)

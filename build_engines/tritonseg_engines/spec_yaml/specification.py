@@ -30,6 +30,7 @@ from tritonseg_engines.spec import (
     OutputSpec,
     voc_palette,
 )
+from tritonseg_engines.spec_yaml.document import parse_yaml, refuse_numbers_as_text
 from tritonseg_steps.geometry import (
     FitPad,
     KeepRatio,
@@ -51,6 +52,10 @@ OPTIONAL_KEYS = (
     "source",
     "card",
 )
+NUMBER_KEYS = (
+    "mean", "scale", "padding", "palette", "ignore_index", "height", "width", "threshold",
+    "size_divisor", "long_side", "short_side", "mparams", "gflops",
+)  # fmt: skip
 FIXED_SIZE_POLICIES = (Stretch.policy, FitPad.policy)
 OPEN_SIZE_POLICIES = (Native.policy, KeepRatio.policy)
 
@@ -62,14 +67,16 @@ def read_spec(path: Path) -> ModelSpec:
         SpecificationError: The file cannot be read or does not describe a model.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SpecificationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SpecificationError(f"{path}: expected YAML, got: {error}") from error
+    try:
+        return spec_from_document(parse_yaml(text))
+    except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise SpecificationError(f"{path}: expected YAML, got: {reason}") from error
-    try:
-        return spec_from_document(document)
     except (ValueError, TypeError) as error:
         raise SpecificationError(f"{path}: {error}") from error
 
@@ -82,6 +89,7 @@ def spec_from_document(document: object) -> ModelSpec:
     """
     fields = _mapping("specification", document)
     exact_keys("specification", fields, REQUIRED_KEYS, OPTIONAL_KEYS)
+    refuse_numbers_as_text(fields, NUMBER_KEYS)
     input_fields = _mapping("input", fields["input"])
     color_order = input_fields.pop("color_order", "RGB")
     input_spec = _input(input_fields)
@@ -143,6 +151,8 @@ def _classes(document: object) -> tuple[str, ...]:
         return tuple(f"class_{index}" for index in range(document))
     if isinstance(document, list) and all(isinstance(name, str) for name in document):
         return tuple(document)
+    if isinstance(document, str):
+        refuse_numbers_as_text({"classes": document}, ("classes",))
     raise ValueError(f"classes: expected a list of names or their number, got {document!r}")
 
 

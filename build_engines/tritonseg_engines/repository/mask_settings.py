@@ -1,0 +1,128 @@
+"""What in a model's configs decides its masks: recorded by the build, compared before it is served.
+
+The build has proven masks with these and no others. What an operator tunes is not among them:
+instances, batching, queues, warm-up, rate limits, and any size of batch up to the largest that the
+network takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tritonseg_engines.repository.deployment import Deployment
+from tritonseg_steps import contract
+
+SETTINGS: Final = "settings"
+"""In the manifest: `mask_settings`."""
+LARGEST_BATCH: Final = "max_batch_size"
+PARAMETERS: Final = (
+    contract.PREPROCESSING_PARAMETER,
+    contract.NETWORK_SIZES_PARAMETER,
+    contract.UPSAMPLING_PARAMETER,
+    contract.ENGINE_PARAMETER,
+)
+"""Not the contract's version, which every step compares itself."""
+BACKENDS: Final = {"tensorrt_plan": "tensorrt"}
+"""By the older way to say it, `platform`."""
+BACKEND: Final = "backend"
+ENGINE_FILE: Final = "default_model_filename"
+ENGINES_BY_GPU: Final = "cc_model_filenames"
+STEPS: Final = "ensemble_scheduling"
+KNOWN: Final = {
+    *PARAMETERS, contract.MODEL_PARAMETER, contract.CLASS_PIXELS, BACKEND, ENGINE_FILE,
+    ENGINES_BY_GPU, STEPS,
+}  # fmt: skip
+"""What a newer version may have recorded besides is not compared."""
+LONGEST: Final = 80
+"""Characters of a value in a message."""
+
+
+def mask_settings(
+    configs: Mapping[str, pb.ModelConfig], deployment: Deployment
+) -> dict[str, dict[str, Any]]:
+    """Return what decides masks in configs as they are built, by folder; JSON documents."""
+    settings = {folder: _settings(config) for folder, config in configs.items()}
+    if deployment.engine.max_batch is not None:
+        settings[deployment.engine_model][LARGEST_BATCH] = deployment.engine.max_batch
+    return settings
+
+
+def change(built: Mapping[str, Any], config: pb.ModelConfig) -> str | None:
+    """Return what differs first in a config, expected and got, or None if nothing does.
+
+    Args:
+        built: Of its folder, as `mask_settings` returned it when the model was built.
+        config: As it is.
+    """
+    present = _settings(config)
+    for name, value in built.items():
+        if name == LARGEST_BATCH:
+            if config.max_batch_size > value:
+                return f"{name}: expected at most {value} as built, got {config.max_batch_size}"
+        elif name in KNOWN:
+            found = _first_change(name, value, present.get(name))
+            if found is not None:
+                return found
+    return None
+
+
+def _settings(config: pb.ModelConfig) -> dict[str, Any]:
+    found = {name: _document(config, name) for name in PARAMETERS if name in config.parameters}
+    model = _document(config, contract.MODEL_PARAMETER)
+    if isinstance(model, dict):
+        found[contract.MODEL_PARAMETER] = {"classes": model.get("classes")}
+    found[BACKEND] = config.backend or BACKENDS.get(config.platform, config.platform)
+    found[ENGINE_FILE] = config.default_model_filename
+    found[ENGINES_BY_GPU] = dict(config.cc_model_filenames)
+    found[STEPS] = [
+        {
+            "model_name": step.model_name,
+            "input_map": dict(step.input_map),
+            "output_map": dict(step.output_map),
+        }
+        for step in config.ensemble_scheduling.step
+    ]
+    counts = [list(one.dims) for one in config.output if one.name == contract.CLASS_PIXELS]
+    found[contract.CLASS_PIXELS] = counts
+    return found
+
+
+def _document(config: pb.ModelConfig, name: str) -> Any:
+    """Return a parameter's JSON, its text where it is none, or None where it is not there."""
+    if name not in config.parameters:
+        return None
+    text = config.parameters[name].string_value
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return text
+
+
+def _first_change(name: str, built: Any, present: Any) -> str | None:
+    """Return where two documents differ first, down to what a message can hold."""
+    if built == present:
+        return None
+    pairs = _children(name, built, present)
+    changes = (_first_change(inner, *pair) for inner, pair in pairs.items())
+    whole = f"{name}: expected {_shown(built)} as built, got {_shown(present)}"
+    return next((change for change in changes if change is not None), whole)
+
+
+def _children(name: str, built: Any, present: Any) -> dict[str, tuple[Any, Any]]:
+    """Return the parts of two documents by name, none where a message should hold them whole."""
+    if isinstance(built, dict) and isinstance(present, dict):
+        return {f"{name}.{key}": (built.get(key), present.get(key)) for key in {**built, **present}}
+    lists = isinstance(built, list) and isinstance(present, list) and len(built) == len(present)
+    if lists and (len(json.dumps(built)) > LONGEST or any(isinstance(one, dict) for one in built)):
+        pairs = enumerate(zip(built, present, strict=True))
+        return {f"{name}[{index}]": pair for index, pair in pairs}
+    return {}
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
