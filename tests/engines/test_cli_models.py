@@ -42,7 +42,7 @@ def test_its_specification_is_had_by_name() -> None:
 def test_it_is_built_without_any_file(tmp_path: Path) -> None:
     outcome = tritonseg("build", DEMO_NAME, "--repository", tmp_path / "repository")
     assert outcome.exit_code == 0, outcome.output
-    assert "1 drawn streets" in outcome.output
+    assert "1 drawn street)" in outcome.output
     config = read_config(tmp_path / "repository" / DEMO_NAME / "config.pbtxt")
     assert config.name == DEMO_NAME
 

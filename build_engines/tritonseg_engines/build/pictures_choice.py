@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import CalibrationError
-from tritonseg_engines.running.pictures import Pictures, picture_folder, smooth_noise
+from tritonseg_engines.running.pictures import Pictures, counted, picture_folder, smooth_noise
 from tritonseg_engines.zoo.street_demo import CALIBRATION, JUDGED, JUDGED_LABELS, is_demo
 from tritonseg_steps.network_sizes import NetworkSizes
 
@@ -88,5 +88,5 @@ class PictureChoice:
             return smooth_noise(self._size_hw, NOISE_PICTURES[precision])
         if self._options.pictures is None and self._is_demo:
             given = given[: GATE_STREETS[precision]]
-            given.origin = f"{len(given)} drawn streets"
+            given.origin = counted(len(given), "drawn street")
         return given

@@ -90,7 +90,7 @@ def picture_folder(folder: Path, labels: Path | None = None) -> Pictures:
         labels_hw = _read_labels(label_files[index], image_hwc) if label_files else None
         return Picture(name=files[index].name, image_hwc=image_hwc, labels_hw=labels_hw)
 
-    origin = f"{len(files)} pictures of {folder}"
+    origin = f"{counted(len(files), 'picture')} of {folder}"
     return Pictures(origin, read, len(files), labelled=bool(label_files))
 
 
@@ -119,8 +119,13 @@ def smooth_noise(
         fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
         return Picture(name=f"noise {index}", image_hwc=fine.clip(0, 255).astype(np.uint8))
 
-    origin = f"{count} pictures of smooth noise, because no pictures were given"
+    origin = f"{counted(count, 'picture')} of smooth noise, because no pictures were given"
     return Pictures(origin, read, count, labelled=False)
+
+
+def counted(count: int, one: str) -> str:
+    """Return how many there are of what is called `one` where it is one."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 def _picture_files(folder: Path) -> list[Path]:
