@@ -33,9 +33,11 @@ from tritonseg_engines.precision.activations import (
     tensor_groups,
 )
 from tritonseg_engines.precision.calibrators import entropy, minmax, percentile
+from tritonseg_engines.precision.int8_cpu import needed_int8_cpu
 from tritonseg_engines.precision.quantize import calibrated_tensors
 from tritonseg_engines.running.networks import infer_in_onnx_runtime, onnx_session
 from tritonseg_engines.running.rounding import with_written_rounding
+from tritonseg_steps.int8_cpu import Int8Cpu
 
 
 def batches() -> list[np.ndarray]:
@@ -196,6 +198,34 @@ def test_an_activation_reads_its_convolution_although_a_layer_does_too() -> None
     reads = {node.name: list(node.input) for node in quantized.graph.node}
     assert reads["inner_relu"] == ["first"]
     assert reads["second"][0] != "first"
+
+
+def test_a_bias_that_is_added_in_another_shape_stays_float() -> None:
+    """As paddle2onnx writes it: int8 would round it, and CPUs without VNNI would refuse it."""
+    network = residual_network()
+    node = next(node for node in network.graph.node if node.name == "residual")
+    network.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.linspace(-1, 1, 8, dtype=np.float32), "bias"),
+            numpy_helper.from_array(np.array([1, 8, 1, 1]), "dims"),
+        ]
+    )
+    position = list(network.graph.node).index(node)
+    network.graph.node.insert(
+        position, helper.make_node("Reshape", ["bias", "dims"], ["bias_nchw"], "reshape")
+    )
+    node = next(node for node in network.graph.node if node.name == "residual")
+    node.input[1] = "bias_nchw"
+    layers = quantizable_layers(network)
+    tensors = calibrated_tensors(network, layers)
+    assert "bias_nchw" not in tensors
+    quantized = quantize(
+        network, dict.fromkeys(tensors, 2.0), layers, store_int8=True, weight_bits=7
+    )
+    onnx.checker.check_model(quantized, full_check=True)
+    reads = {entry.name: list(entry.input) for entry in quantized.graph.node}
+    assert reads["residual"][1] == "bias_nchw"
+    assert needed_int8_cpu(quantized) is Int8Cpu.AVX2
 
 
 def test_the_skipped_branch_gets_a_pair_where_no_layer_gave_it_one() -> None:

@@ -78,6 +78,15 @@ def fed_inputs(graph: ir.Graph) -> list[ir.Value]:
     return [value for value in graph.inputs if not value.is_initializer()]
 
 
+def values_of_pictures(graph: ir.Graph) -> set[ir.Value]:
+    """Return the values that the graph's input decides, those in branches and loops too."""
+    found = set(fed_inputs(graph))
+    for node in ir.traversal.RecursiveGraphIterator(graph):  # in order of execution
+        if not found.isdisjoint(value for value in node.inputs if value is not None):
+            found.update(node.outputs)
+    return found
+
+
 def _damaged(error: BaseException) -> OnnxModelError:
     while error.__cause__ is not None:  # onnx_ir names every level on the way
         error = error.__cause__

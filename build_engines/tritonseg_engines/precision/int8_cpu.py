@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from tritonseg_engines.graph.surgery import constant_value, editable, fed_inputs, maker
+from tritonseg_engines.graph.surgery import constant_value, editable, maker, values_of_pictures
 from tritonseg_steps.int8_cpu import LARGEST_WEIGHT, Int8Cpu
 
 INTEGER_OPERATORS = (
@@ -39,7 +39,7 @@ def needed_int8_cpu(model: onnx.ModelProto) -> Int8Cpu | None:
 
 def _largest_weights(graph: ir.Graph, nodes: Sequence[ir.Node]) -> Iterator[float]:
     """Yield the magnitude of everything dequantized that no picture decides, NaN if unreadable."""
-    of_pictures = _of_pictures(graph, nodes)
+    of_pictures = values_of_pictures(graph)
     for node in nodes:
         source = node.inputs[0] if node.op_type == "DequantizeLinear" else None
         if source is None or source in of_pictures or source.dtype == ir.DataType.INT32:
@@ -49,15 +49,6 @@ def _largest_weights(graph: ir.Graph, nodes: Sequence[ir.Node]) -> Iterator[floa
         if weights is None and quantize is not None:
             weights = _quantized(quantize)
         yield float("nan") if weights is None else _magnitude(weights)
-
-
-def _of_pictures(graph: ir.Graph, nodes: Sequence[ir.Node]) -> set[ir.Value]:
-    """Return the values that the graph's input decides; nodes come in order of execution."""
-    found = set(fed_inputs(graph))
-    for node in nodes:
-        if not found.isdisjoint(value for value in node.inputs if value is not None):
-            found.update(node.outputs)
-    return found
 
 
 def _quantized(quantize: ir.Node) -> NDArray[np.float64] | None:

@@ -17,7 +17,14 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantType
 
-from tritonseg_engines.graph.surgery import add_constant, as_proto, editable, make_node, maker
+from tritonseg_engines.graph.surgery import (
+    add_constant,
+    as_proto,
+    editable,
+    make_node,
+    maker,
+    values_of_pictures,
+)
 
 LAYER_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 ACTIVATIONS = (
@@ -106,10 +113,12 @@ def _skipped_branches(graph: ir.Graph, layers: Collection[str]) -> dict[str, str
     """Return, by name of a residual Add, its input that is to be read in int8.
 
     The other input is a convolution's result that nothing else reads, so that TensorRT adds
-    within the convolution; if that one is not among the layers, the Add is left alone. Where both
+    within the convolution; if that one is not among the layers, or what is added is a bias, of
+    whatever shape, the Add is left alone. Where both
     inputs are such, the second is read in int8, whichever layers are chosen.
     """
     skipped = {}
+    of_pictures = values_of_pictures(graph)
     for node in graph:
         if node.op_type != "Add" or node.inputs[0] is node.inputs[1]:
             continue
@@ -120,8 +129,7 @@ def _skipped_branches(graph: ir.Graph, layers: Collection[str]) -> dict[str, str
                 continue
             if not _is_layer(fused) or len(value.uses()) > 1:
                 continue
-            computed = other.producer() is not None or other is graph.inputs[0]
-            if fused.name in layers and computed:
+            if fused.name in layers and other in of_pictures:
                 skipped[node.name or ""] = other.name or ""
             break
     return skipped
