@@ -40,19 +40,29 @@ def editable(model: onnx.ModelProto) -> ir.Model:
         edited.ir_version = max(edited.ir_version or 0, INITIALIZERS_ALONE_SINCE)
     except (ir.serde.SerdeError, TypeError, ValueError) as error:
         raise _damaged(error) from error
-    _check_texts(edited.graph)
+    graphs: list[ir.Graph | ir.Function] = [edited.graph, *edited.functions.values()]
+    for graph in graphs:
+        for node in ir.traversal.RecursiveGraphIterator(graph):
+            _check_attributes(node)
     return edited
 
 
-def _check_texts(graph: ir.Graph) -> None:
-    """Refuse attributes that should be text and are other bytes, which onnx_ir leaves as bytes."""
-    for node in graph:
-        for attribute in node.attributes.values():
-            if attribute.type == ir.AttributeType.STRING and isinstance(attribute.value, bytes):
+def _check_attributes(node: ir.Node) -> None:
+    """Refuse attributes that onnx_ir reads when they are asked for, and cannot.
+
+    Text that is other bytes it leaves as bytes; a tensor's type it does not look at.
+    """
+    for attribute in node.attributes.values():
+        place = f"node {node.name!r} ({node.op_type}): expected"
+        if attribute.type == ir.AttributeType.STRING and isinstance(attribute.value, bytes):
+            raise OnnxModelError(f"{place} text as its {attribute.name}, got {attribute.value!r}")
+        if attribute.type == ir.AttributeType.TENSOR:
+            try:
+                attribute.as_tensor()
+            except ValueError as error:
                 raise OnnxModelError(
-                    f"node {node.name!r} ({node.op_type}): expected text as its "
-                    f"{attribute.name}, got {attribute.value!r}"
-                )
+                    f"{place} a tensor of a type that ONNX has as its {attribute.name}, got {error}"
+                ) from error
 
 
 def as_proto(model: ir.Model) -> onnx.ModelProto:
