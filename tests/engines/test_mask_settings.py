@@ -248,3 +248,38 @@ def test_broken_settings_are_told(settings: object, tmp_path: Path) -> None:
 def test_what_is_not_built_has_none(tmp_path: Path) -> None:
     model = write_unbuilt(get_spec("fastseg-small"), tmp_path)
     assert "settings" not in json.loads((model / "manifest.json").read_text())
+
+
+def test_a_model_that_was_copied_to_another_name_is_refused(tmp_path: Path) -> None:
+    """Its settings speak of the folders of the other name, which are as they were."""
+    repository = build(tmp_path / "repository", layout="single")
+    shutil.copytree(repository / "tiny", repository / "tiny2")
+    assert changed_since_build(repository) == [
+        line for line in changed_since_build(repository) if line.startswith("tiny2: was built as")
+    ]
+    assert len(changed_since_build(repository)) == 1
+
+
+def test_a_reshape_that_was_added_is_refused(tmp_path: Path) -> None:
+    repository = build(tmp_path / "repository")
+    edit(
+        repository, "tiny_argmax", lambda config: config.input[0].reshape.shape.extend([5, 24, 16])
+    )
+    (line,) = changed_since_build(repository)
+    assert "tiny_argmax/config.pbtxt: reshape" in line
+
+
+@pytest.mark.parametrize(
+    "text", [b'name: "tiny\xe9"', b"name: [", None], ids=["latin-1", "no config", "no contract"]
+)
+def test_an_unreadable_config_does_not_hide_the_others(text: bytes | None, tmp_path: Path) -> None:
+    repository = build(tmp_path / "repository")
+    edit(repository, "tiny_normalize", set_in("tritonseg_preprocessing", "mean", [1.0, 2.0, 3.0]))
+    if text is None:
+        edit(repository, "tiny", lambda config: config.parameters.pop(contract.CONTRACT_PARAMETER))
+        (line,) = changed_since_build(repository)
+        assert "tritonseg_preprocessing.mean" in line
+    else:
+        (repository / "tiny" / "config.pbtxt").write_bytes(text)
+        with pytest.raises(RepositoryError, match="expected a Triton model config"):
+            changed_since_build(repository)

@@ -27,6 +27,13 @@ CONTRAST = [
     helper.make_node("Div", ["above", "span"], ["features"]),
 ]
 """0 / 0 where a picture is of one colour."""
+DARKNESS = [
+    helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3]),
+    helper.make_node("Sub", ["one", "mean"], ["span"]),
+    helper.make_node("Sub", ["one", "image"], ["below"]),
+    helper.make_node("Div", ["below", "span"], ["features"]),
+]
+"""0 / 0 where a picture is white."""
 RELU = [helper.make_node("Relu", ["features"], ["rectified"])]
 
 
@@ -90,7 +97,9 @@ OPENVINO_DIFFERS = {
 def test_what_openvino_makes_otherwise_of_extremes_is_refused(case: str, tmp_path: Path) -> None:
     body, values = OPENVINO_DIFFERS[case]
     export = save(network(body, "features", **values), tmp_path)
-    with pytest.raises(OnnxModelError, match=r"run as it will be served .*\((black|contrasts) of"):
+    with pytest.raises(
+        OnnxModelError, match=r"run as it will be served .*\((black|white|contrasts) of"
+    ):
         build_and_segment(tiny_spec(), export, BLACK, tmp_path)
 
 
@@ -115,12 +124,17 @@ def test_a_picture_to_which_scores_are_nan_is_an_error_and_others_are_right(
         assert (marked_hw == 255).all()
 
 
-def test_nan_that_openvino_loses_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("body", "picture", "level"), [(CONTRAST, "black", -1), (DARKNESS, "white", 1)]
+)
+def test_nan_that_openvino_loses_is_refused(
+    body: list[onnx.NodeProto], picture: str, level: int, tmp_path: Path
+) -> None:
     """Its Relu makes 0 of NaN; the scores are finite then, and a mask would be served."""
-    model = network([*CONTRAST, *RELU], "rectified")
-    assert np.isnan(run_onnx(model, np.full((1, 3, *SIZE_HW), -1, np.float32))).all()
+    model = network([*body, *RELU], "rectified", one=1)
+    assert np.isnan(run_onnx(model, np.full((1, 3, *SIZE_HW), level, np.float32))).all()
     with pytest.raises(
-        OnnxModelError, match=r"^black of 64x96: the export's scores are not all finite, and the"
+        OnnxModelError, match=rf"^{picture} of 64x96: the export's scores are not all finite, and"
     ):
         build_and_segment(tiny_spec(), save(model, tmp_path), BLACK, tmp_path)
 

@@ -136,17 +136,16 @@ def prove_boundary(
         objection = sample.objection(output, upsampling, len(spec.classes))
         if objection is not None:
             raise OnnxModelError(objection)
-    shares = {
-        sample.question.name: sample.share_equal(output, upsampling)
+    equal, worst = min(
+        (sample.share_equal(output, upsampling), sample.question.name)
         for sample, output in zip(samples, outputs, strict=True)
-    }
-    worst = min(shares, key=lambda name: shares[name])
+    )
     gives_classes = all(sample.mask is None or sample.mask.stable_hw.all() for sample in samples)
     shown = [sample.classes() for sample in samples]
     richest = max(range(len(shown)), key=lambda index: len(shown[index]))
     other = _of_other_size(samples[richest], truth, outputs[richest], upsampling, spec)
     proof = Proof(
-        equal_pixels=shares[worst],
+        equal_pixels=equal,
         minimum=_minimum(gives_classes, in_half=truth.in_half, in_int8=in_int8),
         worst=worst,
         sizes_hw=tuple(dict.fromkeys(sample.question.geometry.image_hw for sample in samples)),

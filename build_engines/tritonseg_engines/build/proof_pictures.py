@@ -60,7 +60,7 @@ def more_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
     size_hw = min(ask.sizes_hw(), key=lambda hw: hw[0] * hw[1])
     for cell, spread in LOOKS:
         (picture,) = smooth_noise(size_hw, 1, cell=cell, spread=spread)
-        yield ask.noise_question(picture)
+        yield ask.noise_question(replace(picture, name=f"noise of {cell} pixels"))
 
 
 def extreme_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
@@ -73,8 +73,12 @@ def extreme_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question
     height, width = min(ask.sizes_hw(), key=lambda hw: hw[0] * hw[1])
     contrasts = _contrasts((height, width))
     yield ask.question(Picture(name="contrasts", image_hwc=contrasts), extreme=True)
+    large = height * width >= LARGE_PIXELS
     black = ask.question(Picture(name="black", image_hwc=np.zeros_like(contrasts)), extreme=True)
-    yield replace(black, flat=height * width >= LARGE_PIXELS)
+    yield replace(black, flat=large)
+    if not large:
+        white = Picture(name="white", image_hwc=np.full_like(contrasts, 255))
+        yield ask.question(white, extreme=True)
 
 
 def _contrasts(size_hw: Size) -> NDArray[np.uint8]:

@@ -27,19 +27,21 @@ def prove_served(order: BuildOrder, infer: Infer, thresholds: Thresholds) -> Non
     Raises:
         OnnxModelError: A size is refused, means no classes, or gives other masks.
     """
-    prepared, shares = order.prepared, {}
+    prepared = order.prepared
+    shares: list[tuple[float, str]] = []
     for sample in prepared.samples:
         output = infer(sample.question.batch_nchw)[0]
         objection = sample.objection(output, prepared.upsampling, len(prepared.spec.classes))
         if objection is not None:
             raise OnnxModelError(objection)
-        shares[sample.question.name] = sample.share_equal(output, prepared.upsampling)
-    worst = min(shares, key=lambda name: shares[name])
+        share = sample.share_equal(output, prepared.upsampling)
+        shares.append((share, sample.question.name))
+    equal, worst = min(shares)
     least = min(thresholds.equal_pixels, prepared.proof.minimum)
     exact = order.target.precision is Precision.FP32 and prepared.existing_int8 is None
-    if exact and shares[worst] < least:
+    if exact and equal < least:
         raise OnnxModelError(
             f"run as it will be served ({order.target.runtime}), the network changes "
-            f"{1 - shares[worst]:.2%} of the pixels of the export's own mask ({worst}), expected "
+            f"{1 - equal:.2%} of the pixels of the export's own mask ({worst}), expected "
             f"at most {1 - least:.2%}"
         )

@@ -78,14 +78,14 @@ def changed_since_build(repository: Path, models: Collection[str] = ()) -> list[
     """
     lines = []
     for path in _manifests(repository):
-        if not _is_ours(path.with_name(CONFIG_FILE)):
+        if not _is_ours(path):
             continue
         manifest, name = read_manifest(path), path.parent.name
         if not models or set(models) & set(folder_names(name)):
             again = f"build it again: {rebuild_command(manifest, repository)}"
             files = manifest.get("files") or {}
             lines += [f"{name}: {line}" for line in _exchanged(repository, files, again)]
-            lines += [f"{name}: {line}" for line in _changed(repository, manifest, again)]
+            lines += [f"{name}: {line}" for line in _changed(repository, name, manifest, again)]
     return lines
 
 
@@ -118,10 +118,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return document
 
 
-def _is_ours(config_path: Path) -> bool:
-    """Whether a config was written by a build; others may have a `manifest.json` of their own."""
+def _is_ours(path: Path) -> bool:
+    """Whether a manifest was written by a build; other models may have one of their own."""
+    with contextlib.suppress(RepositoryError):
+        if SETTINGS in read_manifest(path):
+            return True
     with contextlib.suppress(RepositoryError):  # Triton says better what is wrong with it
-        return contract.CONTRACT_PARAMETER in read_config(config_path).parameters
+        config = read_config(path.with_name(CONFIG_FILE))
+        return contract.CONTRACT_PARAMETER in config.parameters
     return False
 
 
@@ -149,7 +153,7 @@ def _problems(path: Path, machine: Machine) -> Iterator[str]:
         yield from _contract_problems(path.with_name(CONFIG_FILE), again)
         yield from _version_problems(repository, path.parent.name)
         yield from _file_problems(repository, manifest, again)
-        yield from _changed(repository, manifest, again)
+        yield from _changed(repository, path.parent.name, manifest, again)
         yield from check_manifest(manifest, machine, command)
         yield from _cpu_problems(manifest)
     except RepositoryError as error:
@@ -212,8 +216,12 @@ def _exchanged(repository: Path, files: Mapping[str, str], again: str) -> Iterat
             yield f"{name} {problem}; {again}"
 
 
-def _changed(repository: Path, manifest: Mapping[str, Any], again: str) -> Iterator[str]:
+def _changed(repository: Path, name: str, manifest: Mapping[str, Any], again: str) -> Iterator[str]:
     """Find configs with which other masks come out than those that the build has proven."""
+    built_as = manifest.get("model", name)
+    if built_as != name:
+        yield f"was built as {built_as!r}, and its folder was copied or renamed; {again}"
+        return
     for folder, built in manifest.get(SETTINGS, {}).items():
         path = repository / folder / CONFIG_FILE
         if not path.is_file():

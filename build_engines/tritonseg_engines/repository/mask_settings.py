@@ -33,9 +33,10 @@ BACKEND: Final = "backend"
 ENGINE_FILE: Final = "default_model_filename"
 ENGINES_BY_GPU: Final = "cc_model_filenames"
 STEPS: Final = "ensemble_scheduling"
+RESHAPES: Final = "reshape"
 KNOWN: Final = {
     *PARAMETERS, contract.MODEL_PARAMETER, contract.CLASS_PIXELS, BACKEND, ENGINE_FILE,
-    ENGINES_BY_GPU, STEPS,
+    ENGINES_BY_GPU, STEPS, RESHAPES,
 }  # fmt: skip
 """What a newer version may have recorded besides is not compared."""
 LONGEST: Final = 80
@@ -87,6 +88,11 @@ def _settings(config: pb.ModelConfig) -> dict[str, Any]:
         }
         for step in config.ensemble_scheduling.step
     ]
+    found[RESHAPES] = {
+        tensor.name: list(tensor.reshape.shape)
+        for tensor in (*config.input, *config.output)
+        if tensor.HasField("reshape")
+    }
     counts = [list(one.dims) for one in config.output if one.name == contract.CLASS_PIXELS]
     found[contract.CLASS_PIXELS] = counts
     return found

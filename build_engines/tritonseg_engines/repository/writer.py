@@ -97,7 +97,7 @@ def read_config(path: Path) -> pb.ModelConfig:
     """
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
-    except (OSError, text_format.ParseError) as error:
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise RepositoryError(f"{path}: expected a Triton model config: {error}") from error
 
 
