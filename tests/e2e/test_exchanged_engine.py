@@ -53,8 +53,8 @@ def test_serve_refuses_in_one_line(layout: str, tmp_path: Path) -> None:
 def test_serve_names_one_and_counts_the_others(tmp_path: Path) -> None:
     repository = build(tmp_path, "single")
     exchange(repository, "tiny")
-    shutil.copytree(repository / "tiny", repository / "other")
-    with pytest.raises(RepositoryError, match=r"^other: .*; 1 more, which `tritonseg doctor` list"):
+    shutil.copytree(repository / "tiny", repository / "other")  # which is one more thing to refuse
+    with pytest.raises(RepositoryError, match=r"^other: .*; 2 more, which `tritonseg doctor` list"):
         TritonServer(ServerConfig(repository=repository)).start()
 
 
