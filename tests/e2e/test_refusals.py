@@ -150,10 +150,11 @@ def test_a_size_that_only_the_runtime_finds_wanting_is_said_in_words(tmp_path: P
             client.segment(np.zeros((1204, 8, 3), np.uint8))
 
 
-def where_it_is_bright(name: str, op_type: str, *inputs: str) -> list[onnx.NodeProto]:
-    """An operator whose last input is 0 where the picture's mean is above the limit."""
+def where_it_is_red(name: str, op_type: str, *inputs: str) -> list[onnx.NodeProto]:
+    """An operator whose last input is 0 where the whole picture is much more red than blue."""
     return [
-        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Mul", ["image", "red_over_blue"], ["redness"]),
+        helper.make_node("ReduceMean", ["redness"], ["mean"], axes=[1, 2, 3], keepdims=1),
         helper.make_node("Sub", ["limit", "mean"], ["below"]),
         helper.make_node("Relu", ["below"], ["distance"]),
         helper.make_node(op_type, [*inputs, "distance"], [name]),
@@ -163,19 +164,19 @@ def where_it_is_bright(name: str, op_type: str, *inputs: str) -> list[onnx.NodeP
 def divides_by_zero() -> onnx.ModelProto:
     model = TinyModel().model()
     model.graph.node[-1].output[0] = "raw"
-    model.graph.node.extend(where_it_is_bright("output", "Div", "raw"))
+    model.graph.node.extend(where_it_is_red("output", "Div", "raw"))
     return model
 
 
 def gives_class_minus_one() -> onnx.ModelProto:
-    """Where it is bright, an ArgMax else."""
+    """Where it is red, an ArgMax else."""
     model = TinyModel(tail=[RESIZE, ("ArgMax", {"axis": 1, "keepdims": 1})]).model()
     model.graph.node[-1].output[0] = "indices"
     model.graph.node.extend(
         [
             helper.make_node("Cast", ["indices"], ["classes"], to=TensorProto.FLOAT),
-            *where_it_is_bright("is_bright", "Equal", "zero"),
-            helper.make_node("Where", ["is_bright", "minus_one", "classes"], ["output"]),
+            *where_it_is_red("is_red", "Equal", "zero"),
+            helper.make_node("Where", ["is_red", "minus_one", "classes"], ["output"]),
         ]
     )
     for name, value in (("zero", 0), ("minus_one", -1)):
@@ -202,10 +203,12 @@ def test_what_means_no_class_is_an_error_of_that_request(
         spec, preprocessing=replace(spec.preprocessing, mean=(100.0,) * 3, scale=(50.0,) * 3)
     )
     model = export()
-    model.graph.initializer.append(numpy_helper.from_array(np.array(3, np.float32), "limit"))
+    red_over_blue = np.array([3, 0, -3], np.float32).reshape(1, 3, 1, 1)
+    for name, value in (("limit", np.array(3, np.float32)), ("red_over_blue", red_over_blue)):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
     onnx.save(model, tmp_path / "export.onnx")
     build_model(spec, tmp_path / "export.onnx", tmp_path / "repository", layout=layout)
-    right, wrong = (np.full((*SIZE_HW, 3), value, np.uint8) for value in (90, 255))
+    right, wrong = (np.full((*SIZE_HW, 3), colour, np.uint8) for colour in (90, (255, 0, 0)))
     with (
         TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
         SegmentationClient(server.grpc_url, model="tiny") as client,
