@@ -254,10 +254,8 @@ def test_a_model_that_was_copied_to_another_name_is_refused(tmp_path: Path) -> N
     """Its settings speak of the folders of the other name, which are as they were."""
     repository = build(tmp_path / "repository", layout="single")
     shutil.copytree(repository / "tiny", repository / "tiny2")
-    assert changed_since_build(repository) == [
-        line for line in changed_since_build(repository) if line.startswith("tiny2: was built as")
-    ]
-    assert len(changed_since_build(repository)) == 1
+    (line,) = changed_since_build(repository)
+    assert line.startswith("tiny2: was built as")
 
 
 def test_a_reshape_that_was_added_is_refused(tmp_path: Path) -> None:

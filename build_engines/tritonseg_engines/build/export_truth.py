@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -168,11 +169,11 @@ class ExportTruth:
     def _check_repeats(self, pair: tuple[Sample, Sample]) -> None:
         """Refuse what gives one picture another output beside another picture, or again."""
         alone = [sample.output for sample in pair]
-        try:
+        together = None
+        with contextlib.suppress(OnnxModelError):  # a batch of one may be all that it takes
             together = self.run(np.concatenate([sample.question.batch_nchw for sample in pair]))
-        except OnnxModelError:  # a batch of one is all that it takes
-            together = alone[0]
-        if len(together) == len(pair) and together.shape[1:] == alone[0].shape[1:]:
+        both = (sum(map(len, alone)), *alone[0].shape[1:])
+        if together is not None and together.shape == both:
             self.takes_pairs = self._batch is None
             same = same_together(together, alone)
         else:  # or all that it has an axis for

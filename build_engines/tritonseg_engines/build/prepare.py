@@ -77,14 +77,13 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
         more_questions(spec, sizes),
         extreme_questions(spec, sizes),
     )
-    usual = next(sample for sample in samples if sample.is_usual)
+    usual = next(sample for sample in samples if not sample.question.extreme)
+    pair = pair_of(samples)
     problems: list[str] = []
     for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):
         try:
             network, upsampling = network_in_front_of(tail, exported, spec, kind, usual, threshold)
-            network, max_batch, known = settle_batch(
-                network, pair_of(samples), takes_pairs=truth.takes_pairs
-            )
+            network, max_batch, known = settle_batch(network, pair, takes_pairs=truth.takes_pairs)
             network = with_size(network, sizes, usual)
             quantized = existing_int8(network)
             proof, compared = prove_boundary(

@@ -10,9 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonseg_engines.build.export_mask import Mask
+from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.running.networks import class_map_of
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.upsampling import Upsampling, flaw
+
+NAN_LOST = (
+    "the export's scores are not all finite, and the network gives classes all the same: a runtime "
+    "loses NaN in Relu, Clip, Max and MaxPool; add an epsilon to what is divided by, or keep "
+    "logarithms and roots from what is not positive"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,39 +60,22 @@ class Sample:
         """Return the classes that the picture shows."""
         return frozenset() if self.mask is None else self.mask.classes()
 
-    @property
-    def is_usual(self) -> bool:
-        """Whether it is a picture of which an export must make classes."""
-        return not self.question.extreme
+    def share_equal(self, output: NDArray[Any], upsampling: Upsampling, class_count: int) -> float:
+        """Return the share of the stable pixels that the argmax step gives the same class.
 
-    def objection(
-        self, output: NDArray[Any], upsampling: Upsampling, class_count: int
-    ) -> str | None:
-        """Return that one of export and network gives classes and the other none, or None.
+        Where neither export nor network gives classes, that is 1.
 
         Args:
             output: Of the network that will be served, for this picture.
             upsampling: What the argmax step does with it.
             class_count: Of the model.
+
+        Raises:
+            OnnxModelError: One of the two gives classes, and the other none.
         """
         found = flaw(output, upsampling, class_count)
-        if self.mask is None and found is None:
-            found = (
-                "the export's scores are not all finite, and the network gives classes all the "
-                "same: a runtime loses NaN in Relu, Clip, Max and MaxPool; add an epsilon to what "
-                "is divided by, or keep logarithms and roots from what is not positive"
-            )
-        elif self.mask is None:
-            return None
-        return found and f"{self.question.name}: {found}"
-
-    def share_equal(self, output: NDArray[Any], upsampling: Upsampling) -> float:
-        """Return the share of the stable pixels that the argmax step gives the same class.
-
-        Args:
-            output: As above.
-            upsampling: As above.
-        """
+        if (self.mask is None) != (found is not None):
+            raise OnnxModelError(f"{self.question.name}: {found or NAN_LOST}")
         if self.mask is None:
             return 1.0
         return self.mask.share_equal(class_map_of(output, self.question.geometry, upsampling))
@@ -102,6 +92,6 @@ def pair_of(samples: Sequence[Sample]) -> tuple[Sample, Sample]:
     usual = next(
         sample
         for sample in reversed(samples)
-        if sample.is_usual and sample.question.batch_nchw.shape == shape
+        if not sample.question.extreme and sample.question.batch_nchw.shape == shape
     )
     return extreme, usual

@@ -28,15 +28,16 @@ def prove_served(order: BuildOrder, infer: Infer, thresholds: Thresholds) -> Non
         OnnxModelError: A size is refused, means no classes, or gives other masks.
     """
     prepared = order.prepared
-    shares: list[tuple[float, str]] = []
-    for sample in prepared.samples:
-        output = infer(sample.question.batch_nchw)[0]
-        objection = sample.objection(output, prepared.upsampling, len(prepared.spec.classes))
-        if objection is not None:
-            raise OnnxModelError(objection)
-        share = sample.share_equal(output, prepared.upsampling)
-        shares.append((share, sample.question.name))
-    equal, worst = min(shares)
+    class_count = len(prepared.spec.classes)
+    equal, worst = min(
+        (
+            sample.share_equal(
+                infer(sample.question.batch_nchw)[0], prepared.upsampling, class_count
+            ),
+            sample.question.name,
+        )
+        for sample in prepared.samples
+    )
     least = min(thresholds.equal_pixels, prepared.proof.minimum)
     exact = order.target.precision is Precision.FP32 and prepared.existing_int8 is None
     if exact and equal < least:

@@ -7,7 +7,7 @@ in. Here stands what several changes would otherwise each say for themselves.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
@@ -40,10 +40,8 @@ def editable(model: onnx.ModelProto) -> ir.Model:
         edited.ir_version = max(edited.ir_version or 0, INITIALIZERS_ALONE_SINCE)
     except (ir.serde.SerdeError, TypeError, ValueError) as error:
         raise _damaged(error) from error
-    graphs: list[ir.Graph | ir.Function] = [edited.graph, *edited.functions.values()]
-    for graph in graphs:
-        for node in ir.traversal.RecursiveGraphIterator(graph):
-            _check_attributes(node)
+    for node in all_nodes(edited):
+        _check_attributes(node)
     return edited
 
 
@@ -86,6 +84,13 @@ def as_proto(model: ir.Model) -> onnx.ModelProto:
 def fed_inputs(graph: ir.Graph) -> list[ir.Value]:
     """Return the inputs that a caller must feed; old files list initializers among them."""
     return [value for value in graph.inputs if not value.is_initializer()]
+
+
+def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Yield the nodes of a model, those in branches, loops and the file's own functions too."""
+    graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for graph in graphs:
+        yield from ir.traversal.RecursiveGraphIterator(graph)
 
 
 def values_of_pictures(graph: ir.Graph) -> set[ir.Value]:

@@ -10,7 +10,14 @@ import onnx
 import onnx_ir as ir
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.graph.surgery import constant_value, dimensions, editable, fed_inputs, maker
+from tritonseg_engines.graph.surgery import (
+    all_nodes,
+    constant_value,
+    dimensions,
+    editable,
+    fed_inputs,
+    maker,
+)
 from tritonseg_engines.precision.quantize import LAYER_OPERATORS
 
 DYNAMIC_OPERATORS = (
@@ -88,16 +95,9 @@ def refuse_scales_of_a_batch(model: ir.Model) -> None:
 
 
 def scales_of_a_batch(model: ir.Model) -> str | None:
-    """Return the operator that takes its scale from all pictures of a batch, None without one.
-
-    Those in branches, loops and the file's own functions count too.
-    """
-    graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for graph in graphs:
-        for node in ir.traversal.RecursiveGraphIterator(graph):
-            if node.op_type in SCALE_OF_BATCH:
-                return node.op_type
-    return None
+    """Return the operator that takes its scale from all pictures of a batch, None without one."""
+    operators = (node.op_type for node in all_nodes(model))
+    return next((operator for operator in operators if operator in SCALE_OF_BATCH), None)
 
 
 def _form(graph: ir.Graph) -> Form | None:

@@ -114,8 +114,8 @@ def _skipped_branches(graph: ir.Graph, layers: Collection[str]) -> dict[str, str
 
     The other input is a convolution's result that nothing else reads, so that TensorRT adds
     within the convolution; if that one is not among the layers, or what is added is a bias, of
-    whatever shape, the Add is left alone. Where both
-    inputs are such, the second is read in int8, whichever layers are chosen.
+    whatever shape, the Add is left alone. Where both inputs are such, the second is read in int8,
+    whichever layers are chosen.
     """
     skipped = {}
     of_pictures = values_of_pictures(graph)

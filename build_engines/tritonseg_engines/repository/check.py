@@ -78,9 +78,9 @@ def changed_since_build(repository: Path, models: Collection[str] = ()) -> list[
     """
     lines = []
     for path in _manifests(repository):
-        if not _is_ours(path):
+        manifest, name = _manifest_of_ours(path), path.parent.name
+        if manifest is None:
             continue
-        manifest, name = read_manifest(path), path.parent.name
         if not models or set(models) & set(folder_names(name)):
             again = f"build it again: {rebuild_command(manifest, repository)}"
             files = manifest.get("files") or {}
@@ -118,14 +118,25 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return document
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether a manifest was written by a build; other models may have one of their own."""
-    with contextlib.suppress(RepositoryError):
-        if SETTINGS in read_manifest(path):
-            return True
+def _manifest_of_ours(path: Path) -> dict[str, Any] | None:
+    """Return a manifest that a build wrote; other models may have one of their own.
+
+    Raises:
+        RepositoryError: It cannot be read, and the config is of a build.
+    """
+    try:
+        manifest = read_manifest(path)
+    except RepositoryError:
+        if _is_of_build(path.with_name(CONFIG_FILE)):
+            raise
+        return None
+    ours = SETTINGS in manifest or _is_of_build(path.with_name(CONFIG_FILE))
+    return manifest if ours else None
+
+
+def _is_of_build(config_path: Path) -> bool:
     with contextlib.suppress(RepositoryError):  # Triton says better what is wrong with it
-        config = read_config(path.with_name(CONFIG_FILE))
-        return contract.CONTRACT_PARAMETER in config.parameters
+        return contract.CONTRACT_PARAMETER in read_config(config_path).parameters
     return False
 
 
