@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tritonseg_engines.errors import SpecificationError
 from tritonseg_steps.contract import MAX_CLASSES
-from tritonseg_steps.geometry import FitPad, Stretch
+from tritonseg_steps.geometry import FixedSize
 from tritonseg_steps.preprocessing import Preprocessing
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -211,7 +211,7 @@ class ModelSpec:
 
     def _check_resize(self) -> None:
         resize = self.preprocessing.resize
-        fixed = (resize.height, resize.width) if isinstance(resize, (Stretch, FitPad)) else None
+        fixed = (resize.height, resize.width) if isinstance(resize, FixedSize) else None
         if fixed is not None and self.input.size_hw not in (None, fixed):
             raise SpecificationError(
                 f"resize: leads to {fixed[0]}x{fixed[1]}, but the input is "

@@ -132,7 +132,9 @@ class KeepRatio(_OpenSize):
         return Geometry(image_hw, (height, width), self._padded((height, width)))
 
 
-ResizePolicy = Native | Stretch | FitPad | KeepRatio
+FixedSize = Stretch | FitPad
+"""Those that always lead to one size."""
+ResizePolicy = Native | FixedSize | KeepRatio
 
 _POLICIES: dict[str, type[Native] | type[Stretch] | type[FitPad] | type[KeepRatio]] = {
     cls.policy: cls for cls in (Native, Stretch, FitPad, KeepRatio)

@@ -75,7 +75,7 @@ def test_one_folder_with_everything(build: Callable[..., Any], tmp_path: Path) -
     manifest = json.loads((report.model / "manifest.json").read_text())
     assert manifest["layout"] == "fused"
     assert manifest["equal_pixels_after_fuse"] == report.equal_pixels_after_fuse
-    assert list(manifest["files"]) == ["tiny/1/model.onnx"]
+    assert list(manifest["files"]) == ["tiny/1/model.onnx", "tiny/1/model.py"]
     facts = json.loads((report.model / "report.json").read_text())["facts"]
     assert facts["fused graph, pixels as in the ensemble"] == "100.0000%"
     assert built_models(tmp_path / "r") == ("tiny",)

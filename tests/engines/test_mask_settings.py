@@ -167,8 +167,9 @@ def test_a_step_of_another_model_is_told(tmp_path: Path) -> None:
     assert "tiny_normalize/config.pbtxt: tritonseg_preprocessing.mean: expected [127.5" in line
     assert "got [1.0, 1.0, 1.0]" in line
     shutil.rmtree(repository / "tiny_normalize")
-    (line,) = changed_since_build(repository)
-    assert line.startswith("tiny: tiny_normalize/config.pbtxt is missing; build it again: ")
+    step, config = changed_since_build(repository)
+    assert step.startswith("tiny: tiny_normalize/1/model.py is missing")
+    assert config.startswith("tiny: tiny_normalize/config.pbtxt is missing; build it again: ")
 
 
 def tune(config: pb.ModelConfig) -> None:
@@ -281,3 +282,37 @@ def test_an_unreadable_config_does_not_hide_the_others(text: bytes | None, tmp_p
         (repository / "tiny" / "config.pbtxt").write_bytes(text)
         with pytest.raises(RepositoryError, match="expected a Triton model config"):
             changed_since_build(repository)
+
+
+@pytest.mark.parametrize("layout", ["single", "ensemble"])
+def test_a_step_that_was_edited_is_refused(layout: str, tmp_path: Path) -> None:
+    repository = build(tmp_path / "repository", layout)
+    path = next(repository.glob("*/1/model.py"))
+    path.write_text(path.read_text() + "\n# by hand\n")
+    (line,) = changed_since_build(repository)
+    of = path.relative_to(repository).as_posix()
+    assert line.startswith(f"tiny: {of} is not the file that was built (its SHA-256 differs)")
+
+
+def test_a_version_that_no_build_wrote_is_refused(tmp_path: Path) -> None:
+    repository = build(tmp_path / "repository")
+    shutil.copytree(repository / "tiny_engine" / "1", repository / "tiny_engine" / "2")
+    (line,) = changed_since_build(repository)
+    assert line.startswith("tiny: tiny_engine/2 was not written by the build, and Triton serves")
+
+
+@pytest.mark.parametrize("layout", ["single", "ensemble"])
+def test_a_model_without_its_manifest_is_refused(layout: str, tmp_path: Path) -> None:
+    repository = build(tmp_path / "repository", layout)
+    (repository / "tiny" / "manifest.json").unlink()
+    (line,) = changed_since_build(repository)
+    assert line.startswith("tiny: its manifest.json is missing")
+    assert changed_since_build(repository, ["another"]) == []
+    assert list(check_repository(repository, Machine())) == ["tiny"]
+
+
+def test_a_manifest_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    repository = build(tmp_path / "repository")
+    (repository / "tiny" / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(RepositoryError, match="expected a JSON document"):
+        changed_since_build(repository)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from tiny_models import run_onnx
 from tritonseg_engines.graph import surgery
-from tritonseg_engines.graph.plain_operators import flatten_softmaxes, without_symmetry
+from tritonseg_engines.graph.plain_operators import (
+    flatten_softmaxes,
+    pad_before_averages,
+    without_symmetry,
+)
 from tritonseg_engines.running.networks import infer_in_openvino
 
 
@@ -54,3 +59,31 @@ def test_symmetric_halves_are_plain_ones_at_whole_scales(scale: float, plain: bo
     assert (attribute.s == b"half_pixel") == plain
     batch = np.random.default_rng(0).normal(0, 2, (1, 3, 5, 7)).astype(np.float32)
     np.testing.assert_allclose(run_onnx(rewritten, batch), run_onnx(symmetric, batch), atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", [11, 17, 19])
+@pytest.mark.parametrize(("kernel", "stride", "pad"), [(3, 2, 1), (5, 3, 2), (7, 3, 3), (2, 2, 0)])
+def test_averages_that_round_up_count_no_more_than_the_padding(
+    kernel: int, stride: int, pad: int, opset: int
+) -> None:
+    node = helper.make_node(
+        "AveragePool",
+        ["NORMALIZED"],
+        ["SCORES"],
+        kernel_shape=[kernel, kernel],
+        strides=[stride, stride],
+        pads=[pad] * 4,
+        ceil_mode=1,
+        count_include_pad=1,
+    )
+    edited = surgery.editable(network([node], opset))
+    pad_before_averages(edited)
+    padded = surgery.as_proto(edited)
+    onnx.checker.check_model(padded, full_check=True)
+    average = torch.nn.AvgPool2d(kernel, stride, pad, ceil_mode=True, count_include_pad=True)
+    for size_hw in ((20, 21), (22, 25), (35, 42)):
+        batch = np.random.default_rng(0).normal(0, 2, (2, 3, *size_hw)).astype(np.float32)
+        expected = average(torch.from_numpy(batch)).numpy()
+        np.testing.assert_allclose(run_onnx(padded, batch), expected, atol=1e-5)
+        with infer_in_openvino(padded, "fp32") as infer:
+            np.testing.assert_allclose(infer(batch), expected, atol=1e-4)

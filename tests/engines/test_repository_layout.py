@@ -163,7 +163,13 @@ def test_every_engine_file_has_its_checksum(tmp_path: Path) -> None:
     write(tmp_path / "r", deployment())
     manifest = json.loads((tmp_path / "r" / "tiny" / "manifest.json").read_text())
     digest = hashlib.sha256(b"the engine").hexdigest()
-    assert manifest["files"] == {"tiny_engine/1/model.plan": digest}
+    steps = {
+        f"tiny_{step}/1/model.py": hashlib.sha256(
+            (tmp_path / "r" / f"tiny_{step}" / "1" / "model.py").read_bytes()
+        ).hexdigest()
+        for step in ("normalize", "argmax")
+    }
+    assert manifest["files"] == {"tiny_engine/1/model.plan": digest, **steps}
     assert manifest["model"] == "tiny"
     assert built_models(tmp_path / "r") == ("tiny",)
 

@@ -17,6 +17,11 @@ from tritonseg_steps.geometry import Geometry, Size
 RELATIVE_MARGIN, RELATIVE_MARGIN_HALF = 1e-4, 4e-3
 """By which the two best scores must differ for a pixel to count, as a share of the largest score:
 what another order of additions explains, in a file that computes in float16 its rounding too."""
+LARGEST_IN_LEADS = 4
+"""Largest score, in largest differences, that such a share is taken of: scores that have more in
+common are moved together, and only their rounding is left."""
+ROUNDED = 32 * float(np.finfo(np.float32).eps)
+"""Of the largest score whatever it is: a float32 that was rounded some times."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +53,7 @@ def mask_of_scores(
     *,
     threshold: float = 0.0,
     align_corners: bool = False,
-    relative_margin: float = RELATIVE_MARGIN,
+    in_half: bool = False,
 ) -> Mask:
     """Return the argmax of scores that are interpolated at the picture's pixels, plane by plane.
 
@@ -57,7 +62,7 @@ def mask_of_scores(
         geometry: Where the picture lies in that input.
         threshold: From which on a single plane's pixels are of the second class.
         align_corners: Whether the corner centres of scores and input coincide, else their edges.
-        relative_margin: By which the two best must differ, as a share of the largest, to count.
+        in_half: Whether they were computed in float16.
     """
     planes = (
         _interpolated(plane.astype(np.float32), geometry, align_corners=align_corners)
@@ -70,14 +75,22 @@ def mask_of_scores(
         classes_hw[plane_hw > best_hw] = index
         np.maximum(second_hw, np.minimum(plane_hw, best_hw), out=second_hw)
         best_hw = np.maximum(best_hw, plane_hw)
-    # Of the best scores only: a class that is masked by -1e6 says nothing about the others.
-    margin = relative_margin * float(np.abs(best_hw).max())
+    lead_hw = best_hw - second_hw
     if len(scores_chw) == 1:
-        distance_hw = best_hw - threshold
-        return Mask(
-            classes_hw=(distance_hw > 0).astype(np.int64), stable_hw=np.abs(distance_hw) > margin
-        )
-    return Mask(classes_hw=classes_hw, stable_hw=best_hw - second_hw > margin)
+        classes_hw, lead_hw = (best_hw > threshold).astype(np.int64), np.abs(best_hw - threshold)
+    return Mask(classes_hw=classes_hw, stable_hw=lead_hw > _margin(best_hw, lead_hw, in_half))
+
+
+def _margin(best_hw: NDArray[np.float32], lead_hw: NDArray[np.float32], in_half: bool) -> float:
+    """Return by how much a score must lead for rounding not to make another the best.
+
+    Of the best scores only: a class that is masked by -1e6 says nothing about the others.
+    """
+    largest = float(np.abs(best_hw).max())
+    if in_half:
+        return RELATIVE_MARGIN_HALF * largest
+    apart = min(largest, LARGEST_IN_LEADS * float(lead_hw.max()))
+    return RELATIVE_MARGIN * apart + ROUNDED * largest
 
 
 def mask_of_classes(classes_hw: NDArray[np.int64], geometry: Geometry) -> Mask:

@@ -11,8 +11,6 @@ import onnx
 from numpy.typing import NDArray
 
 from tritonseg_engines.build.export_mask import (
-    RELATIVE_MARGIN,
-    RELATIVE_MARGIN_HALF,
     Mask,
     mask_of_classes,
     mask_of_scores,
@@ -51,6 +49,8 @@ class ExportTruth:
         self._session = onnx_session(exported)
         self._spec, self._kind, self._threshold = spec, kind, threshold
         self._batch = (dimensions(graph_inputs(exported.graph)[0]) or [None])[0]
+        self.gives_classes = kind == "class_map"
+        """Whether its output has no scores, by which near ties could be told."""
         self.in_half = computes_in_half(exported)
         """Whether it rounds to float16 anywhere."""
         self.classes_last = False
@@ -86,7 +86,7 @@ class ExportTruth:
         Raises:
             OnnxModelError: A score is not a number.
         """
-        if self._kind == "class_map":
+        if self.gives_classes:
             return mask_of_classes(class_indices(output), geometry)
         scores_chw = self._scores_chw(output)
         if not np.isfinite(scores_chw).all():
@@ -97,7 +97,7 @@ class ExportTruth:
             scores_chw,
             geometry,
             threshold=self._threshold,
-            relative_margin=RELATIVE_MARGIN_HALF if self.in_half else RELATIVE_MARGIN,
+            in_half=self.in_half,
         )
 
     def samples(

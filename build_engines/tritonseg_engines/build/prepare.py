@@ -24,6 +24,7 @@ from tritonseg_engines.build.size_limits import find_sizes
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph import surgery
+from tritonseg_engines.graph.beyond_proof import refuse_unprovable
 from tritonseg_engines.graph.boundary import (
     binary_threshold,
     check_boundary,
@@ -41,6 +42,7 @@ from tritonseg_engines.precision.existing import (
 from tritonseg_engines.running.pictures import Picture
 from tritonseg_engines.running.reasons import missing_operator
 from tritonseg_engines.spec import ModelSpec
+from tritonseg_steps.geometry import FixedSize
 
 ONE_CLASS = (
     "every pixel of the proof's pictures is of one class, on which no cut can be proven; give "
@@ -79,12 +81,14 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
     )
     usual = next(sample for sample in samples if not sample.question.extreme)
     pair = pair_of(samples)
+    one_size = sizes.fixed_hw is not None or isinstance(spec.preprocessing.resize, FixedSize)
     problems: list[str] = []
     for tail in _tails(edited.graph, spec, kind, classes_last=truth.classes_last):
         try:
             network, upsampling = network_in_front_of(tail, exported, spec, kind, usual, threshold)
             network, max_batch, known = settle_batch(network, pair, takes_pairs=truth.takes_pairs)
             network = with_size(network, sizes, usual)
+            refuse_unprovable(network, one_size=one_size)
             quantized = existing_int8(network)
             proof, compared = prove_boundary(
                 samples, truth, network, upsampling, spec, known, in_int8=quantized is not None

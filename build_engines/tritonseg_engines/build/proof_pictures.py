@@ -19,8 +19,9 @@ from tritonseg_steps.preprocessing import Normalizer
 PICTURES = 2
 """Of every size, where it is small."""
 LARGE_PIXELS = 1 << 19
-OPEN_SIZES = ((256, 512), (97, 131), (61, 200), (17, 640))
-"""Height and width: one that every usual stride divides, and some that none does."""
+OPEN_SIZES = ((256, 512), (97, 131), (61, 200), (17, 640), (105, 126))
+"""Height and width: one that every usual stride divides, some that none does, and multiples of 3
+and 7, where windows of these strides end at the edge."""
 PADDED = 2
 """Of pictures that lead to one input: one that fills it, and one that is padded."""
 LOOKS = ((64, 120.0), (4, 64.0), (32, 20.0), (128, 200.0), (8, 120.0), (1, 40.0))

@@ -12,7 +12,7 @@ from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.pictures_choice import OPEN_SIZE
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.running.networks import CANNOT_RUN
-from tritonseg_steps.geometry import FitPad, KeepRatio, Native, ResizePolicy, Size, Stretch
+from tritonseg_steps.geometry import FixedSize, KeepRatio, Native, ResizePolicy, Size
 from tritonseg_steps.network_sizes import NetworkSizes
 
 SMALL = ((97, 131), (61, 200), (45, 118))
@@ -47,7 +47,7 @@ def find_sizes(
         OnnxModelError: It takes none of those tried, or squares only.
     """
     sizes = NetworkSizes(height=input_hw[0], width=input_hw[1])
-    if sizes.fixed_hw is not None or isinstance(resize, (Stretch, FitPad)):
+    if sizes.fixed_hw is not None or isinstance(resize, FixedSize):
         return sizes
     export = _Export(truth)
     coarse, side = _some_taken(sizes, export.takes) or (None, 0)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import FitPad, KeepRatio, Native, Stretch
+from tritonseg_steps.geometry import FixedSize, KeepRatio, Native
 from tritonseg_steps.network_sizes import NetworkSizes
 
 
 def size_remark(spec: ModelSpec, sizes: NetworkSizes) -> str | None:
     """Return which pictures will be refused and how to take them, or None if none will be."""
     resize = spec.preprocessing.resize
-    if isinstance(resize, (Stretch, FitPad)):
+    if isinstance(resize, FixedSize):
         return None
     limits = list(_limits(resize, sizes))
     if sizes.input_hw != (None, None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from tritonseg_engines.graph.surgery import constant_value, make_node
+from tritonseg_engines.graph.surgery import add_constant, constant_value, make_node
 
 FLATTENING = ("Softmax", "LogSoftmax", "Hardmax")
 ONE_AXIS_SINCE = 13
@@ -33,6 +33,57 @@ def without_symmetry(model: ir.Model) -> None:
     for node in model.graph:
         if node.op_type == "Resize":
             _without_symmetry(node)
+
+
+def pad_before_averages(model: ir.Model) -> None:
+    """Let averages that count padding read a padded tensor, in place, where they round sizes up.
+
+    Windows that would start in the padding behind a picture are left out of a padded operator, and
+    not of a padded tensor, so that averages that can have any stay as they are.
+    """
+    for node in list(model.graph):
+        if counts_beyond_padding(node) and not _can_start_in_padding(node):
+            _pad_before(model.graph, node)
+
+
+def counts_beyond_padding(node: ir.Node) -> bool:
+    """Whether it is an average with windows that may reach beyond padding that it counts.
+
+    ONNX Runtime counts the padding and nothing beyond it, as torch does; OpenVINO (2026.4) counts
+    both. Of what lies in a tensor both count the same.
+    """
+    read = node.attributes
+    return (
+        node.op_type == "AveragePool"
+        and read.get_int("ceil_mode", 0) != 0
+        and read.get_int("count_include_pad", 0) != 0
+        and any(read.get_ints("pads", ()))
+    )
+
+
+def _can_start_in_padding(node: ir.Node) -> bool:
+    """Whether of some size the last window, where that is rounded up, starts behind a picture."""
+    read = node.attributes
+    kernel, pads = read.get_ints("kernel_shape", ()), read.get_ints("pads", ())
+    strides = read.get_ints("strides", [1] * len(kernel))
+    dilations = read.get_ints("dilations", [1] * len(kernel))
+    behind = pads[len(kernel) :]
+    return any(
+        pad + stride > (cells - 1) * dilation + 1
+        for pad, stride, cells, dilation in zip(behind, strides, kernel, dilations, strict=False)
+    )
+
+
+def _pad_before(graph: ir.Graph, node: ir.Node) -> None:
+    pads = node.attributes.get_ints("pads", ())
+    axes = len(pads) // 2
+    whole = np.array([0, 0, *pads[:axes], 0, 0, *pads[axes:]], np.int64)
+    stem = f"{node.outputs[0].name}_padded"
+    pad = make_node("Pad", [node.inputs[0], add_constant(graph, f"{stem}_pads", whole)], stem)
+    graph.insert_before(node, pad)
+    node.replace_input_with(0, pad.outputs[0])
+    node.attributes["pads"] = ir.AttrInt64s("pads", [0] * len(pads))
+    node.attributes["count_include_pad"] = ir.AttrInt64("count_include_pad", 0)
 
 
 def _flatten_around(node: ir.Node) -> None:

@@ -7,12 +7,12 @@ import onnx_ir as ir
 
 from tritonseg_engines.graph.branches import inline_branches
 from tritonseg_engines.graph.constants import gather_constants
-from tritonseg_engines.graph.plain_operators import without_symmetry
+from tritonseg_engines.graph.plain_operators import pad_before_averages, without_symmetry
 from tritonseg_engines.graph.surgery import editable
 
 
 def readable(exported: onnx.ModelProto) -> ir.Model:
-    """Return an export with its constants at hand, and Resizes as every runtime knows them.
+    """Return an export with its constants at hand, and its operators as every runtime knows them.
 
     Exporters hide sizes and axes behind Constant and Identity nodes, through which shapes are
     not inferred.
@@ -24,4 +24,5 @@ def readable(exported: onnx.ModelProto) -> ir.Model:
     inline_branches(edited)
     gather_constants(edited)
     without_symmetry(edited)
+    pad_before_averages(edited)
     return edited

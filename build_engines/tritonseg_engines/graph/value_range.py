@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from tritonseg_engines.graph.surgery import constant_value
+from tritonseg_engines.graph.surgery import constant_value, dimensions
 
 
 class Range(NamedTuple):
@@ -42,6 +42,7 @@ UNIT_OPERATORS = (
     "Sigmoid", "HardSigmoid", "Softmax", "Hardmax", "And", "Equal", "Greater", "GreaterOrEqual",
     "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor",
 )  # fmt: skip
+INDEX_OPERATORS = ("ArgMax", "ArgMin")
 AVERAGING_MODES = ("nearest", "linear")
 """Of Resize; cubic overshoots."""
 
@@ -86,6 +87,8 @@ class _Ranges:
             return ANYTHING
         if node.op_type in UNIT_OPERATORS:
             return UNIT
+        if node.op_type in INDEX_OPERATORS:
+            return Range(0, _sides_along(node) - 1)
         inputs = [self.of(one, depth - 1) for one in node.inputs if one is not None]
         return _range_of(node, inputs) if inputs else ANYTHING
 
@@ -122,6 +125,14 @@ def _range_of(node: ir.Node, inputs: list[Range]) -> Range:
     if node.op_type in ARITHMETIC and (len(inputs) == len(node.inputs)):
         return ARITHMETIC[node.op_type](*inputs)
     return ANYTHING
+
+
+def _sides_along(node: ir.Node) -> float:
+    """Return how many values there are along the axis of a node, infinite if that is unknown."""
+    (read,) = node.inputs
+    dims = None if read is None else dimensions(read)
+    side = None if dims is None else dims[node.attributes.get_int("axis", 0)]
+    return math.inf if side is None else side
 
 
 def _clipped(node: ir.Node, value: Range) -> Range:
@@ -164,6 +175,7 @@ ARITHMETIC: dict[str, Callable[..., Range]] = {
 }
 JOINING = ("Concat", "Max", "Min", "Where")
 KNOWN = {
-    *KEEPS_RANGE, *UNIT_OPERATORS, *JOINING, *RISING, *ARITHMETIC, "Resize", "Upsample", "Clip",
+    *KEEPS_RANGE, *UNIT_OPERATORS, *INDEX_OPERATORS, *JOINING, *RISING, *ARITHMETIC,
+    "Resize", "Upsample", "Clip",
 }  # fmt: skip
 """Everything else, a convolution first of all, ends the search."""

@@ -16,6 +16,12 @@ from tritonseg_engines.checksum import exchanged
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.rebuild import rebuild_command
 from tritonseg_engines.repository.configs import folder_names
+from tritonseg_engines.repository.manifests import (
+    manifest_of_ours,
+    manifests_of,
+    models_without,
+    read_manifest,
+)
 from tritonseg_engines.repository.mask_settings import SETTINGS, change
 from tritonseg_engines.repository.writer import (
     CONFIG_FILE,
@@ -28,6 +34,8 @@ from tritonseg_engines.tensorrt.machine import Machine
 from tritonseg_engines.tensorrt.manifest import check_manifest
 from tritonseg_steps import contract
 from tritonseg_steps.int8_cpu import INT8_WEIGHTS, Int8Cpu, recorded_int8_cpu, unfit
+
+NO_MANIFEST = f"its {MANIFEST_FILE} is missing, which says what was proven; build it again"
 
 
 def check_repository(repository: Path, machine: Machine) -> dict[str, list[str]]:
@@ -45,12 +53,13 @@ def check_repository(repository: Path, machine: Machine) -> dict[str, list[str]]
     """
     if not repository.is_dir():
         raise RepositoryError(f"there is no model repository at {repository}")
-    manifests = _manifests(repository)
-    if not manifests:
+    manifests, bare = manifests_of(repository), models_without(repository)
+    if not manifests and not bare:
         raise RepositoryError(
             f"{repository} holds no model that tritonseg built (no */{MANIFEST_FILE})"
         )
-    return {path.parent.name: list(_problems(path, machine)) for path in manifests}
+    found = {path.parent.name: list(_problems(path, machine)) for path in manifests}
+    return found | {name: [NO_MANIFEST] for name in bare}
 
 
 def built_models(repository: Path) -> tuple[str, ...]:
@@ -59,12 +68,12 @@ def built_models(repository: Path) -> tuple[str, ...]:
     Raises:
         RepositoryError: A manifest cannot be read.
     """
-    manifests = _manifests(repository)
+    manifests = manifests_of(repository)
     return tuple(path.parent.name for path in manifests if read_manifest(path).get("files"))
 
 
 def changed_since_build(repository: Path, models: Collection[str] = ()) -> list[str]:
-    """Return one line for every engine file, and every config, that was built to give other masks.
+    """Return one line for every file, config and version that no build has proven.
 
     Models that tritonseg did not build are left alone, and so is what was built before its
     checksum, or its settings, were recorded.
@@ -77,71 +86,30 @@ def changed_since_build(repository: Path, models: Collection[str] = ()) -> list[
         RepositoryError: A manifest of a model that tritonseg built cannot be read.
     """
     lines = []
-    for path in _manifests(repository):
-        manifest, name = _manifest_of_ours(path), path.parent.name
+    for path in manifests_of(repository):
+        manifest, name = manifest_of_ours(path), path.parent.name
         if manifest is None:
             continue
         if not models or set(models) & set(folder_names(name)):
             again = f"build it again: {rebuild_command(manifest, repository)}"
             files = manifest.get("files") or {}
-            lines += [f"{name}: {line}" for line in _exchanged(repository, files, again)]
-            lines += [f"{name}: {line}" for line in _changed(repository, name, manifest, again)]
-    return lines
+            found = [
+                *_version_problems(repository, name),
+                *_exchanged(repository, files, again),
+                *_changed(repository, name, manifest, again),
+            ]
+            lines += [f"{name}: {line}" for line in found]
+    bare = (name for name in models_without(repository) if not models or name in models)
+    return lines + [f"{name}: {NO_MANIFEST}" for name in bare]
 
 
 def repository_remarks(repository: Path) -> dict[str, list[str]]:
     """Return by model name what is no problem, but should be known of a build."""
     found: dict[str, list[str]] = {}
-    for path in _manifests(repository):
+    for path in manifests_of(repository):
         with contextlib.suppress(RepositoryError):  # a problem, which `check_repository` names
             found[path.parent.name] = list(_remarks(read_manifest(path)))
     return found
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Parse a `manifest.json`.
-
-    Raises:
-        RepositoryError: It is not one.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RepositoryError(f"{path}: expected a JSON document: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("provenance"), dict):
-        raise RepositoryError(f"{path}: expected an object with 'provenance'")
-    if not isinstance(document.get("files", {}), dict):
-        raise RepositoryError(f"{path}: expected 'files' to be an object")
-    settings = document.get(SETTINGS, {})
-    if not isinstance(settings, dict) or not all(isinstance(v, dict) for v in settings.values()):
-        raise RepositoryError(f"{path}: expected {SETTINGS!r} to be an object of objects")
-    return document
-
-
-def _manifest_of_ours(path: Path) -> dict[str, Any] | None:
-    """Return a manifest that a build wrote; other models may have one of their own.
-
-    Raises:
-        RepositoryError: It cannot be read, and the config is of a build.
-    """
-    try:
-        manifest = read_manifest(path)
-    except RepositoryError:
-        if _is_of_build(path.with_name(CONFIG_FILE)):
-            raise
-        return None
-    ours = SETTINGS in manifest or _is_of_build(path.with_name(CONFIG_FILE))
-    return manifest if ours else None
-
-
-def _is_of_build(config_path: Path) -> bool:
-    with contextlib.suppress(RepositoryError):  # Triton says better what is wrong with it
-        return contract.CONTRACT_PARAMETER in read_config(config_path).parameters
-    return False
-
-
-def _manifests(repository: Path) -> list[Path]:
-    return sorted(repository.glob(f"*/{MANIFEST_FILE}"))
 
 
 def _needed_cpu(manifest: Mapping[str, Any]) -> Int8Cpu | None:

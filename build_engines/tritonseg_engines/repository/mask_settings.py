@@ -103,7 +103,7 @@ def _document(config: pb.ModelConfig, name: str) -> Any:
     if name not in config.parameters:
         return None
     text = config.parameters[name].string_value
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text)
     return text
 

@@ -55,7 +55,8 @@ def write_model(
         engine: The built network, copied to the engine's version folder; None leaves that empty,
             for an engine that is built later.
         manifest: Written beside the config of the model's own name as JSON, with that name, the
-            layout, the SHA-256 of the engine file, and what in the configs decides masks.
+            layout, the SHA-256 of the engine file and of the Python steps, and what in the configs
+            decides masks.
 
     Returns:
         The folder of the model's own name.
@@ -73,10 +74,13 @@ def write_model(
             for folder, config in configs.items():
                 (staging / folder / VERSION_FOLDER).mkdir(parents=True)
                 _write_config(staging / folder / CONFIG_FILE, config)
-            _write_steps(staging, deployment)
-            files = _copy_engine(staging / deployment.engine_model, deployment, engine)
-            document = {"model": name, "layout": deployment.layout, **manifest, "files": files}
+            steps = _write_steps(staging, deployment)
+            document = {"model": name, "layout": deployment.layout, **manifest, "files": {}}
             if engine is not None:
+                copied = _copy_engine(staging / deployment.engine_model, deployment, engine)
+                document["files"] = copied | {
+                    path.relative_to(staging).as_posix(): sha256_of(path) for path in steps
+                }
                 document[SETTINGS] = mask_settings(configs, deployment)
             text = json.dumps(document, indent=2) + "\n"
             (staging / name / MANIFEST_FILE).write_text(text, encoding="utf-8")
@@ -114,15 +118,19 @@ def _configs(deployment: Deployment) -> dict[str, pb.ModelConfig]:
     return model_configs(deployment)
 
 
-def _write_steps(staging: Path, deployment: Deployment) -> None:
+def _write_steps(staging: Path, deployment: Deployment) -> list[Path]:
+    """Write the Python steps and their warm-up; return the files that Triton imports."""
+    written = []
     for folder, step_class in _python_steps(deployment).items():
         path = staging / folder / VERSION_FOLDER / "model.py"
         path.write_text(_model_py(step_class), encoding="utf-8")
+        written.append(path)
     for suffix in PYTHON_STEPS if deployment.layout is ServingLayout.ENSEMBLE else ():
         data = staging / (deployment.spec.name + suffix) / WARM_UP_FOLDER
         for name, content in warm_up(deployment, suffix).files.items():
             data.mkdir(exist_ok=True)
             (data / name).write_bytes(content)
+    return written
 
 
 def _python_steps(deployment: Deployment) -> dict[str, str]:
@@ -135,12 +143,8 @@ def _python_steps(deployment: Deployment) -> dict[str, str]:
     return steps
 
 
-def _copy_engine(
-    folder: Path, deployment: Deployment, engine: Path | None
-) -> dict[str, str | None]:
-    """Copy the engine; return its SHA-256 by its path in the model's folder."""
-    if engine is None:
-        return {}
+def _copy_engine(folder: Path, deployment: Deployment, engine: Path) -> dict[str, str | None]:
+    """Copy the engine; return its SHA-256 by its path in the repository."""
     target = folder / VERSION_FOLDER / deployment.engine.file
     shutil.copyfile(engine, target)
     return {target.relative_to(folder.parent).as_posix(): deployment.engine.sha256}
