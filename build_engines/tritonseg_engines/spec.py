@@ -38,6 +38,19 @@ def check_model_name(name: str) -> str:
     return name
 
 
+def check_class_count(count: int) -> int:
+    """Return the number of classes if a class map can hold them.
+
+    Raises:
+        SpecificationError: It is not 1 to 256.
+    """
+    if not 1 <= count <= MAX_CLASSES:
+        raise SpecificationError(
+            f"classes: expected 1 to {MAX_CLASSES} (the class map is uint8), got {count}"
+        )
+    return count
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputSpec:
     """The ONNX model's input.
@@ -175,11 +188,7 @@ class ModelSpec:
             )
 
     def _check_classes(self) -> None:
-        if not 1 <= len(self.classes) <= MAX_CLASSES:
-            raise SpecificationError(
-                f"classes: expected 1 to {MAX_CLASSES} (the class map is uint8), "
-                f"got {len(self.classes)}"
-            )
+        check_class_count(len(self.classes))
         repeated = sorted({name for name in self.classes if self.classes.count(name) > 1})
         if repeated:
             raise SpecificationError(f"classes: expected distinct names, got {repeated} twice")

@@ -137,3 +137,38 @@ def test_what_is_recommended_is_that_number_in_yaml(number: Decimal) -> None:
     read_back = yaml.safe_load(written)
     assert isinstance(read_back, (int, float))
     assert read_back == pytest.approx(float(number), rel=1e-12, abs=0)
+
+
+NO_SUCH_VALUE = {
+    "a timestamp that is none": ("name: mine", 'name: !!timestamp "abc"', "line 1: expected times"),
+    "a date that is none": ("name: mine", "name: 2020-13-45", "line 1: expected timestamp, got '2"),
+    "a bool that is none": ("classes: 5", "classes: !!bool x", "line 6: expected bool, got 'x'"),
+    "an empty integer": ("classes: 5", 'classes: !!int ""', "line 6: expected int, got ''"),
+    "lists without end": ("classes: 5", "classes: " + "[" * 3000 + "]" * 3000, "hundreds of them"),
+    "maps without end": ("classes: 5", "classes: " + "{a: " * 3000 + "}" * 3000, "hundreds of th"),
+    "too large for a float": ("[127.5, 127.5", "[1" + "0" * 400 + ", 127.5", "of 401 digits"),
+    "too large for Python": ("classes: 5", "classes: " + "9" * 5000, "line 6: expected int, got"),
+    "classes without end": (
+        "classes: 5",
+        "classes: 400000000",
+        "expected 1 to 256 .*, got 400000",
+    ),
+    "fewer than no classes": ("classes: 5", "classes: -5", "expected 1 to 256 .*, got -5"),
+    "octal": ("height: 64", "height: 0100", "line 2: expected a decimal number, got '0100', which"),
+    "of base 60": ("height: 64", "height: 1:04", "got '1:04', which YAML takes for 64"),
+    "half a character": ("classes: 5", 'classes: ["\\ud800"]', "which has half a character"),
+    "a number on the card": (
+        "classes: 5",
+        "classes: 5\ncard: {mparams: abc}",
+        "card.mparams: expe",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "words"), NO_SUCH_VALUE.values(), ids=NO_SUCH_VALUE)
+def test_what_yaml_cannot_mean_is_told_in_a_line(
+    before: str, after: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecificationError, match=words) as caught:
+        read(tmp_path, LINES.replace(before, after))
+    assert len(str(caught.value).removeprefix(str(tmp_path))) < 250

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -11,6 +13,10 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 
 PLAIN: Final = (Decimal("1e-4"), Decimal("1e7"))
 """From where to where a number is written without an exponent."""
+LARGEST: Final = int(sys.float_info.max)
+LONGEST: Final = 60
+"""Characters of a value in a message."""
+DECIMAL: Final = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 
 
 def parse_yaml(text: str) -> object:
@@ -18,11 +24,14 @@ def parse_yaml(text: str) -> object:
 
     Raises:
         yaml.YAMLError: It is not YAML, or has a tag that is no plain value's.
-        ValueError: A key stands twice in one mapping, of which PyYAML takes the last.
+        ValueError: A key stands twice in one mapping, of which PyYAML takes the last, or a value
+            is not what its tag says, or not what it looks like.
     """
     loader = _Loader(text)
     try:
         document: object = loader.get_single_data()
+    except RecursionError as error:
+        raise ValueError("expected keys and values, got hundreds of them nested") from error
     finally:
         loader.dispose()
     return document
@@ -85,7 +94,21 @@ def written_number(text: str) -> str | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice; what a merge (`<<`) brings, a mapping may replace."""
+    """Refuses a key that stands twice; what a merge (`<<`) brings, a mapping may replace.
+
+    And numbers that YAML 1.1 takes for others than those that one reads, `0100` for 64.
+    """
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        if not isinstance(node, ScalarNode):
+            return super().construct_object(node, deep=deep)
+        try:
+            value = super().construct_object(node, deep=deep)
+        except (AttributeError, IndexError, KeyError, OverflowError, ValueError) as error:
+            kind, text = node.tag.rpartition(":")[2], node.value[:LONGEST]
+            raise ValueError(f"{_line(node)}: expected {kind}, got {text!r}") from error
+        _check_scalar(node, value)
+        return value
 
     def compose_mapping_node(self, anchor: dict[Any, Node]) -> MappingNode:
         mapping = super().compose_mapping_node(anchor)
@@ -96,6 +119,29 @@ class _Loader(yaml.SafeLoader):
                 if other is not key:
                     raise ValueError(_twice(key, other))
         return mapping
+
+
+def _check_scalar(node: ScalarNode, value: object) -> None:
+    text = node.value
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{_line(node)}: expected text, got {text!r}, which has half a character"
+            ) from error
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"{_line(node)}: expected a number, got one of {len(text)} digits")
+        if ":" in text or (isinstance(value, int) and not DECIMAL.fullmatch(text)):
+            raise ValueError(
+                f"{_line(node)}: expected a decimal number, got {text!r}, which YAML takes for "
+                f"{value}"
+            )
+
+
+def _line(node: Node) -> str:
+    return f"line {node.start_mark.line + 1}"
 
 
 def _twice(key: ScalarNode, other: ScalarNode) -> str:

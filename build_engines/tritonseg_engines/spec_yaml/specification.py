@@ -28,6 +28,7 @@ from tritonseg_engines.spec import (
     InputSpec,
     ModelSpec,
     OutputSpec,
+    check_class_count,
     voc_palette,
 )
 from tritonseg_engines.spec_yaml.document import parse_yaml, refuse_numbers_as_text
@@ -56,6 +57,7 @@ NUMBER_KEYS = (
     "mean", "scale", "padding", "palette", "ignore_index", "height", "width", "threshold",
     "size_divisor", "long_side", "short_side", "mparams", "gflops",
 )  # fmt: skip
+CARD_NUMBERS = ("mparams", "gflops")
 FIXED_SIZE_POLICIES = (Stretch.policy, FitPad.policy)
 OPEN_SIZE_POLICIES = (Native.policy, KeepRatio.policy)
 
@@ -148,7 +150,7 @@ def _resize(document: object, input_spec: InputSpec) -> ResizePolicy:
 
 def _classes(document: object) -> tuple[str, ...]:
     if isinstance(document, int) and not isinstance(document, bool):
-        return tuple(f"class_{index}" for index in range(document))
+        return tuple(f"class_{index}" for index in range(check_class_count(document)))
     if isinstance(document, list) and all(isinstance(name, str) for name in document):
         return tuple(document)
     if isinstance(document, str):
@@ -173,6 +175,11 @@ def _card(document: object) -> CardFigures | None:
         return None
     fields = _mapping("card", document)
     exact_keys("card", fields, (), [field.name for field in dataclass_fields(CardFigures)])
+    for name, value in fields.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and number != (name in CARD_NUMBERS):
+            expected = "a number" if name in CARD_NUMBERS else "text"
+            raise ValueError(f"card.{name}: expected {expected}, got {value!r}")
     return CardFigures(**fields)
 
 
