@@ -97,11 +97,7 @@ class NetworkSizes:
             got += f", which becomes {_by(geometry.network_hw)}"
         fixed = zip(self.input_hw, geometry.network_hw, strict=True)
         if any(side not in (None, found) for side, found in fixed):
-            return (
-                f"this model takes pictures of {self.declared} (height x width) only, {got}; "
-                "resize the picture, or build the model with a resize policy or from an export of "
-                "any size"
-            )
+            return self._other_than_fixed(geometry, got)
         if any(
             fixed is None and found < self.at_least
             for fixed, found in zip(self.input_hw, geometry.network_hw, strict=True)
@@ -111,12 +107,25 @@ class NetworkSizes:
         if too_large:
             advice = _other_bounds("smaller", geometry) or "shrink the picture"
             return f"this model takes pictures {self.most_words}, {got}; {advice}"
-        advice = "pad the picture"
-        if self.can_be_padded:
-            advice += (
-                ", or build the model with "
-                f"resize: {{policy: native, size_divisor: {self.multiple_of}}}"
-            )
+        return self._no_multiple(geometry, got)
+
+    def _other_than_fixed(self, geometry: Geometry, got: str) -> str:
+        takes = "this model takes pictures of"
+        advice = "resize the picture, or build the model with a resize policy"
+        if geometry.network_hw != geometry.image_hw:
+            takes = "this model's network takes"
+            advice = "build the model with another resize policy"
+        return (
+            f"{takes} {self.declared} (height x width) only, {got}; {advice} or from an export of "
+            "any size"
+        )
+
+    def _no_multiple(self, geometry: Geometry, got: str) -> str:
+        advice, divisor = "pad the picture", f"size_divisor: {self.multiple_of}"
+        if geometry.content_hw != geometry.image_hw:
+            advice = f"build the model with {divisor} in its resize policy"
+        elif self.can_be_padded:
+            advice += f", or build the model with resize: {{policy: native, {divisor}}}"
         return f"this model takes pictures {self.multiple_words}, {got}; {advice}"
 
     def to_json(self) -> dict[str, Any]:

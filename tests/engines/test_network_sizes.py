@@ -42,7 +42,7 @@ def test_a_limit_is_found_and_said(tmp_path: Path, open_spec: Callable[..., obje
     export = saved(tmp_path / "export.onnx")
     image_hwc = np.random.default_rng(1).integers(0, 256, (64, 96, 3)).astype(np.uint8)
     report, _ = build_and_segment(open_spec(), export, image_hwc, tmp_path)
-    assert report.proof.sizes_hw == ((256, 512), (104, 136), (64, 200), (24, 640))
+    assert report.proof.sizes_hw == ((256, 512), (104, 136), (64, 200), (24, 640), (112, 128))
     assert report.pictures == (
         "takes pictures whose height and width are multiples of 8; resize: {policy: native, "
         "size_divisor: 8} pads others"

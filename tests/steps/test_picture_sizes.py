@@ -60,3 +60,31 @@ def test_the_scale_has_no_part_in_it(image_hw: Size, scale: int, bounds: Size) -
 def test_other_policies_are_in_the_words_of_the_sizes(resize: ResizePolicy) -> None:
     sizes = NetworkSizes(at_least=40)
     assert picture_refusal(resize, sizes, (8, 9)) == sizes.refusal(resize.geometry((8, 9)))
+
+
+@pytest.mark.parametrize(
+    ("resize", "sizes", "image_hw", "words"),
+    [
+        (
+            Native(size_divisor=5), NetworkSizes(height=64, width=96), (64, 96),
+            "this model's network takes 64x96 (height x width) only, got 64x96, which becomes "
+            "65x100; build the model with another resize policy",
+        ),
+        (
+            KeepRatio(long_side=200, short_side=100, size_divisor=1), NetworkSizes(multiple_of=32),
+            (300, 300),
+            "whose height and width are multiples of 32, got 300x300, which becomes 100x100; build "
+            "the model with size_divisor: 32 in its resize policy",
+        ),
+        (
+            KeepRatio(long_side=200, short_side=100, size_divisor=1), NetworkSizes(height=64),
+            (300, 300),
+            "network takes 64xany (height x width) only, got 300x300, which becomes 100x100; build "
+            "the model with another resize policy",
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_policy_makes_of_a_picture_is_not_asked_of_the_picture(
+    resize: ResizePolicy, sizes: NetworkSizes, image_hw: Size, words: str
+) -> None:
+    assert words in str(picture_refusal(resize, sizes, image_hw))

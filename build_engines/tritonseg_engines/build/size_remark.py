@@ -16,7 +16,9 @@ def size_remark(spec: ModelSpec, sizes: NetworkSizes) -> str | None:
         return None
     limits = list(_limits(resize, sizes))
     if sizes.input_hw != (None, None):
-        limits.insert(0, f"of {sizes.declared} only, which the export has fixed")
+        as_they_are = isinstance(resize, Native) and resize.size_divisor == 1
+        made = "of" if as_they_are else "that become"
+        limits.insert(0, f"{made} {sizes.declared} only, which the export has fixed")
         limits[-1] += (
             "; resize: {policy: stretch} or {policy: fit_pad} takes any, with input.height and "
             "input.width"
