@@ -135,12 +135,14 @@ def prove_boundary(
         (sample.share_equal(output, upsampling, len(spec.classes)), sample.question.name)
         for sample, output in zip(samples, outputs, strict=True)
     )
+    # Decisions, as a Round gives them, say no more than a class map of what was nearly a tie.
+    gives_classes = all(sample.mask is None or sample.mask.stable_hw.all() for sample in samples)
     shown = [sample.classes() for sample in samples]
     richest = max(range(len(shown)), key=lambda index: len(shown[index]))
     other = _of_other_size(samples[richest], truth, outputs[richest], upsampling, spec)
     proof = Proof(
         equal_pixels=equal,
-        minimum=_minimum(truth, in_int8=in_int8),
+        minimum=_minimum(gives_classes, in_half=truth.in_half, in_int8=in_int8),
         worst=worst,
         sizes_hw=tuple(dict.fromkeys(sample.question.geometry.image_hw for sample in samples)),
         classes=len(frozenset().union(*shown)),
@@ -156,13 +158,13 @@ def _without_classes_of_nan(sample: Sample, output: NDArray[Any], upsampling: Up
     return replace(sample, mask=None)
 
 
-def _minimum(truth: ExportTruth, *, in_int8: bool) -> float:
+def _minimum(gives_classes: bool, *, in_half: bool, in_int8: bool) -> float:
     """Return the share of pixels that an export's own rounding leaves equal."""
-    if truth.in_half and in_int8:
+    if in_half and in_int8:
         return MINIMUM_IN_HALF_AND_INT8
-    if not truth.gives_classes:
+    if not gives_classes:
         return MINIMUM_EQUAL_PIXELS
-    return MINIMUM_IN_HALF if truth.in_half else MINIMUM_OF_CLASS_MAPS
+    return MINIMUM_IN_HALF if in_half else MINIMUM_OF_CLASS_MAPS
 
 
 def _of_other_size(

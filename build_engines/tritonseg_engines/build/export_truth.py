@@ -49,8 +49,6 @@ class ExportTruth:
         self._session = onnx_session(exported)
         self._spec, self._kind, self._threshold = spec, kind, threshold
         self._batch = (dimensions(graph_inputs(exported.graph)[0]) or [None])[0]
-        self.gives_classes = kind == "class_map"
-        """Whether its output has no scores, by which near ties could be told."""
         self.in_half = computes_in_half(exported)
         """Whether it rounds to float16 anywhere."""
         self.classes_last = False
@@ -86,7 +84,7 @@ class ExportTruth:
         Raises:
             OnnxModelError: A score is not a number.
         """
-        if self.gives_classes:
+        if self._kind == "class_map":
             return mask_of_classes(class_indices(output), geometry)
         scores_chw = self._scores_chw(output)
         if not np.isfinite(scores_chw).all():
