@@ -8,28 +8,48 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, ClassVar, NamedTuple
 
-from tritonseg_steps.validation import exact_keys, positive_int
+from tritonseg_steps.validation import exact_keys, one_of, positive_int
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
 
+ROUNDINGS = ("truncate", "round")
+ALIGNMENTS = ("top_left", "center")
+
+
+class Axis(NamedTuple):
+    """The rows, or the columns, of a `Geometry`."""
+
+    image: int
+    content: int
+    network: int
+    offset: int
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where the picture lies in the network's input: its content is at the top left.
+    """Where the picture lies in the network's input.
 
     Attributes:
         image_hw: Size of the picture as it came.
         content_hw: Size to which the picture is resized.
         network_hw: Size of the network's input; what the content leaves is padding.
+        offset_hw: Row and column of the input at which the content begins.
     """
 
     image_hw: Size
     content_hw: Size
     network_hw: Size
+    offset_hw: Size = (0, 0)
+
+    def axes(self) -> tuple[Axis, Axis]:
+        """Return what holds of the rows, and of the columns."""
+        parts = (self.image_hw, self.content_hw, self.network_hw, self.offset_hw)
+        rows, columns = (Axis(*along) for along in zip(*parts, strict=True))
+        return rows, columns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,48 +108,84 @@ class Stretch(_FixedSize):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitPad(_FixedSize):
-    """Resize to fit inside a fixed size, aspect ratio kept, then pad at the right and bottom.
+    """Resize to fit inside a fixed size, aspect ratio kept, and pad the rest.
 
-    Sizes are truncated to whole pixels.
-    Source: Open Model Zoo `pspnet-pytorch/accuracy-check.yml`, `fit_to_window` and `padding`.
+    Attributes:
+        rounding: Of the other side, to whole pixels: "truncate" or "round". Source: Open Model Zoo
+            `pspnet-pytorch/accuracy-check.yml`, `fit_to_window`; Ultralytics' `LetterBox` rounds.
+        align: Where the picture lies, "top_left", or "center" with the odd pixel of padding at the
+            right and bottom, as in Ultralytics' `LetterBox` and Albumentations' `PadIfNeeded`.
     """
 
     policy: ClassVar[str] = "fit_pad"
+    rounding: str = "truncate"
+    align: str = "top_left"
+
+    def __post_init__(self) -> None:
+        _FixedSize.__post_init__(self)  # super() does not find it: slots made another class
+        one_of("resize.rounding", self.rounding, ROUNDINGS)
+        one_of("resize.align", self.align, ALIGNMENTS)
 
     def geometry(self, image_hw: Size) -> Geometry:
         """Scale both sides by the factor at which the tighter one fits."""
         height, width = image_hw
-        # Integer arithmetic: int(h * (H / h)) falls one short of H for some h in floating point.
         if self.height * width <= self.width * height:
-            content = (self.height, max(1, width * self.height // height))
+            content_hw = (self.height, _scaled(width, self.height, height, self.rounding))
         else:
-            content = (max(1, height * self.width // width), self.width)
-        return Geometry(image_hw, content, (self.height, self.width))
+            content_hw = (_scaled(height, self.width, width, self.rounding), self.width)
+        network_hw = (self.height, self.width)
+        if self.align == "top_left":
+            return Geometry(image_hw, content_hw, network_hw)
+        top, left = (
+            (whole - part) // 2 for whole, part in zip(network_hw, content_hw, strict=True)
+        )
+        return Geometry(image_hw, content_hw, network_hw, (top, left))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeepRatio(_OpenSize):
-    """Resize by one factor so that neither the long nor the short side exceeds its bound.
+    """Resize by one factor so that a side gets its length and the other no more than its own.
 
-    Sizes are rounded half up, then padded to the divisor.
-    Source: mmcv 1.7 `image/geometric.py`, `rescale_size`; mmsegmentation's `Resize` with
-    `keep_ratio=True` and `img_scale=(long_side, short_side)`.
+    Then pad to the divisor.
+
+    Attributes:
+        long_side: Most pixels of the longer side; None for any.
+        short_side: Of the shorter side, likewise; one of the two is needed.
+        rounding: Of the other side, to whole pixels: "round" (half up), or "truncate". Source:
+            mmcv 1.7 `image/geometric.py`, `rescale_size`, rounds (mmsegmentation's `Resize` with
+            `keep_ratio=True` and `img_scale=(long_side, short_side)`); torchvision's `Resize(size)`
+            truncates, and Hugging Face's `shortest_edge` with it.
     """
 
     policy: ClassVar[str] = "keep_ratio"
-    long_side: int
-    short_side: int
+    long_side: int | None = None
+    short_side: int | None = None
+    rounding: str = "round"
 
     def __post_init__(self) -> None:
         _OpenSize.__post_init__(self)  # super() does not find it: slots made another class
-        positive_int("resize.long_side", self.long_side)
-        positive_int("resize.short_side", self.short_side)
+        for name in ("long_side", "short_side"):
+            if getattr(self, name) is not None:
+                positive_int(f"resize.{name}", getattr(self, name))
+        if self.long_side is None and self.short_side is None:
+            raise ValueError("resize: keep_ratio needs long_side, short_side or both")
+        one_of("resize.rounding", self.rounding, ROUNDINGS)
 
     def geometry(self, image_hw: Size) -> Geometry:
         """Scale both sides by the smaller of the two allowed factors."""
-        scale = min(self.long_side / max(image_hw), self.short_side / min(image_hw))
-        height, width = (max(1, math.floor(side * scale + 0.5)) for side in image_hw)
+        sides = ((self.long_side, max(image_hw)), (self.short_side, min(image_hw)))
+        bounds = [(most, side) for most, side in sides if most is not None]
+        target, source = min(bounds, key=lambda bound: bound[0] / bound[1])
+        height, width = (_scaled(side, target, source, self.rounding) for side in image_hw)
         return Geometry(image_hw, (height, width), self._padded((height, width)))
+
+
+def _scaled(side: int, target: int, source: int, rounding: str) -> int:
+    """Return a side times target / source in whole pixels, at least one."""
+    if rounding == "truncate":
+        # Integer arithmetic: int(h * (H / h)) falls one short of H for some h in floating point.
+        return max(1, side * target // source)
+    return max(1, math.floor(side * (target / source) + 0.5))
 
 
 FixedSize = Stretch | FitPad
@@ -150,12 +206,15 @@ def resize_from_json(document: Mapping[str, Any]) -> ResizePolicy:
     """Read what `resize_to_json` wrote.
 
     Raises:
-        ValueError: The policy is unknown, or its keys are not exactly the policy's own.
+        ValueError: The policy is unknown, or its keys are not the policy's own. Those that have
+            a default may be missing: older models were built before there was more to say.
     """
     policy = document.get("policy")
     if not isinstance(policy, str) or policy not in _POLICIES:
         raise ValueError(f"resize.policy: expected one of {sorted(_POLICIES)}, got {policy!r}")
     cls = _POLICIES[policy]
     values = {key: value for key, value in document.items() if key != "policy"}
-    exact_keys(f"resize ({policy})", values, [field.name for field in fields(cls)])
+    known = {field.name: field.default is MISSING for field in fields(cls)}
+    required = [name for name, needed in known.items() if needed]
+    exact_keys(f"resize ({policy})", values, required, known)
     return cls(**values)

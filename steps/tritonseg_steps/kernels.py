@@ -19,21 +19,26 @@ def scale_to_chw(
     order: NDArray[np.int64],
     table: NDArray[np.float32],
     output_chw: NDArray[np.float32],
+    top: int,
+    left: int,
 ) -> None:
-    """Write `table[c, image[..., order[c]]]` to the top left of every channel of the output.
+    """Write `table[c, image[..., order[c]]]` into every channel of the output.
 
     Args:
         image_hwc: `(H, W, 3)` uint8.
         order: `(3,)`; the picture's channel that becomes the output's channel `c`.
         table: `(3, 256)` float32, one row per output channel.
-        output_chw: `(3, >= H, >= W)` float32; pixels beyond the picture stay as they are.
+        output_chw: `(3, >= top + H, >= left + W)` float32; the other pixels stay as they are.
+        top: Row of the output for the picture's first.
+        left: Column likewise.
     """
     height, width = image_hwc.shape[0], image_hwc.shape[1]
     for row in prange(height):
         for channel in range(3):
             source = order[channel]
             for column in range(width):
-                output_chw[channel, row, column] = table[channel, image_hwc[row, column, source]]
+                value = table[channel, image_hwc[row, column, source]]
+                output_chw[channel, top + row, left + column] = value
 
 
 @njit(cache=True, parallel=True, nogil=True, boundscheck=False)

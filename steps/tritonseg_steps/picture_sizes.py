@@ -5,6 +5,9 @@ from __future__ import annotations
 from tritonseg_steps.geometry import Geometry, KeepRatio, ResizePolicy, Size
 from tritonseg_steps.network_sizes import NetworkSizes
 
+ANY_SQUARE = (1, 1)
+"""All squares become one size."""
+
 
 def picture_refusal(resize: ResizePolicy, sizes: NetworkSizes, image_hw: Size) -> str | None:
     """Return why a picture cannot be taken and what to do, or None if it can.
@@ -33,14 +36,14 @@ def _bounds_refusal(resize: KeepRatio, sizes: NetworkSizes, geometry: Geometry) 
         )
         if fixed is None
     ]
-    policy = f"resize: {{policy: keep_ratio, long_side: {resize.long_side}, short_side: "
+    bounds = {"long_side": resize.long_side, "short_side": resize.short_side}
+    given = "".join(f", {name}: {most}" for name, most in bounds.items() if most is not None)
     becomes = (
         f"got {_by(geometry.image_hw)}, which becomes {_by(geometry.network_hw)} whatever its "
-        f"scale, by {policy}{resize.short_side}}}"
+        f"scale, by resize: {{policy: keep_ratio{given}}}"
     )
     if any(found < sizes.at_least for found, _ in open_sides):
-        square = min(resize.long_side, resize.short_side)
-        within_reach = min(resize.geometry((square, square)).network_hw) >= sizes.at_least
+        within_reach = min(resize.geometry(ANY_SQUARE).network_hw) >= sizes.at_least
         advice = (
             "its sides are too unequal: crop the picture"
             if within_reach

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,9 +17,12 @@ from tritonseg_steps.geometry import (
     resize_to_json,
 )
 from tritonseg_steps.kernels import scale_to_chw
+from tritonseg_steps.resampling import Resampling
 from tritonseg_steps.validation import exact_keys, number_triple, one_of
 
 COLOR_ORDERS = ("RGB", "BGR")
+ADDED = ("resampling",)
+"""Keys that the documents of older models have not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +34,9 @@ class Preprocessing:
         scale: Per channel R, G, B in units of 0-255; divided by, after the mean.
         color_order: Order of the channels that the network takes, "RGB" or "BGR".
         resize: Policy that leads to the network's input size.
-        padding: R, G, B in units of 0-255 of the pixels that `fit_pad` adds, before scaling.
+        padding: R, G, B in units of 0-255 of the pixels that the policy adds, before scaling; None
+            for zeros after it.
+        resampling: What the pixels of the resized picture are made of.
     """
 
     mean: tuple[float, float, float]
@@ -40,6 +44,7 @@ class Preprocessing:
     color_order: str = "RGB"
     resize: ResizePolicy = Native()  # noqa: RUF009 - frozen and without state
     padding: tuple[float, float, float] | None = None
+    resampling: Resampling = Resampling()  # noqa: RUF009 - likewise
 
     def __post_init__(self) -> None:
         number_triple("mean", self.mean)
@@ -76,6 +81,7 @@ class Preprocessing:
             "color_order": self.color_order,
             "resize": resize_to_json(self.resize),
             "padding": None if self.padding is None else list(self.padding),
+            "resampling": self.resampling.to_json(),
         }
 
     @classmethod
@@ -83,9 +89,11 @@ class Preprocessing:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: A key is unknown, missing, or holds something else than documented.
+            ValueError: A key is unknown, missing, or holds something else than documented. Models
+                that were built before there was `resampling` are resized as they were.
         """
-        exact_keys("preprocessing", document, [field.name for field in fields(cls)])
+        required = [field.name for field in fields(cls) if field.name not in ADDED]
+        exact_keys("preprocessing", document, required, ADDED)
         padding = document["padding"]
         return cls(
             mean=number_triple("mean", document["mean"]),
@@ -93,6 +101,7 @@ class Preprocessing:
             color_order=one_of("color_order", document["color_order"], COLOR_ORDERS),
             resize=resize_from_json(document["resize"]),
             padding=None if padding is None else number_triple("padding", padding),
+            resampling=Resampling.from_json(document.get("resampling", Resampling().to_json())),
         )
 
 
@@ -100,7 +109,7 @@ class Normalizer:
     """Applies one `Preprocessing` to pictures; the table is computed once."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
-        self._resize = preprocessing.resize
+        self._resize, self._resampling = preprocessing.resize, preprocessing.resampling
         self._order = preprocessing.channel_order()
         self._table = np.ascontiguousarray(preprocessing.table()[self._order])
         self._padding = preprocessing.padding_values()[self._order]
@@ -120,13 +129,18 @@ class Normalizer:
         """
         geometry = self.geometry((images_nhwc.shape[1], images_nhwc.shape[2]))
         batch_nchw = np.empty((len(images_nhwc), 3, *geometry.network_hw), np.float32)
-        height, width = geometry.content_hw
-        if geometry.content_hw != geometry.network_hw:
-            padding = self._padding[:, None, None]
-            batch_nchw[:, :, height:, :] = padding
-            batch_nchw[:, :, :height, width:] = padding
+        self._pad(batch_nchw, geometry)
         for image_hwc, output_chw in zip(images_nhwc, batch_nchw, strict=True):
             if geometry.content_hw != geometry.image_hw:
-                image_hwc = cv2.resize(image_hwc, (width, height), interpolation=cv2.INTER_LINEAR)
-            scale_to_chw(image_hwc, self._order, self._table, output_chw)
+                image_hwc = self._resampling.resized(image_hwc, geometry.content_hw)
+            scale_to_chw(image_hwc, self._order, self._table, output_chw, *geometry.offset_hw)
         return batch_nchw
+
+    def _pad(self, batch_nchw: NDArray[np.float32], geometry: Geometry) -> None:
+        """Fill what the content leaves, above and below it and at its sides."""
+        (top, left), (height, width) = geometry.offset_hw, geometry.content_hw
+        padding = self._padding[:, None, None]
+        batch_nchw[:, :, :top] = padding
+        batch_nchw[:, :, top + height :] = padding
+        batch_nchw[:, :, top : top + height, :left] = padding
+        batch_nchw[:, :, top : top + height, left + width :] = padding

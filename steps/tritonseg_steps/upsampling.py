@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonseg_steps.geometry import Geometry
+from tritonseg_steps.geometry import Axis, Geometry
 from tritonseg_steps.kernels import lowest_argmax, upsample_argmax, upsample_confidence
 from tritonseg_steps.validation import exact_keys, one_of
 
@@ -159,13 +159,8 @@ def class_map_at_image_size(
         `(H, W)` uint8 at `geometry.image_hw`.
     """
     rows, columns = (
-        nearest_cells(
-            classes_hw.shape[axis],
-            geometry.image_hw[axis],
-            geometry.content_hw[axis],
-            geometry.network_hw[axis],
-        )
-        for axis in (0, 1)
+        nearest_cells(cells, axis)
+        for cells, axis in zip(classes_hw.shape, geometry.axes(), strict=True)
     )
     class_map_hw: NDArray[np.uint8] = classes_hw.astype(np.uint8)[rows[:, None], columns]
     return class_map_hw
@@ -189,53 +184,50 @@ def score_cells(
         The `Cells` of the rows and those of the columns.
     """
     rows, columns = (
-        _source_cells(
-            scores_hw[axis],
-            geometry.image_hw[axis],
-            geometry.content_hw[axis],
-            geometry.network_hw[axis],
-            align_corners=align_corners,
-        )
-        for axis in (0, 1)
+        _source_cells(cells, axis, align_corners=align_corners)
+        for cells, axis in zip(scores_hw, geometry.axes(), strict=True)
     )
     return rows, columns
 
 
-def _source_cells(
-    cells: int, image: int, content: int, network: int, *, align_corners: bool
-) -> Cells:
+def _source_cells(cells: int, axis: Axis, *, align_corners: bool) -> Cells:
     """Lay the picture's pixels along one axis into the cells of the scores."""
-    pixel = np.arange(image, dtype=np.float64)
+    pixel = np.arange(axis.image, dtype=np.float64)
     if align_corners:
-        network_pixel = (pixel + 0.5) * (content / image) - 0.5
-        position = network_pixel * ((cells - 1) / max(1, network - 1))
+        network_pixel = (pixel + 0.5) * (axis.content / axis.image) - 0.5 + axis.offset
+        position = network_pixel * ((cells - 1) / max(1, axis.network - 1))
     else:
-        position = (pixel + 0.5) * (content / image * cells / network) - 0.5
-    content_cells = _content_cells(cells, content, network)
-    position = position.clip(0, content_cells - 1)
+        position = (pixel + 0.5) * (axis.content / axis.image * cells / axis.network) - 0.5
+        position += axis.offset * cells / axis.network
+    first, end = _content_cells(cells, axis)
+    position = position.clip(first, end - 1)
     cell = np.floor(position)
-    starts = np.searchsorted(cell, np.arange(content_cells + 1))
+    starts = np.searchsorted(cell, np.arange(end + 1))
     return starts.astype(np.int64), (position - cell).astype(np.float32)
 
 
-def nearest_cells(cells: int, image: int, content: int, network: int) -> NDArray[np.int64]:
+def nearest_cells(cells: int, axis: Axis) -> NDArray[np.int64]:
     """Return the cell that every pixel of the picture takes its class from, along one axis.
 
     Args:
-        cells: Length of the class map.
-        image: Of the picture.
-        content: Of the picture in the network input.
-        network: Of the network input.
+        cells: Length of the class map, which is over the network input.
+        axis: Where the picture lies in that.
 
     Returns:
-        `(image,)` int64.
+        `(axis.image,)` int64.
     """
     # In integers, because a centre on the edge of two cells must not go by a rounding.
-    twice_centre = 2 * np.arange(image, dtype=np.int64) + 1
-    cell: NDArray[np.int64] = twice_centre * (content * cells) // (2 * image * network)
-    return cell.clip(0, _content_cells(cells, content, network) - 1)
+    twice_centre = 2 * np.arange(axis.image, dtype=np.int64) + 1
+    twice_place = twice_centre * axis.content + 2 * axis.image * axis.offset
+    cell: NDArray[np.int64] = twice_place * cells // (2 * axis.image * axis.network)
+    first, end = _content_cells(cells, axis)
+    return cell.clip(first, end - 1)
 
 
-def _content_cells(cells: int, content: int, network: int) -> int:
-    """Cells that the picture's content reaches; the padding's cells beyond are cropped."""
-    return min(cells, -(-content * cells // network))
+def _content_cells(cells: int, axis: Axis) -> tuple[int, int]:
+    """Return the first cell that the picture's content reaches, and the first behind it.
+
+    The cells of the padding are cropped.
+    """
+    end = -(-(axis.offset + axis.content) * cells // axis.network)
+    return axis.offset * cells // axis.network, min(cells, end)

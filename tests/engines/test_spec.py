@@ -59,7 +59,7 @@ BAD_DOCUMENTS = {
     "unknown key of the input": ({"input": {"name": "x", "hight": 2}}, "unknown key 'hight'"),
     "one side": ({"input": {"name": "x", "height": 2}}, "both height and width or neither"),
     "dtype": ({"input": {"name": "x", "dtype": "int64"}}, "input.dtype: expected one of"),
-    "policy without size": ({"resize": {"policy": "stretch"}}, "needs input.height"),
+    "policy without size": ({"resize": {"policy": "stretch"}}, "needs resize.height"),
     "short mean": ({"mean": [1, 2]}, "mean: expected three numbers"),
     "zero scale": ({"scale": [1, 0, 2]}, "scale: expected numbers other than 0"),
     "no classes": ({"classes": []}, "expected 1 to 256"),

@@ -5,7 +5,8 @@ Nothing of the steps and nothing of the surgery is used here, because both are h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import cv2
@@ -102,12 +103,11 @@ def mask_of_classes(classes_hw: NDArray[np.int64], geometry: Geometry) -> Mask:
     """
     axes = []
     for axis, cells in enumerate(classes_hw.shape):
-        image, content, network = (
-            size[axis] for size in (geometry.image_hw, geometry.content_hw, geometry.network_hw)
-        )
+        image, content, network, offset = (size[axis] for size in astuple(geometry))
         twice_centre = 2 * np.arange(image, dtype=np.int64) + 1
-        nearest = twice_centre * content * cells // (2 * image * network)
-        axes.append(np.minimum(nearest, _content_cells(cells, content, network) - 1))
+        place = twice_centre * content + 2 * image * offset  # in parts of 2 * image to the pixel
+        first, last = _content_cells(cells, content, network, offset)
+        axes.append((place * cells // (2 * image * network)).clip(first, last))
     rows, columns = axes
     return Mask(
         classes_hw=classes_hw[rows[:, None], columns],
@@ -123,16 +123,15 @@ def _interpolated(
         return _resized(plane_hw, geometry.image_hw)
     axes = []
     for axis, cells in enumerate(plane_hw.shape):
-        image, content, network = (
-            size[axis] for size in (geometry.image_hw, geometry.content_hw, geometry.network_hw)
-        )
-        centre = (np.arange(image) + 0.5) * content / image  # in pixels of the network's input
+        image, content, network, offset = (size[axis] for size in astuple(geometry))
+        # In pixels of the network's input.
+        centre = offset + (np.arange(image) + 0.5) * content / image
         if align_corners:
             place = (centre - 0.5) * (cells - 1) / max(1, network - 1)
         else:
             place = centre * cells / network - 0.5
-        last = _content_cells(cells, content, network) - 1
-        place = place.clip(0, last)
+        first, last = _content_cells(cells, content, network, offset)
+        place = place.clip(first, last)
         before = np.floor(place).astype(np.int64)
         axes.append((before, np.minimum(before + 1, last), (place - before).astype(np.float32)))
     (top, bottom, down), (left, right, across) = axes
@@ -150,6 +149,7 @@ def _resized(plane_hw: NDArray[np.float32], size_hw: Size) -> NDArray[np.float32
     return resized
 
 
-def _content_cells(cells: int, content: int, network: int) -> int:
-    """Cells that hold anything of the picture; those of the padding alone are cut off."""
-    return min(cells, -(-content * cells // network))
+def _content_cells(cells: int, content: int, network: int, offset: int) -> tuple[int, int]:
+    """First and last of the cells that hold anything of the picture, and not padding alone."""
+    last = math.ceil((offset + content) * cells / network) - 1
+    return math.floor(offset * cells / network), min(cells - 1, last)

@@ -191,7 +191,7 @@ def command(
     )
     with _progress() as progress:
         report = build_model(
-            spec_of(model, upsampling=upsampling),
+            spec_of(model, onnx_path, upsampling=upsampling),
             onnx_path,
             repository,
             precision=precision,

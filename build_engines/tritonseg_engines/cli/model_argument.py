@@ -26,19 +26,27 @@ def shipped_onnx(model: str) -> Path:
     return DEMO_ONNX
 
 
-def spec_of(model: str, *, upsampling: str | None = None) -> ModelSpec:
+def spec_of(model: str, onnx_path: Path, *, upsampling: str | None = None) -> ModelSpec:
     """Return the specification that a command's MODEL argument means.
 
     Args:
         model: The argument.
+        onnx_path: The export, which has the size of a resize policy where nothing else has.
         upsampling: Takes the place of the specification's, if given.
 
     Raises:
         SpecificationError: It is neither a zoo model nor a YAML file that describes one.
+        OnnxModelError: The export was needed, and cannot be read.
     """
+    from tritonseg_engines.graph.onnx_file import declared_hw
     from tritonseg_engines.spec_yaml import read_spec
 
-    spec = read_spec(Path(model)) if model.endswith((".yaml", ".yml")) else _known_spec(model)
+    is_file = model.endswith((".yaml", ".yml"))
+    spec = (
+        read_spec(Path(model), lambda layout: declared_hw(onnx_path, layout))
+        if is_file
+        else _known_spec(model)
+    )
     if upsampling is None:
         return spec
     return replace(spec, output=replace(spec.output, upsampling=upsampling))

@@ -1,19 +1,18 @@
 """The YAML form of `ModelSpec`, strict: unknown keys are errors.
 
-    name: my-model
-    input: {name: image, height: 512, width: 1024}      # dtype, layout, color_order optional
-    mean: [123.675, 116.28, 103.53]                     # 0-255, R G B
-    scale: [58.395, 57.12, 57.375]
-    resize: {policy: fit_pad}                           # native unless given
-    output: {name: scores}                              # kind: scores unless given
-    classes: [road, sky]                                # or a number
-    palette: [[128, 64, 128], [70, 130, 180]]           # VOC colours unless given
-
-`stretch` and `fit_pad` take the input's height and width.
+name: my-model
+input: {name: image, height: 512, width: 1024}      # dtype, layout, color_order optional
+mean: [123.675, 116.28, 103.53]                     # 0-255, R G B; or unit: 0-1
+scale: [58.395, 57.12, 57.375]
+resize: {policy: fit_pad}                           # native unless given
+output: {name: scores}                              # kind: scores unless given
+classes: [road, sky]                                # or {0: road, 1: sky}, or a number
+palette: [[128, 64, 128], [70, 130, 180]]           # VOC colours unless given
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -22,29 +21,18 @@ from typing import Any
 import yaml
 
 from tritonseg_engines.errors import SpecificationError
-from tritonseg_engines.spec import (
-    CardFigures,
-    Color,
-    InputSpec,
-    ModelSpec,
-    OutputSpec,
-    check_class_count,
-    voc_palette,
-)
+from tritonseg_engines.spec import CardFigures, InputSpec, ModelSpec, OutputSpec
+from tritonseg_engines.spec_yaml.classes import class_names, palette_colors
 from tritonseg_engines.spec_yaml.document import parse_yaml, refuse_numbers_as_text
-from tritonseg_steps.geometry import (
-    FitPad,
-    KeepRatio,
-    Native,
-    ResizePolicy,
-    Stretch,
-    resize_from_json,
-)
+from tritonseg_engines.spec_yaml.normalization import mean_and_scale, triple
+from tritonseg_engines.spec_yaml.resize import ExportSize, read_resize
+from tritonseg_steps.geometry import Size
 from tritonseg_steps.preprocessing import Preprocessing
-from tritonseg_steps.validation import exact_keys, number_triple
+from tritonseg_steps.validation import exact_keys
 
 REQUIRED_KEYS = ("name", "input", "mean", "scale", "output", "classes")
 OPTIONAL_KEYS = (
+    "unit",
     "resize",
     "padding",
     "palette",
@@ -58,12 +46,19 @@ NUMBER_KEYS = (
     "size_divisor", "long_side", "short_side", "mparams", "gflops",
 )  # fmt: skip
 CARD_NUMBERS = ("mparams", "gflops")
-FIXED_SIZE_POLICIES = (Stretch.policy, FitPad.policy)
-OPEN_SIZE_POLICIES = (Native.policy, KeepRatio.policy)
 
 
-def read_spec(path: Path) -> ModelSpec:
+def no_export(layout: str) -> Size | None:
+    """Say that there is no export to take a size from."""
+    return None
+
+
+def read_spec(path: Path, export_hw: ExportSize = no_export) -> ModelSpec:
     """Read a model specification from a YAML file.
+
+    Args:
+        path: The file.
+        export_hw: Tells the size that the export declares; asked only where nothing else does.
 
     Raises:
         SpecificationError: The file cannot be read or does not describe a model.
@@ -75,7 +70,7 @@ def read_spec(path: Path) -> ModelSpec:
     except UnicodeDecodeError as error:
         raise SpecificationError(f"{path}: expected YAML, got: {error}") from error
     try:
-        return spec_from_document(parse_yaml(text))
+        return spec_from_document(parse_yaml(text), export_hw)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise SpecificationError(f"{path}: expected YAML, got: {reason}") from error
@@ -83,8 +78,8 @@ def read_spec(path: Path) -> ModelSpec:
         raise SpecificationError(f"{path}: {error}") from error
 
 
-def spec_from_document(document: object) -> ModelSpec:
-    """Build a specification from parsed YAML.
+def spec_from_document(document: object, export_hw: ExportSize = no_export) -> ModelSpec:
+    """Build a specification from parsed YAML; see `read_spec`.
 
     Raises:
         ValueError: A key is unknown, missing, or holds something else than documented.
@@ -94,23 +89,29 @@ def spec_from_document(document: object) -> ModelSpec:
     refuse_numbers_as_text(fields, NUMBER_KEYS)
     input_fields = _mapping("input", fields["input"])
     color_order = input_fields.pop("color_order", "RGB")
-    input_spec = _input(input_fields)
-    classes = _classes(fields["classes"])
+    resize, resampling, input_spec = read_resize(
+        None if fields.get("resize") is None else _mapping("resize", fields["resize"]),
+        _input(input_fields),
+        export_hw,
+    )
+    mean, scale = mean_and_scale(fields)
+    classes = class_names(fields["classes"])
     padding = fields.get("padding")
     return ModelSpec(
         name=fields["name"],
         input=input_spec,
         preprocessing=Preprocessing(
-            mean=number_triple("mean", fields["mean"]),
-            scale=number_triple("scale", fields["scale"]),
+            mean=mean,
+            scale=scale,
             color_order=color_order,
-            resize=_resize(fields.get("resize"), input_spec),
-            padding=None if padding is None else number_triple("padding", padding),
+            resize=resize,
+            padding=None if padding is None else triple("padding", padding),
+            resampling=resampling,
         ),
         output=_output(fields["output"]),
         classes=classes,
-        palette=_palette(fields.get("palette"), len(classes)),
-        ignore_index=_optional_int("ignore_index", fields.get("ignore_index")),
+        palette=palette_colors(fields.get("palette"), len(classes)),
+        ignore_index=_optional_int("ignore_index", fields.get("ignore_index"), most=255),
         license=_text("license", fields.get("license", "unknown")),
         source=_text("source", fields.get("source", "unknown")),
         card=_card(fields.get("card")),
@@ -135,41 +136,6 @@ def _output(document: object) -> OutputSpec:
     return OutputSpec(**{**fields, "name": _text("output.name", fields["name"])})
 
 
-def _resize(document: object, input_spec: InputSpec) -> ResizePolicy:
-    if document is None:
-        return Native()
-    fields = _mapping("resize", document)
-    if fields.get("policy") in FIXED_SIZE_POLICIES:
-        if input_spec.size_hw is None:
-            raise ValueError(f"resize: {fields['policy']} needs input.height and input.width")
-        fields = {"height": input_spec.height, "width": input_spec.width, **fields}
-    elif fields.get("policy") in OPEN_SIZE_POLICIES:
-        fields = {"size_divisor": 1, **fields}
-    return resize_from_json(fields)
-
-
-def _classes(document: object) -> tuple[str, ...]:
-    if isinstance(document, int) and not isinstance(document, bool):
-        return tuple(f"class_{index}" for index in range(check_class_count(document)))
-    if isinstance(document, list) and all(isinstance(name, str) for name in document):
-        return tuple(document)
-    if isinstance(document, str):
-        refuse_numbers_as_text({"classes": document}, ("classes",))
-    raise ValueError(f"classes: expected a list of names or their number, got {document!r}")
-
-
-def _palette(document: object, count: int) -> tuple[Color, ...]:
-    if document is None:
-        return voc_palette(count)
-    if not isinstance(document, list):
-        raise ValueError(f"palette: expected a list of [r, g, b], got {document!r}")
-    colors = []
-    for entry in document:
-        red, green, blue = number_triple("palette", entry)
-        colors.append((int(red), int(green), int(blue)))
-    return tuple(colors)
-
-
 def _card(document: object) -> CardFigures | None:
     if document is None:
         return None
@@ -190,12 +156,20 @@ def _mapping(where: str, document: object) -> dict[str, Any]:
 
 
 def _text(where: str, value: object) -> str:
+    if isinstance(value, (bool, int, float)):
+        raise ValueError(
+            f"{where}: expected text, got what YAML reads as {value!r}: put it in quotes"
+        )
     if not isinstance(value, str) or not value:
         raise ValueError(f"{where}: expected text, got {value!r}")
     return value
 
 
-def _optional_int(where: str, value: object) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+def _optional_int(where: str, value: object, *, most: int | None = None) -> int | None:
+    if value is None:
+        return None
+    largest = math.inf if most is None else most
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
         return value
-    raise ValueError(f"{where}: expected an integer, got {value!r}")
+    expected = "an integer" if most is None else f"an integer of 0 to {most}"
+    raise ValueError(f"{where}: expected {expected}, got {value!r}")

@@ -161,10 +161,8 @@ class CudaUpsampler:
     ) -> tuple[DeviceArray, ...]:
         """Return the cell of every row and of every column."""
         arrays = tuple(
-            self._device.upload(nearest_cells(cells, *sizes).astype(np.int32))
-            for cells, *sizes in zip(
-                classes_hw, geometry.image_hw, geometry.content_hw, geometry.network_hw, strict=True
-            )
+            self._device.upload(nearest_cells(cells, axis).astype(np.int32))
+            for cells, axis in zip(classes_hw, geometry.axes(), strict=True)
         )
         self._device.synchronize()
         return arrays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +20,7 @@ class CudaNormalizer:
 
     def __init__(self, preprocessing: Preprocessing, device: Device) -> None:
         self._device = device
-        self._resize = preprocessing.resize
+        self._resize, self._resampling = preprocessing.resize, preprocessing.resampling
         order = preprocessing.channel_order().astype(np.int32)
         self._order = device.upload(order)
         self._table = device.upload(preprocessing.table()[order])
@@ -56,6 +55,7 @@ class CudaNormalizer:
             self._padding,
             batch_nchw,
             *map(np.int32, network_hw),
+            *map(np.int32, geometry.offset_hw),
         )
         # Triton reads the result from another process, and `staged` goes back to the pool.
         self._device.synchronize()
@@ -69,7 +69,5 @@ class CudaNormalizer:
             if geometry.content_hw == geometry.image_hw:
                 target_hwc[...] = image_hwc
             else:
-                cv2.resize(
-                    image_hwc, (width, height), dst=target_hwc, interpolation=cv2.INTER_LINEAR
-                )
+                target_hwc[...] = self._resampling.resized(image_hwc, geometry.content_hw)
         return staged
