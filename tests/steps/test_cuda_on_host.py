@@ -19,6 +19,7 @@ from tritonseg_steps.cuda.argmax import CudaUpsampler
 from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.geometry import FitPad, Geometry, KeepRatio, Native, ResizePolicy, Stretch
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
+from tritonseg_steps.resampling import Resampling
 from tritonseg_steps.upsampling import (
     Upsampling,
     class_map_at_image_size,
@@ -49,7 +50,9 @@ def geometries(draw: st.DrawFn) -> Geometry:
         Native(),
         Stretch(height=height, width=width),
         FitPad(height=height, width=width),
+        FitPad(height=height, width=width, rounding="round", align="center"),
         KeepRatio(long_side=max(height, width), short_side=min(height, width)),
+        KeepRatio(short_side=min(height, width), rounding="truncate", size_divisor=4),
     ]
     return draw(st.sampled_from(policies)).geometry(image_hw)
 
@@ -156,6 +159,8 @@ def test_nearest_classes_equal_the_cpus(
     network_hw=sizes,
     count=st.integers(1, 3),
     policy=st.sampled_from([Native, Stretch, FitPad, KeepRatio]),
+    resampling=st.sampled_from([Resampling(), Resampling(interpolation="bicubic", antialias=True)]),
+    align=st.sampled_from(["top_left", "center"]),
     color_order=st.sampled_from(["RGB", "BGR"]),
     padding=st.sampled_from([None, (123.7, 0.0, 255.0)]),
     seed=seeds,
@@ -166,6 +171,8 @@ def test_network_input_equals_the_cpus(
     network_hw: Size,
     count: int,
     policy: type[ResizePolicy],
+    resampling: Resampling,
+    align: str,
     color_order: str,
     padding: tuple[float, float, float] | None,
     seed: int,
@@ -174,8 +181,9 @@ def test_network_input_equals_the_cpus(
         mean=(123.675, 116.28, 103.53),
         scale=(58.395, 57.12, 57.375),
         color_order=color_order,
-        resize=_policy(policy, network_hw),
+        resize=_policy(policy, network_hw, align),
         padding=padding,
+        resampling=resampling,
     )
     rng = np.random.default_rng(seed)
     images_nhwc = rng.integers(0, 256, (count, *geometry.image_hw, 3)).astype(np.uint8)
@@ -185,8 +193,10 @@ def test_network_input_equals_the_cpus(
     assert np.array_equal(actual, expected)
 
 
-def _policy(policy: type[ResizePolicy], network_hw: Size) -> ResizePolicy:
+def _policy(policy: type[ResizePolicy], network_hw: Size, align: str) -> ResizePolicy:
     height, width = network_hw
+    if policy is FitPad:
+        return FitPad(height=height, width=width, align=align)
     if policy is Native:
         return Native()
     if policy is KeepRatio:

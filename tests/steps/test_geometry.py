@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tritonseg_steps.geometry import (
@@ -64,6 +64,39 @@ def test_keep_ratio_rounds_half_up_like_mmcv(
     assert geometry.content_hw == geometry.network_hw == content_hw
 
 
+@given(height=sides, width=sides, size=st.integers(1, 2000))
+def test_one_bound_truncates_like_torchvision(height: int, width: int, size: int) -> None:
+    """`size` and `int(size * long / short)`. Source: torchvision, `transforms.functional`."""
+    short, long = sorted((height, width))
+    geometry = KeepRatio(short_side=size, rounding="truncate").geometry((height, width))
+    assert sorted(geometry.content_hw) == sorted((size, max(1, int(size * long / short))))
+    assert (geometry.content_hw[0] <= geometry.content_hw[1]) == (height <= width) or (
+        geometry.content_hw[0] == geometry.content_hw[1]
+    )
+
+
+@given(height=sides, width=sides, size=st.integers(1, 2000))
+def test_the_longest_side_may_be_the_one_that_is_given(height: int, width: int, size: int) -> None:
+    geometry = KeepRatio(long_side=size).geometry((height, width))
+    assert max(geometry.content_hw) == size
+    other = min(height, width) * size / max(height, width)
+    assert min(geometry.content_hw) == max(1, int(other + 0.5))
+
+
+@given(height=sides, width=sides)
+def test_a_centred_fit_is_the_letterbox_of_ultralytics(height: int, width: int) -> None:
+    """Source: Ultralytics, `data/augment.py`, `LetterBox`, without `auto` and `scale_fill`."""
+    resize = FitPad(height=384, width=640, rounding="round", align="center")
+    geometry = resize.geometry((height, width))
+    ratio = min(384 / height, 640 / width)
+    unpadded_wh = round(width * ratio), round(height * ratio)
+    assume(min(unpadded_wh) >= 1)
+    assume(all(abs(side * ratio % 1 - 0.5) > 1e-6 for side in (height, width)))  # round() to even
+    left, top = ((whole - part) / 2 for whole, part in zip((640, 384), unpadded_wh, strict=True))
+    assert geometry.content_hw == unpadded_wh[::-1]
+    assert geometry.offset_hw == (round(top - 0.1), round(left - 0.1))
+
+
 @pytest.mark.parametrize(
     "resize",
     [
@@ -71,10 +104,19 @@ def test_keep_ratio_rounds_half_up_like_mmcv(
         Stretch(height=1, width=2),
         FitPad(height=3, width=4),
         KeepRatio(long_side=6, short_side=5),
+        KeepRatio(short_side=5, rounding="truncate"),
+        FitPad(height=3, width=4, rounding="round", align="center"),
     ],
 )
 def test_json_round_trip(resize: Native) -> None:
     assert resize_from_json(resize_to_json(resize)) == resize
+
+
+def test_documents_of_older_models_mean_what_they_did() -> None:
+    fit_pad = {"policy": "fit_pad", "height": 3, "width": 4}
+    assert resize_from_json(fit_pad) == FitPad(height=3, width=4)
+    keep_ratio = {"policy": "keep_ratio", "long_side": 4, "short_side": 2, "size_divisor": 1}
+    assert resize_from_json(keep_ratio) == KeepRatio(long_side=4, short_side=2)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +128,9 @@ def test_json_round_trip(resize: Native) -> None:
         ({"policy": "native", "height": 4}, "unknown key 'height'"),
         ({"policy": "stretch", "height": 0, "width": 4}, "resize.height: expected an integer"),
         ({"policy": "stretch", "height": True, "width": 4}, "got True"),
+        ({"policy": "keep_ratio"}, "keep_ratio needs long_side, short_side or both"),
+        ({"policy": "keep_ratio", "long_side": 4, "rounding": "up"}, "resize.rounding: expected"),
+        ({"policy": "fit_pad", "height": 1, "width": 4, "align": "left"}, "resize.align: expected"),
     ],
 )
 def test_bad_documents_are_refused(document: dict[str, object], message: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tritonseg_steps.geometry import FitPad, Stretch
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
+from tritonseg_steps.resampling import Resampling
 
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 SCALE = (0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -105,3 +107,40 @@ def test_bad_documents_are_refused(change: dict[str, object], message: str) -> N
     document = Preprocessing(mean=MEAN, scale=SCALE).to_json()
     with pytest.raises(ValueError, match=message):
         Preprocessing.from_json({**document, **change})
+
+
+def test_a_centred_picture_has_padding_on_all_sides() -> None:
+    resize = FitPad(height=65, width=96, align="center")
+    preprocessing = Preprocessing(mean=MEAN, scale=SCALE, resize=resize, padding=(255.0,) * 3)
+    image_hwc = picture(20, 40)[0]
+    batch = Normalizer(preprocessing).batch(image_hwc[None])
+    bordered = cv2.copyMakeBorder(
+        cv2.resize(image_hwc, (96, 48)), 8, 9, 0, 0, cv2.BORDER_CONSTANT, value=(255,) * 3
+    )
+    np.testing.assert_allclose(batch, by_formula(bordered[None]), atol=3e-7, rtol=3e-7)
+    batch = Normalizer(preprocessing).batch(picture(40, 20))
+    assert np.all(batch[:, :, :, :32] == batch[:, :, :1, :1])
+    assert np.all(batch[:, :, :, 64:] == batch[:, :, :1, :1])
+
+
+def test_trainers_resampling_comes_before_the_formula() -> None:
+    images = picture(90, 130)
+    preprocessing = Preprocessing(
+        mean=MEAN,
+        scale=SCALE,
+        resize=Stretch(height=32, width=48),
+        resampling=Resampling(interpolation="bicubic", antialias=True),
+    )
+    narrow = Image.fromarray(images[0]).resize((48, 90), Image.Resampling.BICUBIC)
+    resized = np.asarray(narrow.resize((48, 32), Image.Resampling.BICUBIC))
+    np.testing.assert_allclose(
+        Normalizer(preprocessing).batch(images), by_formula(resized[None]), atol=3e-7, rtol=3e-7
+    )
+
+
+def test_documents_of_older_models_resize_as_they_did() -> None:
+    preprocessing = Preprocessing(mean=MEAN, scale=SCALE)
+    document = preprocessing.to_json()
+    assert Preprocessing.from_json(document) == preprocessing
+    del document["resampling"]
+    assert Preprocessing.from_json(document) == preprocessing

@@ -178,6 +178,21 @@ def test_padding_is_cropped_before_upsampling() -> None:
     assert_same_class_map(class_map_from_scores(scores, geometry), expected)
 
 
+def test_a_centred_picture_is_found_in_the_middle_of_the_scores() -> None:
+    """A 30x60 picture fills rows 16 to 47 of a 64x64 input; what lies around it is lost."""
+    geometry = FitPad(height=64, width=64, align="center").geometry((30, 60))
+    assert (geometry.content_hw, geometry.offset_hw) == ((32, 64), (16, 0))
+    scores = np.random.default_rng(2).standard_normal((5, 16, 16)).astype(np.float32)
+    scores[:, :4] = scores[:, 12:] = 100
+    expected = resized_by_onnx_runtime(scores[:, 4:12].copy(), (30, 60), align_corners=False)
+    assert_same_class_map(class_map_from_scores(scores, geometry), expected)
+    classes_hw = np.full((64, 64), 9)
+    classes_hw[16:48] = np.arange(32)[:, None] // 8
+    expected_hw = (np.arange(30)[:, None] * 32 + 16) // 30 // 8  # the row of each centre
+    class_map_hw = class_map_at_image_size(classes_hw, geometry)
+    np.testing.assert_array_equal(class_map_hw, np.broadcast_to(expected_hw, (30, 60)))
+
+
 def test_class_maps_are_taken_from_the_nearest_cell() -> None:
     classes = np.arange(12, dtype=np.int64).reshape(3, 4)
     class_map = class_map_at_image_size(classes, native((6, 8)))
