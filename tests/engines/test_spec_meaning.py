@@ -52,13 +52,13 @@ NOT_MEANT: dict[str, tuple[dict[str, object], str]] = {
         {"classes": [True, False]}, "name of class 0, got what YAML reads as True: put it in quotes"
     ),
     "names that are numbers": ({"classes": ["road", 7]}, "name of class 1, got what YAML reads as"),
-    "a name of nothing": ({"classes": ["road", ""]}, "expected text as the name of class 1, got ''"),
+    "a name of nothing": ({"classes": ["road", ""]}, "the name of class 1, got ''"),
     "a name of two lines": ({"classes": ["road", "a\nb"]}, "expected text as the name of class 1"),
     "classes with a hole": (
         {"classes": {0: "road", 2: "sky"}},
         "expected a name for every index of 0 to 1, got none for 1, and keys 0, 2",
     ),
-    "an ignored label that no PNG has": ({"ignore_index": 1000}, "an integer of 0 to 255, got 1000"),
+    "an ignored label that no PNG has": ({"ignore_index": 1000}, "integer of 0 to 255, got 1000"),
     "a tensor named by a number": ({"input": {"name": 0}}, "input.name: expected text, .* quotes"),
     "a filter where nothing is resized": (
         {"resize": {"policy": "native", "antialias": True}}, "native resizes nothing"
