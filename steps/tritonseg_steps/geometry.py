@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple
 
 from tritonseg_steps.validation import exact_keys, one_of, positive_int
@@ -57,18 +57,22 @@ class _OpenSize:
     """What the policies share that lead to sizes of many kinds.
 
     Attributes:
-        size_divisor: What height and width of the network's input are multiples of, by padding at
-            the right and bottom. Source: mmsegmentation, `SegDataPreProcessor`.
+        size_divisor: What height and width of the network's input are multiples of, by padding.
+        align: Where the picture lies in that, as for `FitPad`. Source: mmsegmentation's
+            `SegDataPreProcessor` pads at the right and bottom, Albumentations' `PadIfNeeded` on
+            all sides.
     """
 
     size_divisor: int = 1
+    align: str = "top_left"
 
     def __post_init__(self) -> None:
         positive_int("resize.size_divisor", self.size_divisor)
+        one_of("resize.align", self.align, ALIGNMENTS)
 
-    def _padded(self, content_hw: Size) -> Size:
+    def _placed(self, image_hw: Size, content_hw: Size) -> Geometry:
         height, width = (-(-side // self.size_divisor) * self.size_divisor for side in content_hw)
-        return height, width
+        return _aligned(Geometry(image_hw, content_hw, (height, width)), self.align)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +83,7 @@ class Native(_OpenSize):
 
     def geometry(self, image_hw: Size) -> Geometry:
         """Return the picture's size, and that padded."""
-        return Geometry(image_hw, image_hw, self._padded(image_hw))
+        return self._placed(image_hw, image_hw)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,13 +137,7 @@ class FitPad(_FixedSize):
             content_hw = (self.height, _scaled(width, self.height, height, self.rounding))
         else:
             content_hw = (_scaled(height, self.width, width, self.rounding), self.width)
-        network_hw = (self.height, self.width)
-        if self.align == "top_left":
-            return Geometry(image_hw, content_hw, network_hw)
-        top, left = (
-            (whole - part) // 2 for whole, part in zip(network_hw, content_hw, strict=True)
-        )
-        return Geometry(image_hw, content_hw, network_hw, (top, left))
+        return _aligned(Geometry(image_hw, content_hw, (self.height, self.width)), self.align)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +175,15 @@ class KeepRatio(_OpenSize):
         bounds = [(most, side) for most, side in sides if most is not None]
         target, source = min(bounds, key=lambda bound: bound[0] / bound[1])
         height, width = (_scaled(side, target, source, self.rounding) for side in image_hw)
-        return Geometry(image_hw, (height, width), self._padded((height, width)))
+        return self._placed(image_hw, (height, width))
+
+
+def _aligned(geometry: Geometry, align: str) -> Geometry:
+    if align == "top_left":
+        return geometry
+    sides = zip(geometry.network_hw, geometry.content_hw, strict=True)
+    top, left = ((network - content) // 2 for network, content in sides)
+    return replace(geometry, offset_hw=(top, left))
 
 
 def _scaled(side: int, target: int, source: int, rounding: str) -> int:

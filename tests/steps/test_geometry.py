@@ -97,10 +97,23 @@ def test_a_centred_fit_is_the_letterbox_of_ultralytics(height: int, width: int) 
     assert geometry.offset_hw == (round(top - 0.1), round(left - 0.1))
 
 
+@given(height=sides, width=sides)
+def test_what_is_padded_on_all_sides_lies_where_albumentations_puts_it(
+    height: int, width: int
+) -> None:
+    """`top = int((padded - height) / 2)`. Source: Albumentations, `PadIfNeeded`, "center"."""
+    geometry = Native(size_divisor=32, align="center").geometry((height, width))
+    padded = [-(-side // 32) * 32 for side in (height, width)]
+    assert geometry.network_hw == tuple(padded)
+    assert geometry.offset_hw == (int((padded[0] - height) / 2), int((padded[1] - width) / 2))
+    assert Native(size_divisor=32).geometry((height, width)).offset_hw == (0, 0)
+
+
 @pytest.mark.parametrize(
     "resize",
     [
         Native(),
+        Native(size_divisor=8, align="center"),
         Stretch(height=1, width=2),
         FitPad(height=3, width=4),
         KeepRatio(long_side=6, short_side=5),

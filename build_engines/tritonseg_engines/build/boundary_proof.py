@@ -209,8 +209,8 @@ def _other_geometry(resize: ResizePolicy, own: Geometry) -> Geometry | None:
         part = resize.size_divisor // 2
         if part == 0:
             return None
-        content_hw = (max(1, height - part), max(1, width - part))
-        return Geometry(content_hw, content_hw, own.network_hw)
+        geometry = resize.geometry((max(1, height - part), max(1, width - part)))
+        return geometry if geometry.network_hw == own.network_hw else None
     image_hw = (height * 5 // 4 + 1, width * 3 // 8 + 1)
     geometry = resize.geometry(image_hw)
     return geometry if geometry.network_hw == own.network_hw else replace(own, image_hw=image_hw)
