@@ -13,7 +13,7 @@ IMAGE ?=
 PYTEST_OPTIONS ?=
 FUZZ ?=
 
-.PHONY: help demo serve test lint fuzz fuzz-damage zoo-check bench bench-peers bench-scaling clean
+.PHONY: help demo serve test lint fuzz fuzz-damage zoo-check bench bench-peers bench-scaling bench-resampling clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ bench-peers: $(VENV)/test-installed  ## The same picture through other ways to s
 
 bench-scaling: $(VENV)/test-installed  ## Cost by size of picture, batch, callers and classes
 	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py scaling
+
+bench-resampling: $(VENV)/test-installed  ## What a trainer's own resize costs
+	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py resampling
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

@@ -1,6 +1,6 @@
 """The benchmark suite: one command, a JSON file and a table in the docs for each part.
 
-    python tests/benchmarks/run.py latency|throughput|peers|scaling [--quick]
+    python tests/benchmarks/run.py latency|throughput|peers|scaling|resampling [--quick]
 
 Results are written to out/benchmarks and, unless the run is a quick one, into
 docs/benchmarks.md.
@@ -16,6 +16,7 @@ from typing import Any
 
 import latency
 import peers
+import resampling
 import scaling
 import throughput
 from cases import STRIDES, make_case
@@ -38,6 +39,9 @@ def main() -> None:
         if arguments.part == "scaling":
             result["sweeps"] = scaling.measure(folder, pace)
             table = scaling.table(result["sweeps"])
+        elif arguments.part == "resampling":
+            result["pictures"] = resampling.measure(folder, pace)
+            table = resampling.table(result["pictures"])
         else:
             result["models"] = _by_model(arguments, folder, pace)
             table = BY_MODEL[arguments.part].table(result["models"])
@@ -59,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=[*BY_MODEL, "scaling"])
+    parser.add_argument("part", choices=[*BY_MODEL, "scaling", "resampling"])
     parser.add_argument(
         "--quick", action="store_true", help="try it out; the docs stay as they are"
     )
