@@ -5,6 +5,8 @@ from __future__ import annotations
 from tritonseg_steps.geometry import Geometry, KeepRatio, ResizePolicy, Size
 from tritonseg_steps.network_sizes import NetworkSizes
 
+MOST_PIXELS = 32_000_000
+"""Of what a picture is enlarged to; by a bound of its short side alone there is no other."""
 ANY_SQUARE = (1, 1)
 """All squares become one size."""
 
@@ -18,6 +20,12 @@ def picture_refusal(resize: ResizePolicy, sizes: NetworkSizes, image_hw: Size) -
         image_hw: Of the picture, in pixels.
     """
     geometry = resize.geometry(image_hw)
+    height, width = geometry.network_hw
+    if height * width > MOST_PIXELS and geometry.content_hw != image_hw:
+        return (
+            f"this model makes {height}x{width} (height x width) of a picture of {_by(image_hw)}, "
+            f"expected at most {MOST_PIXELS} pixels: its sides are too unequal, crop the picture"
+        )
     refusal = sizes.refusal(geometry)
     if refusal is not None and isinstance(resize, KeepRatio):
         return _bounds_refusal(resize, sizes, geometry) or refusal

@@ -88,3 +88,12 @@ def test_what_a_policy_makes_of_a_picture_is_not_asked_of_the_picture(
     resize: ResizePolicy, sizes: NetworkSizes, image_hw: Size, words: str
 ) -> None:
     assert words in str(picture_refusal(resize, sizes, image_hw))
+
+
+def test_a_strip_is_not_made_a_picture_that_fills_the_memory() -> None:
+    resize = KeepRatio(short_side=520, rounding="truncate")
+    assert picture_refusal(resize, NetworkSizes(), (640, 480)) is None
+    assert picture_refusal(Native(), NetworkSizes(), (1, 5000)) is None
+    words = picture_refusal(resize, NetworkSizes(), (1, 5000))
+    assert words is not None
+    assert words.startswith("this model makes 520x2600000 (height x width) of a picture of 1x5000")

@@ -22,6 +22,8 @@ LARGE_PIXELS = 1 << 19
 OPEN_SIZES = ((256, 512), (97, 131), (61, 200), (17, 640), (105, 126))
 """Height and width: one that every usual stride divides, some that none does, and multiples of 3
 and 7, where windows of these strides end at the edge."""
+MOST_PIXELS = 1 << 21
+"""Of an input, if there is a smaller one: by its short side a strip becomes a very long one."""
 PADDED = 2
 """Of pictures that lead to one input: one that fills it, and one that is padded."""
 LOOKS = ((64, 120.0), (4, 64.0), (32, 20.0), (128, 200.0), (8, 120.0), (1, 40.0))
@@ -50,7 +52,7 @@ def questions(
         if ask.refusal(_size_hw(picture)) is None:
             yield ask.question(picture)
     for size_hw in ask.sizes_hw():
-        large = size_hw[0] * size_hw[1] >= LARGE_PIXELS
+        large = _pixels(size_hw) >= LARGE_PIXELS
         for picture in smooth_noise(size_hw, 1 if large else PICTURES):
             yield ask.noise_question(picture)
 
@@ -58,7 +60,7 @@ def questions(
 def more_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question]:
     """Yield pictures that look otherwise, for networks to which the first are all of one class."""
     ask = _Asker(spec, sizes)
-    size_hw = min(ask.sizes_hw(), key=lambda hw: hw[0] * hw[1])
+    size_hw = min(ask.sizes_hw(), key=_pixels)
     for cell, spread in LOOKS:
         (picture,) = smooth_noise(size_hw, 1, cell=cell, spread=spread)
         yield ask.noise_question(replace(picture, name=f"noise of {cell} pixels"))
@@ -71,7 +73,7 @@ def extreme_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question
     negative, casts that overflow, and divisions by the contrast of a picture that has none.
     """
     ask = _Asker(spec, sizes)
-    height, width = min(ask.sizes_hw(), key=lambda hw: hw[0] * hw[1])
+    height, width = min(ask.sizes_hw(), key=_pixels)
     contrasts = _contrasts((height, width))
     yield ask.question(Picture(name="contrasts", image_hwc=contrasts), extreme=True)
     large = height * width >= LARGE_PIXELS
@@ -120,6 +122,12 @@ class _Asker:
         if not own:
             policy = self._spec.preprocessing.resize.policy
             raise OnnxModelError(f"resize policy {policy!r}: {refusal}")
+        smallest = min(_pixels(geometry.network_hw) for geometry in own)
+        own = {
+            geometry: image_hw
+            for geometry, image_hw in own.items()
+            if _pixels(geometry.network_hw) <= max(smallest, MOST_PIXELS)
+        }
         one_input = len({geometry.network_hw for geometry in own}) == 1
         return list(own.values())[: PADDED if one_input else None]
 
@@ -136,6 +144,10 @@ class _Asker:
             batch_nchw=self._normalizer.batch(picture.image_hwc[None]),
             extreme=extreme,
         )
+
+
+def _pixels(size_hw: Size) -> int:
+    return size_hw[0] * size_hw[1]
 
 
 def _size_hw(picture: Picture) -> Size:

@@ -37,6 +37,17 @@ def parse_yaml(text: str) -> object:
     return document
 
 
+def yaml_reason(error: yaml.YAMLError) -> str:
+    """Return in one line where a text is no YAML, and why."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+    within = ""
+    if error.context is not None and error.context_mark is not None:
+        within = f", {error.context} of line {error.context_mark.line + 1}"
+    return " ".join(f"{error.problem} in {place}{within}".split())
+
+
 def refuse_numbers_as_text(document: Mapping[str, object], keys: Collection[str]) -> None:
     """Refuse text that is a number, which YAML 1.1 makes of `1e9` and of all that is quoted.
 

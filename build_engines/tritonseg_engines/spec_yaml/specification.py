@@ -23,7 +23,7 @@ import yaml
 from tritonseg_engines.errors import SpecificationError
 from tritonseg_engines.spec import CardFigures, InputSpec, ModelSpec, OutputSpec
 from tritonseg_engines.spec_yaml.classes import class_names, palette_colors
-from tritonseg_engines.spec_yaml.document import parse_yaml, refuse_numbers_as_text
+from tritonseg_engines.spec_yaml.document import parse_yaml, refuse_numbers_as_text, yaml_reason
 from tritonseg_engines.spec_yaml.normalization import mean_and_scale, triple
 from tritonseg_engines.spec_yaml.resize import ExportSize, read_resize
 from tritonseg_steps.geometry import Size
@@ -72,8 +72,7 @@ def read_spec(path: Path, export_hw: ExportSize = no_export) -> ModelSpec:
     try:
         return spec_from_document(parse_yaml(text), export_hw)
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise SpecificationError(f"{path}: expected YAML, got: {reason}") from error
+        raise SpecificationError(f"{path}: expected YAML, got: {yaml_reason(error)}") from error
     except (ValueError, TypeError) as error:
         raise SpecificationError(f"{path}: {error}") from error
 
