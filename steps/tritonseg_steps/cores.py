@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from numba import get_num_threads, set_num_threads
+
 CPU_MAX: Final = Path("/sys/fs/cgroup/cpu.max")
 """'QUOTA PERIOD' in microseconds, or 'max PERIOD'. Source: Linux, admin-guide/cgroup-v2, cpu.max.
 Inside a container this is the container's own."""
@@ -25,6 +27,14 @@ def available_cores(cpu_max: Path = CPU_MAX) -> int:
     except (OSError, ValueError, ZeroDivisionError):
         pass  # no cgroup v2, so no quota that could be read
     return max(1, cores)
+
+
+def limit_numba(threads: int) -> None:
+    """Let Numba run so many threads, or all that it has, as NUMBA_NUM_THREADS says.
+
+    It refuses more than that, and a model that asks for more would not load.
+    """
+    set_num_threads(min(threads, get_num_threads()))
 
 
 def thread_limit(instances: int, cpu_max: Path = CPU_MAX) -> int | None:

@@ -24,7 +24,8 @@ def picture_refusal(resize: ResizePolicy, sizes: NetworkSizes, image_hw: Size) -
     if height * width > MOST_PIXELS and geometry.content_hw != image_hw:
         return (
             f"this model makes {height}x{width} (height x width) of a picture of {_by(image_hw)}, "
-            f"expected at most {MOST_PIXELS} pixels: its sides are too unequal, crop the picture"
+            f"expected at most {MOST_PIXELS} pixels; crop the picture, or build the model with a "
+            "bound of the long side in its resize policy"
         )
     refusal = sizes.refusal(geometry)
     if refusal is not None and isinstance(resize, KeepRatio):

@@ -16,11 +16,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from numba import set_num_threads
 from numpy.typing import NDArray
 
 from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION
-from tritonseg_steps.cores import thread_limit
+from tritonseg_steps.cores import limit_numba, thread_limit
 from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
 
 Arrays = dict[str, NDArray[Any] | DeviceArray]
@@ -141,7 +140,7 @@ class Step(abc.ABC):
         if config.gpu is not None:
             self.device = CupyDevice(config.gpu)
         if config.thread_limit is not None:
-            set_num_threads(config.thread_limit)
+            limit_numba(config.thread_limit)
         self.prepare(config)
 
     @abc.abstractmethod

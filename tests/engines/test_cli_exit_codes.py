@@ -136,3 +136,17 @@ def test_ctrl_c_ends_build(start: Callable[..., subprocess.Popen[str]], tmp_path
     with (tmp_path / "slow.onnx").open("wb"):
         interrupt(process)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["demo", "repository --all"])
+@pytest.mark.parametrize("place", ["file/sub", "/proc/of-nobody"])
+def test_a_folder_that_cannot_be_is_told_in_a_line(
+    command: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    outcome = tritonseg(*command.split(), "-o", place)
+    assert outcome.exit_code == 1
+    (line,) = outcome.output.splitlines()
+    assert line.startswith(f"Error: {place}")
+    assert "director" in line

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,17 @@ def test_equal_processes_share_the_cores(
     path = tmp_path / "cpu.max"
     path.write_text(content)
     assert thread_limit(instances, path) == expected
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 1), (2, 2), (3, 2)])
+def test_numba_gets_no_more_threads_than_it_has(threads: int, expected: int) -> None:
+    """In a process of its own, because Numba reads the variable once."""
+    program = (
+        "import numba; from tritonseg_steps.cores import limit_numba;"
+        f"limit_numba({threads}); print(numba.get_num_threads())"
+    )
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == expected

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.metadata
+import os
 from typing import Any
 
 import click
@@ -88,6 +90,10 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except (EngineBuildError, SegmentationError) as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever reads has enough; click ends in silence
+                raise
+            raise click.ClickException(_os_reason(error)) from error
         except MemoryError as error:
             raise click.ClickException(f"not enough memory here: {error}") from error
         except ModuleNotFoundError as error:
@@ -95,6 +101,13 @@ class LazyGroup(click.Group):
                 raise
             hint = install_command(extra_of(ctx.meta.get(_COMMAND)))
             raise click.ClickException(f"this needs {error.name}: {hint}") from error
+
+
+def _os_reason(error: OSError) -> str:
+    """Return which file or folder the system refuses, and why."""
+    path = error.filename2 or error.filename
+    where = "" if path is None else f"{os.fsdecode(path)}: "
+    return f"{where}{error.strerror or error}"
 
 
 @click.group(
