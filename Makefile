@@ -13,7 +13,7 @@ IMAGE ?=
 PYTEST_OPTIONS ?=
 FUZZ ?=
 
-.PHONY: help demo serve test lint fuzz fuzz-damage zoo-check bench bench-peers bench-scaling bench-resampling clean
+.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage zoo-check bench bench-peers bench-scaling bench-resampling clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,24 @@ serve: $(VENV)/demo-installed  ## Serve what the demo or `tritonseg build` built
 
 test: $(VENV)/test-installed  ## All tests, with real servers
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+# The lowest releases that pyproject.toml allows, which nobody has installed for years but somebody.
+LOWEST_VENV ?= $(VENV)-lowest
+LOWEST := $(LOWEST_VENV)/bin
+
+test-lowest: $(LOWEST_VENV)/installed  ## The client's tests and the demo on the lowest dependencies
+	$(LOWEST)/python -m pytest tests/client
+	$(LOWEST)/tritonseg demo -o $(LOWEST_VENV)/demo
+
+$(LOWEST_VENV)/installed: pyproject.toml
+	@echo "installing the lowest releases into $(LOWEST_VENV)"
+	@$(PYTHON) -m venv $(LOWEST_VENV)
+	@$(LOWEST)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@$(LOWEST)/uv pip compile --quiet --system-certs --python $(LOWEST)/python pyproject.toml \
+		--resolution lowest-direct --extra serve --group test -o $(LOWEST_VENV)/lowest.txt
+	@$(LOWEST)/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST_VENV)/lowest.txt
+	@$(LOWEST)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
 
 lint: $(VENV)/test-installed  ## ruff and mypy --strict
 	$(BIN)/ruff check .
