@@ -17,7 +17,8 @@ from ._errors import UnsupportedImageError
 SRGB_TOLERANCE: Final = 1
 """Levels of 255 by which a profile may move colours and still be sRGB: what rounding does.
 
-Ten sRGB profiles of as many makers move none by more; the nearest other one (Generic RGB) by 64.
+The sRGB profiles of HP, GIMP, Google and the ICC (v2, v4) move none by more; the nearest other one
+that was seen, a scanner's, by 53.
 """
 _CUBE_STEP: Final = 15
 _CACHED_PROFILES: Final = 16
