@@ -41,12 +41,16 @@ class ImageLimits:
         max_bytes: Largest encoded file, in bytes.
         formats: The file formats to decode, out of BMP, JPEG, PNG, TIFF and WEBP.
         background: RGB colour, 0–255, that shows through transparent pixels.
+        strict: Refuse a JPEG whose data are damaged but can be decoded, as grey or shifted blocks;
+            that takes a second decode, on the client, and the pixels are sent. Damage that leaves
+            the data as long as they were is not found: see docs/client.md.
     """
 
     max_pixels: int = 32_000_000
     max_bytes: int = 20_000_000
     formats: tuple[str, ...] = IMAGE_FORMATS
     background: tuple[int, int, int] = (0, 0, 0)
+    strict: bool = False
 
     def __post_init__(self) -> None:
         # Three bytes a pixel must fit into one message beside the request's few other fields.
@@ -61,6 +65,8 @@ class ImageLimits:
             raise ConfigurationError(f"background must be (r, g, b), got {self.background!r}")
         for value in self.background:
             _check_int("background", value, 0, 255)
+        if not isinstance(self.strict, bool):
+            raise ConfigurationError(f"strict must be True or False, got {self.strict!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

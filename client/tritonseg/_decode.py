@@ -4,8 +4,9 @@ Pillow decodes nearly everything, and where it must lose something it does so in
 values saturate, transparency drops and shows the colour hidden beneath, EXIF turns are ignored.
 Here every mode is either converted as viewers show it or refused.
 
-CMYK is converted by Pillow's plain formula without a colour profile, so colours are approximate.
-RGB files with 16 bits a channel lose their low byte, which is what 8-bit viewers show too.
+An ICC profile is applied, so that colours are sRGB; CMYK without one is converted by Pillow's plain
+formula and only approximate. RGB files with 16 bits a channel lose their low byte, which is what
+8-bit viewers show too, and are refused where their values do not reach the high one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from ._color import ColorConversion, conversion_to_srgb
 from ._config import ImageLimits
+from ._damage import check_undamaged
+from ._depth import check_filled, check_stored, is_wide
 from ._errors import (
     ImageDecodeError,
     ImageTooLargeError,
@@ -76,7 +80,11 @@ def decode_image(encoded: bytes, limits: ImageLimits) -> tuple[Image.Image, tupl
         ImageTooLargeError: Its header says that it exceeds `limits`.
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
-    return _render(open_image(encoded, limits), limits)
+    image = open_image(encoded, limits)
+    rendered = _render(image, limits)
+    if limits.strict and image.format in ("JPEG", "MPO"):
+        check_undamaged(encoded, image)
+    return rendered
 
 
 def open_image(encoded: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
@@ -124,11 +132,17 @@ def is_sideways(orientation: object) -> bool:
 
 
 def _render(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tuple[int, int]]:
+    wide = is_wide(image)
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         image.load()
+        conversion = conversion_to_srgb(image)  # behind the pixels, too, a PNG may have a profile
         displayed = image if orientation == 1 else ImageOps.exif_transpose(image)
-        rgb = _convert_to_rgb(displayed, limits.background)
+        if wide:
+            check_filled(displayed.convert("RGB"))
+        rgb = _convert_to_rgb(displayed, limits.background, conversion)
+    except UnsupportedImageError:
+        raise
     except Exception as exc:  # on corrupt files decoders raise all kinds
         raise _error_from_pillow(exc) from exc
     # Pillow turns a TIFF while loading it, so the stored size is not always image.size.
@@ -179,14 +193,20 @@ def _check_header(image: Image.Image, limits: ImageLimits) -> None:
             f"expected 8 bits a channel in one of the modes {modes}, got mode {image.mode}; "
             "convert it yourself, only you know its value range"
         )
+    check_stored(image)
 
 
-def _convert_to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+def _convert_to_rgb(
+    image: Image.Image, background: tuple[int, int, int], conversion: ColorConversion | None
+) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
+        colors = rgba if conversion is None else conversion.apply(rgba.convert("RGB"))
         canvas = Image.new("RGB", rgba.size, background)
-        canvas.paste(rgba, mask=rgba)
+        canvas.paste(colors, mask=rgba.getchannel("A"))
         return canvas
+    if conversion is not None:
+        return conversion.apply(image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -13,18 +13,21 @@ from typing import Final
 
 from PIL import ExifTags, Image, ImageFile
 
+from ._color import conversion_to_srgb
 from ._config import ImageLimits
 from ._decode import is_sideways, open_image
+from ._depth import is_wide
 
-# Source: tritonseg_steps.encoded_image, by which a server goes.
+# Source: tritonseg_steps.encoded_image and color_profile, by which a server goes.
 MAX_BYTES: Final = 20_000_000
 MAX_PIXELS: Final = 32_000_000
+MAX_PROFILE_BYTES: Final = 100_000
 FORMATS: Final = frozenset({"JPEG", "PNG", "WEBP"})
 OPAQUE_MODES: Final = frozenset({"1", "L", "P", "RGB"})
 
 # What tells how to show a PNG: chunks, and the keywords with which chunks of text begin. Pillow
 # finds them behind the pixels, too, but only by decoding.
-_PNG_DISPLAY_CHUNKS: Final = frozenset({b"eXIf", b"tRNS"})
+_PNG_DISPLAY_CHUNKS: Final = frozenset({b"eXIf", b"iCCP", b"tRNS"})
 _PNG_DISPLAY_TEXTS: Final = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 _EXIF_AS_TEXT: Final = "Raw profile type exif"
 _XMP_ORIENTATION: Final = b"tiff:Orientation"
@@ -57,6 +60,8 @@ def read_sendable_size(encoded: bytes, limits: ImageLimits) -> ImageSize | None:
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
     image = open_image(encoded, limits)
+    if limits.strict:
+        return None
     try:
         orientation = _read_orientation(image, encoded) if _is_sendable(image, encoded) else None
     except Exception:  # noqa: BLE001 - on corrupt files Pillow raises all kinds; decoding will tell
@@ -72,9 +77,16 @@ def _is_sendable(image: ImageFile.ImageFile, encoded: bytes) -> bool:
         return False
     if len(encoded) > MAX_BYTES or image.width * image.height > MAX_PIXELS:
         return False
-    if image.has_transparency_data:
+    if image.has_transparency_data or is_wide(image) or _has_own_colors(image):
         return False
     return image.format != "PNG" or not _has_afterthoughts(encoded)
+
+
+def _has_own_colors(image: ImageFile.ImageFile) -> bool:
+    """Return whether a server, which applies no ICC profile, would show other colours."""
+    if len(image.info.get("icc_profile") or b"") > MAX_PROFILE_BYTES:
+        return True
+    return conversion_to_srgb(image) is not None
 
 
 def _read_orientation(image: ImageFile.ImageFile, encoded: bytes) -> int | None:

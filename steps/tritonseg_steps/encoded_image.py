@@ -1,7 +1,8 @@
 """The bytes of an image file to RGB pixels, for callers that send files instead of pixels.
 
 Decoders are what attackers reach first, so little is decoded here: three formats, one frame, 8 bits
-a channel, nothing transparent, and a size that the header has to admit before any pixel is read.
+a channel, nothing transparent, no colours but sRGB, and a size that the header has to admit before
+any pixel is read.
 Whoever has something else decodes it at home, where guesses can be made, and sends the pixels.
 
 EXIF orientation is applied, so that the mask is in the frame in which the picture is displayed.
@@ -17,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import (
     ExifTags,
-    Image,
     ImageFile,
     ImageOps,
     JpegImagePlugin,
@@ -25,10 +25,15 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from tritonseg_steps.color_profile import changes_colors
+
 MAX_BYTES: Final = 20_000_000
 MAX_PIXELS: Final = 32_000_000
 """A picture of 81 megapixels, 231 KB as a file, took 774 MB to decode; see docs/client.md."""
 OPAQUE_MODES: Final = ("RGB", "L", "P", "1")
+
+_WIDE_RAW_MODE: Final = ";16"
+"""In Pillow's names of how pixels are stored, as in RGB;16B, of which it keeps the high byte."""
 
 SEND_PIXELS: Final = "send the pixels as IMAGE instead"
 
@@ -101,7 +106,7 @@ def _format(encoded: bytes) -> str | None:
     return "WebP" if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP" else None
 
 
-def _check_header(image: Image.Image) -> None:
+def _check_header(image: ImageFile.ImageFile) -> None:
     width, height = image.size
     if not 0 < width * height <= MAX_PIXELS:
         raise EncodedImageError(
@@ -114,4 +119,11 @@ def _check_header(image: Image.Image) -> None:
         raise EncodedImageError(
             f"expected 8 bits a channel, grey or RGB and opaque, got mode {image.mode}"
             f"{' with transparency' if image.has_transparency_data else ''}; {SEND_PIXELS}"
+        )
+    if any(_WIDE_RAW_MODE in str(tile[3]) for tile in image.tile):
+        raise EncodedImageError(f"expected 8 bits a channel, got 16; {SEND_PIXELS}")
+    if changes_colors(image):
+        raise EncodedImageError(
+            "expected sRGB colours, got a file with an ICC profile of other ones, or one that "
+            f"cannot be read; {SEND_PIXELS}, converted to sRGB"
         )

@@ -29,7 +29,7 @@ class BuildOptions:
         quantizer: One of `QUANTIZERS`.
         modelopt_python: Interpreter of an environment that has NVIDIA ModelOpt.
         pictures: Folder of pictures on which the built network is compared with the reference.
-        labels: Folder of their labels, 8-bit PNGs of the same names.
+        labels: Folder of their labels, PNGs of class indices of the same names.
         keep_fp32: Patterns of the names of nodes to leave in fp32.
         max_miou_drop: Points of mIoU that int8 may lose; the costliest layers are left in high
             precision until it does. None leaves none.

@@ -19,6 +19,7 @@ from tritonseg_engines.build.remedy import remedy
 from tritonseg_engines.build.served_proof import prove_served
 from tritonseg_engines.errors import CalibrationError, OnnxModelError
 from tritonseg_engines.gate.comparison import run_reference
+from tritonseg_engines.gate.label_check import LabelCheck
 from tritonseg_engines.gate.layer_cost import LayerCost
 from tritonseg_engines.gate.thresholds import THRESHOLDS
 from tritonseg_engines.gate.verdict import Bar, Judged
@@ -82,13 +83,19 @@ def convert_and_judge(order: BuildOrder) -> tuple[Conversion, Judged]:
 
 
 def raise_bar(order: BuildOrder) -> Bar:
-    """Run the fp32 network on the pictures that the build is judged by."""
+    """Run the fp32 network on the pictures that the build is judged by.
+
+    Raises:
+        CalibrationError: Pictures cannot be used, or labels are not those of the classes.
+        OnnxModelError: A picture cannot be run, or a score is not a number.
+    """
     precision, prepared = order.target.precision, order.prepared
     reference = run_reference(
         infer_in_onnx_runtime(prepared.network),
         prepared.server_steps,
         order.pictures.for_gate(precision),
         counter(order.progress, "running the fp32 reference"),
+        label_check=LabelCheck(len(prepared.spec.classes), prepared.spec.ignore_index),
     )
     return Bar(
         spec=prepared.spec,

@@ -96,7 +96,9 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Fewer are refused for int8.",
 )
 @click.option("--pictures", type=FOLDER, help="Pictures on which the built network is judged.")
-@click.option("--labels", type=FOLDER, help="Their labels: 8-bit PNGs of the same names.")
+@click.option(
+    "--labels", type=FOLDER, help="Their labels: PNGs of class indices, of the same names."
+)
 @click.option(
     "--keep-fp32", multiple=True, metavar="PATTERN", help="Nodes to leave in fp32; repeatable."
 )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonseg_engines.errors import CalibrationError, OnnxModelError
+from tritonseg_engines.gate.label_check import LabelCheck
 from tritonseg_engines.gate.metrics import ConfusionMatrix
 from tritonseg_engines.progress import Counter
 from tritonseg_engines.running.networks import Infer, Steps
@@ -103,19 +104,36 @@ class Reference:
 
 
 def run_reference(
-    infer: Infer, steps: Steps, pictures: Pictures, progress: Counter | None = None
+    infer: Infer,
+    steps: Steps,
+    pictures: Pictures,
+    progress: Counter | None = None,
+    *,
+    label_check: LabelCheck | None = None,
 ) -> Reference:
     """Segment the pictures with the reference network.
 
+    Args:
+        infer: The network.
+        steps: What the server does before and after it.
+        pictures: What it is shown.
+        progress: Told after every picture.
+        label_check: Shown all labels, where pictures have some.
+
     Raises:
-        CalibrationError: A picture has not the size that the network takes.
+        CalibrationError: A picture has not the size that the network takes, or the labels are not
+            those of the classes.
         OnnxModelError: A picture cannot be run, or a score is not a number.
     """
     class_maps = []
     for index, picture in enumerate(pictures):
         class_maps.append(_class_map(infer, steps, picture))
+        if label_check is not None:
+            label_check.add(picture, class_maps[-1])
         if progress is not None:
             progress(index + 1, len(pictures))
+    if label_check is not None:
+        label_check.finish()
     return Reference(pictures=pictures, steps=steps, class_maps=class_maps)
 
 

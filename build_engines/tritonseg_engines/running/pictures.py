@@ -10,10 +10,10 @@ from typing import overload
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from tritonseg import InvalidImageError, load_image
 from tritonseg_engines.errors import CalibrationError
+from tritonseg_engines.running.labels import read_labels
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 NOISE_CELL = 16
@@ -30,11 +30,13 @@ class Picture:
         name: For reports; a file's name without folder.
         image_hwc: `(H, W, 3)` uint8 RGB.
         labels_hw: `(H, W)` uint8 true classes, or None.
+        labels_file: Where those were read, for messages; None where they were not.
     """
 
     name: str
     image_hwc: NDArray[np.uint8]
     labels_hw: NDArray[np.uint8] | None = None
+    labels_file: Path | None = None
 
 
 class Pictures(Sequence[Picture]):
@@ -75,7 +77,8 @@ def picture_folder(folder: Path, labels: Path | None = None) -> Pictures:
 
     Args:
         folder: Holds files of the usual formats; others and subfolders are left out.
-        labels: Holds an 8-bit PNG of the same stem for every picture; a pixel is a class.
+        labels: Holds a PNG of the same stem for every picture, of the size at which that is
+            displayed; a pixel's value, or its index in the palette, is a class.
 
     Raises:
         CalibrationError: A folder has no pictures, or a picture has no labels.
@@ -87,8 +90,12 @@ def picture_folder(folder: Path, labels: Path | None = None) -> Pictures:
 
     def read(index: int) -> Picture:
         image_hwc = _read_image(files[index])
-        labels_hw = _read_labels(label_files[index], image_hwc) if label_files else None
-        return Picture(name=files[index].name, image_hwc=image_hwc, labels_hw=labels_hw)
+        file = label_files[index] if label_files else None
+        height, width, _ = image_hwc.shape
+        labels_hw = None if file is None else read_labels(file, (height, width))
+        return Picture(
+            name=files[index].name, image_hwc=image_hwc, labels_hw=labels_hw, labels_file=file
+        )
 
     origin = f"{counted(len(files), 'picture')} of {folder}"
     return Pictures(origin, read, len(files), labelled=bool(label_files))
@@ -149,17 +156,3 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
         return load_image(path)
     except InvalidImageError as error:
         raise CalibrationError(str(error)) from error
-
-
-def _read_labels(path: Path, image_hwc: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as image:
-            labels_hw = np.asarray(image)
-    except (OSError, UnidentifiedImageError) as error:
-        raise CalibrationError(f"{path}: expected labels, cannot be read: {error}") from error
-    if labels_hw.dtype != np.uint8 or labels_hw.shape != image_hwc.shape[:2]:
-        raise CalibrationError(
-            f"{path}: expected 8-bit class indices of {image_hwc.shape[:2]} pixels, "
-            f"got {labels_hw.dtype} {labels_hw.shape}"
-        )
-    return labels_hw

@@ -1,0 +1,87 @@
+"""Files with more, or other, than 8 unsigned bits a channel, which Pillow reads as 8 in silence.
+
+Of 16-bit RGB it keeps the high byte. That is the picture where the values fill their 16 bits, and
+nearly black where a camera left 10, 12 or 14 bits in them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from PIL import Image, TiffImagePlugin
+
+from ._errors import UnsupportedImageError
+
+_WIDE_RAW_MODE: Final = ";16"
+"""In Pillow's names of how pixels are stored, as in RGB;16B."""
+_WIDE_GRAY_RAW_MODE: Final = "LA;16"
+
+# Source: TIFF 6.0, tags BitsPerSample, PlanarConfiguration and SampleFormat.
+_TIFF_BITS: Final = 258
+_TIFF_PLANAR: Final = 284
+_TIFF_SEPARATE_PLANES: Final = 2
+_TIFF_SAMPLE_FORMAT: Final = 339
+_TIFF_UNSIGNED: Final = (1, 4)
+"""Unsigned integers, and "undefined", which is what old writers call them."""
+
+_FILLED_BITS: Final = 14
+_LEAST_HIGH_BYTE: Final = 1 << (_FILLED_BITS - 8)
+
+
+def is_wide(image: Image.Image) -> bool:
+    """Return whether an image that was not loaded yet has 16 bits a channel in its file."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return any(bits > 8 for bits in image.tag_v2.get(_TIFF_BITS, (1,)))
+    return any(_WIDE_RAW_MODE in mode for mode in _raw_modes(image))
+
+
+def check_stored(image: Image.Image) -> None:
+    """Check how an image that was not loaded yet is stored.
+
+    Raises:
+        UnsupportedImageError: Pillow would read it as something else.
+    """
+    if any(_WIDE_GRAY_RAW_MODE in mode for mode in _raw_modes(image)):
+        raise UnsupportedImageError(
+            "expected 8 bits a channel, got 16-bit grey with transparency; convert it yourself, "
+            "only you know its value range"
+        )
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return
+    formats = image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))
+    if any(value not in _TIFF_UNSIGNED for value in formats):
+        raise UnsupportedImageError(
+            f"expected a TIFF of unsigned integers, got sample format {formats[0]}; convert it "
+            "yourself, only you know its value range"
+        )
+    if is_wide(image) and image.tag_v2.get(_TIFF_PLANAR) == _TIFF_SEPARATE_PLANES:
+        raise UnsupportedImageError(
+            "expected 8 bits a channel in a TIFF of separate planes, got 16, which Pillow reads "
+            "wrong; save it with the channels interleaved"
+        )
+
+
+def check_filled(colors: Image.Image) -> None:
+    """Check the colours of an image whose file has 16 bits a channel, of which these are 8.
+
+    Raises:
+        UnsupportedImageError: The values use 14 bits of the 16 or fewer.
+    """
+    brightest = max(_extrema(band)[1] for band in colors.split())
+    if brightest < _LEAST_HIGH_BYTE:
+        raise UnsupportedImageError(
+            f"expected 16-bit values that use their range of 65535, got none above "
+            f"{256 * brightest + 255}, as in 10- to 14-bit data; scale it to 8 bits yourself, "
+            "only you know its value range"
+        )
+
+
+def _extrema(band: Image.Image) -> tuple[int, int]:
+    low, high = band.getextrema()
+    assert isinstance(low, int)  # noqa: S101 - of one band of 8 bits, as the types do not say
+    assert isinstance(high, int)  # noqa: S101
+    return low, high
+
+
+def _raw_modes(image: Image.Image) -> list[str]:
+    return [str(tile[3]) for tile in getattr(image, "tile", ())]
