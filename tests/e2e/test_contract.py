@@ -131,7 +131,7 @@ def test_what_was_asked_for_comes_and_nothing_else(ask: Asker) -> None:
     plain = ask(pixels(IMAGE_HWC[None]))
     everything = ask(pixels(IMAGE_HWC[None]), parameters={"confidence": True, "class_pixels": True})
     assert set(plain) == {"CLASS_MAP"}
-    assert set(everything) == {"CLASS_MAP", "CONFIDENCE", "CLASS_PIXELS"}
+    assert set(everything) == {"CLASS_MAP", "CONFIDENCE", "CLASS_PIXELS", "MODEL_DIGEST"}
     assert np.array_equal(everything["CLASS_MAP"], plain["CLASS_MAP"])
     counts = np.bincount(plain["CLASS_MAP"].ravel(), minlength=19)
     assert np.array_equal(everything["CLASS_PIXELS"], counts[None])
