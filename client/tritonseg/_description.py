@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritonclient.grpc import service_pb2
@@ -53,16 +54,37 @@ class Description:
         return (self.model, self.digest) == (other.model, other.digest)
 
 
+def read_published(
+    metadata: service_pb2.ModelMetadataResponse, parameters: Mapping[str, str]
+) -> tuple[ModelInfo, bytes | None]:
+    """Return what a model says about itself, and the digest that its answers carry, if they do.
+
+    Args:
+        metadata: Its name, versions and tensors.
+        parameters: The string value of each of the `parameters` in its config.
+
+    Raises:
+        ProtocolError: The model is not one that this client understands.
+    """
+    optional = check_tensors(metadata)
+    model = parse_model_info(
+        metadata.name,
+        versions=metadata.versions,
+        parameters=parameters,
+        takes_files=optional.encoded_image,
+        gives_confidence=optional.confidence,
+    )
+    return model, parse_digest(metadata.name, parameters) if optional.digest else None
+
+
 class RememberedDescription:
     """Asked for once, and again where it may have changed; safe to share between threads.
 
     Args:
-        name: What the server calls the model.
         transport: The connection to its server.
     """
 
-    def __init__(self, name: str, transport: GrpcTransport) -> None:
-        self._name = name
+    def __init__(self, transport: GrpcTransport) -> None:
         self._transport = transport
         self._known: Description | None = None
         self._lock = threading.Lock()
@@ -99,16 +121,8 @@ class RememberedDescription:
         watch = self._transport.watch
         losses = watch.losses
         metadata = self._transport.fetch_metadata(deadline.require_s())
-        optional = check_tensors(metadata)
         parameters = self._transport.fetch_parameters(deadline.require_s())
-        model = parse_model_info(
-            self._name,
-            versions=metadata.versions,
-            parameters=parameters,
-            takes_files=optional.encoded_image,
-            gives_confidence=optional.confidence,
-        )
-        digest = parse_digest(self._name, parameters) if optional.digest else None
+        model, digest = read_published(metadata, parameters)
         if digest is None:
             watch.start()
         return Description(model=model, digest=digest, losses=losses)

@@ -43,7 +43,7 @@ class RemoteModel:
         self._transport = transport
         self._retry = retry
         self._budget = RetryBudget()
-        self._description = RememberedDescription(name, transport)
+        self._description = RememberedDescription(transport)
 
     def describe(self, deadline: Deadline) -> ModelInfo:
         """Return what the server says about the model; remembered as long as it holds."""

@@ -29,7 +29,7 @@ from tritonseg_engines.repository import (
     writer,
 )
 from tritonseg_engines.repository.check import built_models, check_repository
-from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.target import BuildTarget, ServingLayout
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_steps import contract

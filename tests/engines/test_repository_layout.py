@@ -21,7 +21,7 @@ from tritonseg_engines.repository.check import (
     changed_since_build,
     check_repository,
 )
-from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.target import ServingLayout
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_steps import contract
