@@ -47,8 +47,8 @@ def test_the_client_spells_the_contract_as_the_server_does() -> None:
     assert spelt == {name: getattr(contract, name) for name in spelt}
     assert set(spelt) == {
         "CLASS_MAP", "CONFIDENCE", "CONFIDENCE_REQUEST", "CONTRACT_PARAMETER",
-        "CONTRACT_VERSION", "ENCODED_IMAGE", "IMAGE", "MAX_CLASSES", "MODEL_PARAMETER",
-        "NO_CLASS", "PROVENANCE_PARAMETER",
+        "CONTRACT_VERSION", "DIGEST_BYTES", "DIGEST_PARAMETER", "ENCODED_IMAGE", "IMAGE",
+        "MAX_CLASSES", "MODEL_DIGEST", "MODEL_PARAMETER", "NO_CLASS", "PROVENANCE_PARAMETER",
     }  # fmt: skip
 
 

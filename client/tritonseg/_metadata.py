@@ -19,6 +19,7 @@ CONTRACT_VERSION: Final = "3"
 CONTRACT_PARAMETER: Final = "tritonseg_contract"
 MODEL_PARAMETER: Final = "tritonseg_model"
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
+DIGEST_PARAMETER: Final = "tritonseg_digest"
 
 MAX_CLASSES: Final = 256
 """A class map is uint8."""
@@ -43,7 +44,8 @@ class ModelInfo:
         source: Where the weights come from.
         precision: Precision of the engine, e.g. "fp16".
         runtime: What runs the engine, e.g. "tensorrt".
-        onnx_sha256: SHA-256 of the ONNX file that the engine was built from, in hex.
+        onnx_sha256: SHA-256 of the ONNX file that the engine was built from, in hex; where its
+            weights lie in files beside it, of those as well.
         tritonseg_version: The release of this package that built it.
         takes_files: Whether the server decodes image files, which `transport="encoded"` sends.
         gives_confidence: Whether `segment(confidence=True)` has an answer.
@@ -103,6 +105,21 @@ def parse_model_info(
         takes_files=takes_files,
         gives_confidence=gives_confidence,
     )
+
+
+def parse_digest(name: str, parameters: Mapping[str, str]) -> bytes:
+    """Return the SHA-256 that a model's answers carry, out of the `parameters` of its config.
+
+    Raises:
+        ProtocolError: There is none.
+    """
+    digest = _read_json(name, parameters, DIGEST_PARAMETER)
+    if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+        raise ProtocolError(
+            f"parameter '{DIGEST_PARAMETER}' of model '{name}' must be 64 lower-case hex digits, "
+            f"got {reprlib.repr(digest)}"
+        )
+    return bytes.fromhex(digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
     ENCODED_IMAGE  BYTES [1, 1]         or this: an image file, which the server decodes
     CLASS_MAP      UINT8 [1, H, W]      class index of every pixel, as displayed
     CONFIDENCE     UINT8 [1, H, W]      255 × probability of that class, where it was asked for
+    MODEL_DIGEST   UINT8 [1, 32]        which build answered, where the model says so
 
 All are named by the model's metadata, which is checked before the first request.
 """
@@ -27,13 +28,17 @@ IMAGE: Final = "IMAGE"
 ENCODED_IMAGE: Final = "ENCODED_IMAGE"
 CLASS_MAP: Final = "CLASS_MAP"
 CONFIDENCE: Final = "CONFIDENCE"
+MODEL_DIGEST: Final = "MODEL_DIGEST"
 CONFIDENCE_REQUEST: Final = "confidence"
+DIGEST_BYTES: Final = 32
+"""Of a SHA-256."""
 NO_CLASS: Final = 255
 """In the class map of a fused engine, which can answer with nothing else."""
 
 _IMAGES: Final = ("UINT8", (None, None, None, 3))
 _MAPS: Final = ("UINT8", (None, None, None))
 _FILES: Final = ("BYTES", (None, 1))
+_DIGESTS: Final = ("UINT8", (None, DIGEST_BYTES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ class OptionalTensors:
 
     encoded_image: bool
     confidence: bool
+    digest: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +77,26 @@ def check_tensors(metadata: service_pb2.ModelMetadataResponse) -> OptionalTensor
     optional = OptionalTensors(
         encoded_image=any(tensor.name == ENCODED_IMAGE for tensor in inputs),
         confidence=any(tensor.name == CONFIDENCE for tensor in outputs),
+        digest=any(tensor.name == MODEL_DIGEST for tensor in outputs),
     )
     if optional.encoded_image:
         _check_tensor(model, "input", inputs, ENCODED_IMAGE, _FILES)
     if optional.confidence:
         _check_tensor(model, "output", outputs, CONFIDENCE, _MAPS)
+    if optional.digest:
+        _check_tensor(model, "output", outputs, MODEL_DIGEST, _DIGESTS)
     return optional
 
 
 def build_infer_request(
-    *, model_name: str, request_id: str, picture: Picture, confidence: bool = False
+    *,
+    model_name: str,
+    request_id: str,
+    picture: Picture,
+    confidence: bool = False,
+    digest: bool = False,
 ) -> service_pb2.ModelInferRequest:
-    """Build the request for the class map of one picture, and for the confidence if wanted."""
+    """Build the request for the class map of one picture, and for what else is wanted."""
     request = service_pb2.ModelInferRequest(model_name=model_name, id=request_id)
     if isinstance(picture, RgbImage):
         request.inputs.add(name=IMAGE, datatype="UINT8", shape=[1, *picture.size, 3])
@@ -94,7 +108,21 @@ def build_infer_request(
     if confidence:
         request.parameters[CONFIDENCE_REQUEST].bool_param = True
         request.outputs.add(name=CONFIDENCE)
+    if digest:
+        request.outputs.add(name=MODEL_DIGEST)
     return request
+
+
+def read_digest(
+    response: service_pb2.ModelInferResponse, *, request: service_pb2.ModelInferRequest
+) -> bytes:
+    """Return the digest of the model that answered.
+
+    Raises:
+        ProtocolError: The answer is another request's, or has no digest.
+    """
+    _check_answers(response, request)
+    return _read_output(response, MODEL_DIGEST, (1, DIGEST_BYTES)).tobytes()
 
 
 def parse_infer_response(
@@ -117,11 +145,7 @@ def parse_infer_response(
         ProtocolError: The answer is another request's, lacks an output, or holds one of another
             size or type, or with classes that the model does not have.
     """
-    if (response.id, response.model_name) != (request.id, request.model_name):
-        raise ProtocolError(
-            f"expected the answer of model '{request.model_name}' to request '{request.id}', "
-            f"got that of '{response.model_name}' to '{response.id}'"
-        )
+    _check_answers(response, request)
     class_map = _read_map(response, CLASS_MAP, size)
     highest = int(class_map.max())
     if highest >= class_count:
@@ -139,6 +163,16 @@ def parse_infer_response(
     return Answer(class_map=class_map, confidence=confidence)
 
 
+def _check_answers(
+    response: service_pb2.ModelInferResponse, request: service_pb2.ModelInferRequest
+) -> None:
+    if (response.id, response.model_name) != (request.id, request.model_name):
+        raise ProtocolError(
+            f"expected the answer of model '{request.model_name}' to request '{request.id}', "
+            f"got that of '{response.model_name}' to '{response.id}'"
+        )
+
+
 def _serialize_bytes(content: bytes) -> bytes:
     """Return a BYTES tensor of one element.
 
@@ -152,6 +186,13 @@ def _read_map(
     response: service_pb2.ModelInferResponse, name: str, size: tuple[int, int]
 ) -> npt.NDArray[np.uint8]:
     """Return one UINT8 [1, H, W] output as (H, W), read-only."""
+    return _read_output(response, name, (1, *size)).reshape(size)
+
+
+def _read_output(
+    response: service_pb2.ModelInferResponse, name: str, expected_shape: tuple[int, ...]
+) -> npt.NDArray[np.uint8]:
+    """Return one UINT8 output as it lies in memory, flat and read-only."""
     names = [output.name for output in response.outputs]
     if names.count(name) != 1 or len(response.raw_output_contents) != len(names):
         raise ProtocolError(
@@ -160,7 +201,6 @@ def _read_map(
         )
     position = names.index(name)
     output = response.outputs[position]
-    expected_shape = (1, *size)
     if output.datatype != "UINT8" or tuple(output.shape) != expected_shape:
         raise ProtocolError(
             f"{name} must be UINT8 {list(expected_shape)}, "
@@ -173,7 +213,7 @@ def _read_map(
             f"{name} {list(expected_shape)} must hold {math.prod(expected_shape)} bytes, "
             f"got {len(content)}"
         )
-    return np.frombuffer(content, np.uint8).reshape(size)
+    return np.frombuffer(content, np.uint8)
 
 
 def _check_tensor(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from tritonclient.grpc import service_pb2
+
 from ._config import RetryPolicy
 from ._deadline import Deadline
-from ._errors import ConfigurationError, RequestRejectedError, SegmentationError
-from ._metadata import ModelInfo, parse_model_info
+from ._description import Description, RememberedDescription
+from ._errors import (
+    ConfigurationError,
+    ModelNotReadyError,
+    RequestRejectedError,
+    SegmentationError,
+)
+from ._metadata import ModelInfo
 from ._picture import EncodedImage, Picture, RgbImage
-from ._protocol import build_infer_request, check_tensors, parse_infer_response
+from ._protocol import build_infer_request, parse_infer_response
 from ._result import Segmentation
 from ._retry import RetryBudget, RetrySequence
 from ._transport import GrpcTransport
@@ -36,22 +43,14 @@ class RemoteModel:
         self._transport = transport
         self._retry = retry
         self._budget = RetryBudget()
-        self._model: ModelInfo | None = None
-        self._model_lock = threading.Lock()
+        self._description = RememberedDescription(transport)
 
     def describe(self, deadline: Deadline) -> ModelInfo:
-        """Return what the server says about the model; asked for once, then remembered."""
-        if self._model is not None:
-            return self._model
-        # Another thread may be asking, with a later deadline than this call's.
-        while not self._model_lock.acquire(timeout=deadline.require_s()):
-            continue
-        try:
-            if self._model is None:
-                self._model = self._fetch_description(deadline)
-            return self._model
-        finally:
-            self._model_lock.release()
+        """Return what the server says about the model; remembered as long as it holds."""
+        known = self._description.remembered
+        if known is None:
+            known = self._send(lambda: self._description.current(deadline), deadline)
+        return known.model
 
     def segment(
         self, picture: Picture, *, confidence: bool, request_id: str, deadline: Deadline
@@ -63,64 +62,75 @@ class RemoteModel:
             InvalidImageError: The file is corrupt behind its header.
         """
         model = self.describe(deadline)
-        if confidence and not model.gives_confidence:
-            raise ConfigurationError(
-                f"model '{model.name}' gives no confidence: its network puts out classes, or "
-                "scores that are neither logits nor probabilities of the classes or have a "
-                "threshold of their own, or it was built with `--layout fused`; segment without "
-                "confidence=True, or build it from an export that ends in its raw scores"
-            )
+        if confidence:
+            _require_confidence(model)
         ask = functools.partial(
-            self._ask, model=model, confidence=confidence, request_id=request_id, deadline=deadline
+            self._ask, confidence=confidence, request_id=request_id, deadline=deadline
         )
         if isinstance(picture, RgbImage):
             return ask(picture)
         return _ask_with_file(picture, ask) if model.takes_files else ask(picture.rgb)
 
-    def _fetch_description(self, deadline: Deadline) -> ModelInfo:
-        metadata = self._send(self._transport.fetch_metadata, deadline)
-        optional = check_tensors(metadata)
-        parameters = self._send(self._transport.fetch_parameters, deadline)
-        return parse_model_info(
-            self._name,
-            versions=metadata.versions,
-            parameters=parameters,
-            takes_files=optional.encoded_image,
-            gives_confidence=optional.confidence,
-        )
-
     def _ask(
-        self,
-        picture: Picture,
-        *,
-        model: ModelInfo,
-        confidence: bool,
-        request_id: str,
-        deadline: Deadline,
+        self, picture: Picture, *, confidence: bool, request_id: str, deadline: Deadline
     ) -> Segmentation:
-        request = build_infer_request(
-            model_name=model.name, request_id=request_id, picture=picture, confidence=confidence
-        )
-        response = self._send(lambda left_s: self._transport.infer(request, left_s), deadline)
-        answer = parse_infer_response(
-            response, request=request, size=picture.size, class_count=len(model.classes)
-        )
-        return Segmentation(
-            class_map=answer.class_map,
-            confidence=answer.confidence,
-            picture=picture,
-            model=model,
-            model_version=response.model_version,
-            request_id=request_id,
+        """Send a picture, described anew before each attempt if the model may have changed."""
+
+        def attempt() -> Segmentation:
+            known = self._description.current(deadline)
+            if confidence:
+                _require_confidence(known.model)
+            request = build_infer_request(
+                model_name=self._name,
+                request_id=request_id,
+                picture=picture,
+                confidence=confidence,
+                digest=known.digest is not None,
+            )
+            response = self._infer(request, known, deadline)
+            if not known.is_of(response, request):
+                known = self._described_anew(known, deadline)
+                if not known.is_of(response, request):
+                    raise self._replaced()
+            elif not self._description.current(deadline).says_the_same_as(known):
+                raise self._replaced()
+            return _segmentation(response, request, picture, known.model)
+
+        return self._send(attempt, deadline)
+
+    def _infer(
+        self, request: service_pb2.ModelInferRequest, known: Description, deadline: Deadline
+    ) -> service_pb2.ModelInferResponse:
+        try:
+            return self._transport.infer(request, deadline.require_s())
+        except RequestRejectedError as refusal:
+            # What is asked for goes by the description: another model may not have it.
+            if not self._described_anew(known, deadline).says_the_same_as(known):
+                raise self._replaced() from refusal
+            raise
+        except SegmentationError as error:
+            if known.may_end_with(error):
+                self._description.forget(known)
+            raise
+
+    def _described_anew(self, known: Description, deadline: Deadline) -> Description:
+        self._description.forget(known)
+        return self._description.current(deadline)
+
+    def _replaced(self) -> ModelNotReadyError:
+        return ModelNotReadyError(
+            f"model '{self._name}' was replaced while the picture was on its way, and what the "
+            "server says about it is of another build than its answer; segment the picture again",
+            retryable=True,
         )
 
-    def _send(self, call: Callable[[float], _T], deadline: Deadline) -> _T:
-        """Make a call with the time that is left, and again as the retry policy allows."""
+    def _send(self, call: Callable[[], _T], deadline: Deadline) -> _T:
+        """Make a call within the deadline, and again as the retry policy allows."""
         sequence = RetrySequence(self._retry, self._budget)
         while True:
-            left_s = deadline.require_s()
+            deadline.require_s()
             try:
-                return call(left_s)
+                return call()
             except SegmentationError as error:
                 error.attempts = sequence.attempts
                 delay_s = sequence.next_delay_s(error, deadline.remaining_s())
@@ -128,6 +138,35 @@ class RemoteModel:
                     raise
                 _logger.info("%s; next attempt in %.2f s", error, delay_s)
             self._transport.pause(delay_s)
+
+
+def _require_confidence(model: ModelInfo) -> None:
+    if not model.gives_confidence:
+        raise ConfigurationError(
+            f"model '{model.name}' gives no confidence: its network puts out classes, or "
+            "scores that are neither logits nor probabilities of the classes or have a "
+            "threshold of their own, or it was built with `--layout fused`; segment without "
+            "confidence=True, or build it from an export that ends in its raw scores"
+        )
+
+
+def _segmentation(
+    response: service_pb2.ModelInferResponse,
+    request: service_pb2.ModelInferRequest,
+    picture: Picture,
+    model: ModelInfo,
+) -> Segmentation:
+    answer = parse_infer_response(
+        response, request=request, size=picture.size, class_count=len(model.classes)
+    )
+    return Segmentation(
+        class_map=answer.class_map,
+        confidence=answer.confidence,
+        picture=picture,
+        model=model,
+        model_version=response.model_version,
+        request_id=request.id,
+    )
 
 
 def _ask_with_file(picture: EncodedImage, ask: Callable[[Picture], Segmentation]) -> Segmentation:

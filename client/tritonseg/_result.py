@@ -119,14 +119,25 @@ class Segmentation:
         """
         if not 0.0 <= alpha <= 1.0:
             raise ConfigurationError(f"alpha must be in [0, 1], got {alpha!r}")
-        colors = self._to_palette_image().convert("RGB")
-        return Image.blend(Image.fromarray(self.image_hwc), colors, alpha)
+        return Image.blend(Image.fromarray(self.image_hwc), self.color_map(), alpha)
+
+    def color_map(self) -> Image.Image:
+        """Return the class map in the colours of `palette`, to look at.
+
+        Returns:
+            Image of mode RGB and the picture's size.
+        """
+        height, width = self.image_size
+        image = Image.frombytes("P", (width, height), self.class_map.tobytes())
+        image.putpalette([channel for color in self.palette for channel in color])
+        return image.convert("RGB")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the class map as a PNG whose pixel values are class indices.
+        """Write the class map as a grey 8-bit PNG whose pixel values are class indices.
 
-        The palette makes it a coloured picture in any viewer; PIL and other readers of indexed
-        PNGs give the indices back. The file appears whole or not at all.
+        Every reader gives the indices back (OpenCV would turn a palette into colours). In a viewer
+        it is nearly black; `color_map().save(...)` writes one to look at. The file appears whole
+        or not at all.
 
         Raises:
             ConfigurationError: `path` does not end in .png.
@@ -137,7 +148,7 @@ class Segmentation:
             raise ConfigurationError(f"path must end in .png, got '{target}'")
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
         try:
-            self._to_palette_image().save(partial, format="PNG")
+            Image.fromarray(self.class_map).save(partial, format="PNG")
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
@@ -167,9 +178,3 @@ class Segmentation:
             f"<Segmentation {height}×{width} by {self.model.name!r} "
             f"version {self.model_version}: {shares}>"
         )
-
-    def _to_palette_image(self) -> Image.Image:
-        height, width = self.image_size
-        image = Image.frombytes("P", (width, height), self.class_map.tobytes())
-        image.putpalette([channel for color in self.palette for channel in color])
-        return image

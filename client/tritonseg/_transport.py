@@ -15,6 +15,7 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ._config import MAX_MESSAGE_BYTES
+from ._connection_watch import ConnectionWatch
 from ._errors import ClientClosedError, ModelNotReadyError, OverloadedError, ServerError
 from ._status import error_from_rpc
 from ._version import __version__
@@ -27,6 +28,9 @@ _MAX_CONFIG_BYTES: Final = 16 * 2**20
 
 class GrpcTransport:
     """The calls to one model, each with a deadline, each raising only this package's errors.
+
+    Attributes:
+        watch: Counts lost connections once it is started.
 
     Args:
         address: 'host:port'.
@@ -53,6 +57,7 @@ class GrpcTransport:
         self._model_name = model_name
         self._subject = f"model '{model_name}' at {address}"
         self._closed = threading.Event()
+        self.watch = ConnectionWatch(self._channel)
         self._process_id = os.getpid()
 
     def is_model_ready(self, timeout_s: float) -> bool:
@@ -101,6 +106,7 @@ class GrpcTransport:
         """Close the channel; calls under way end with `ClientClosedError`."""
         self._closed.set()
         if os.getpid() == self._process_id:
+            self.watch.stop()
             self._channel.close()
 
     def _call(self, method: Any, request: Any, timeout_s: float, refusal: type[ServerError]) -> Any:

@@ -16,11 +16,13 @@ from tritonseg_steps.contract import (
     CONFIDENCE,
     CONFIDENCE_REQUEST,
     IMAGE_SIZE,
+    MODEL_DIGEST,
     PREPROCESSING_PARAMETER,
     SCORES,
     UPSAMPLING_PARAMETER,
 )
 from tritonseg_steps.cuda.argmax import CudaUpsampler
+from tritonseg_steps.digest import ModelDigest
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Preprocessing
 from tritonseg_steps.step import Arrays, InputError, ModelConfig, NetworkError, Step, StepRequest
@@ -30,7 +32,8 @@ from tritonseg_steps.upsampling import Upsampling
 class ArgmaxStep(Step):
     """SCORES (N, C, h, w) float32 and IMAGE_SIZE (N, 2) int32 to CLASS_MAP (N, H, W) uint8.
 
-    CONFIDENCE (N, H, W) uint8 and CLASS_PIXELS (N, C) int64 where the request asks for them.
+    MODEL_DIGEST (N, 32) uint8 besides; CONFIDENCE (N, H, W) uint8 and CLASS_PIXELS (N, C) int64
+    where the request asks for them.
     """
 
     on_device = frozenset({SCORES})
@@ -40,6 +43,7 @@ class ArgmaxStep(Step):
         self._upsampling = Upsampling.from_json(config.parameter(UPSAMPLING_PARAMETER))
         preprocessing = Preprocessing.from_json(config.parameter(PREPROCESSING_PARAMETER))
         self._resize = preprocessing.resize
+        self._digest = ModelDigest.of(config)
         (self._class_count,) = config.output_dims(CLASS_PIXELS)
         # The module and the class have the same functions.
         self._upsampler = upsampling if self.device is None else CudaUpsampler(self.device)
@@ -69,7 +73,10 @@ class ArgmaxStep(Step):
             )
         ]
         class_maps = [self._class_map(*picture) for picture in pictures]
-        answer: Arrays = {CLASS_MAP: _stack(class_maps)}
+        answer: Arrays = {
+            CLASS_MAP: _stack(class_maps),
+            MODEL_DIGEST: self._digest.repeated(len(class_maps)),
+        }
         if confidence:
             answer[CONFIDENCE] = _stack(
                 [

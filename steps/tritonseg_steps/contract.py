@@ -16,9 +16,11 @@ ensemble does, one of the layout "fused" IMAGE and CLASS_MAP):
     CONFIDENCE     UINT8 [N, H, W]        255 * probability of that class: the softmax of the
                                           interpolated scores, or they, if they are probabilities
     CLASS_PIXELS   INT64 [N, C]           pixels of CLASS_MAP per class
+    MODEL_DIGEST   UINT8 [N, 32]          which build answered: DIGEST_PARAMETER as bytes
 
 CONFIDENCE and CLASS_PIXELS are computed and sent only where the request parameter of the same
-meaning is true, and CONFIDENCE only by models whose scores say it.
+meaning is true, and CONFIDENCE only by models whose scores say it. MODEL_DIGEST is missing where an
+engine answers with no step behind it.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ SCORES: Final = "SCORES"
 CLASS_MAP: Final = "CLASS_MAP"
 CONFIDENCE: Final = "CONFIDENCE"
 CLASS_PIXELS: Final = "CLASS_PIXELS"
+MODEL_DIGEST: Final = "MODEL_DIGEST"
 
 # Parameters of a request; booleans.
 CONFIDENCE_REQUEST: Final = "confidence"
@@ -59,10 +62,16 @@ UPSAMPLING_PARAMETER: Final = "tritonseg_upsampling"
 """On the ensemble and argmax: `Upsampling` as a JSON object."""
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
 """On the ensemble: {"onnx_sha256", "precision", "runtime", "tritonseg_version"}."""
+DIGEST_PARAMETER: Final = "tritonseg_digest"
+"""On the model that a client calls, and on the step that gives its answer: SHA-256, in hexadecimal
+digits, of everything that the build published for clients. A client that remembers names and
+colours sees by it that a server came back with another model."""
 ENGINE_PARAMETER: Final = "tritonseg_engine"
 """On a CPU engine: {"file", "precision", "int8_cpu", "sha256"}: `int8_cpu` is one of `Int8Cpu`, or
 null where the file has no int8 weights; `sha256` is the file's when it was built."""
 
+DIGEST_BYTES: Final = 32
+"""Of a SHA-256."""
 MAX_CLASSES: Final = 256
 """CLASS_MAP is uint8."""
 NO_CLASS: Final = 255

@@ -13,10 +13,12 @@ from tritonseg_steps.contract import (
     CLASS_MAP,
     ENGINE_PARAMETER,
     IMAGE,
+    MODEL_DIGEST,
     MODEL_PARAMETER,
     NORMALIZED,
     SCORES,
 )
+from tritonseg_steps.digest import ModelDigest
 from tritonseg_steps.int8_cpu import recorded_int8_cpu
 from tritonseg_steps.openvino_engine import OpenvinoEngine
 from tritonseg_steps.step import Arrays, InputError, ModelConfig, NetworkError, Step, StepRequest
@@ -77,7 +79,10 @@ def _check_built(model: str, path: Path, engine: Mapping[str, Any]) -> None:
 
 
 class FusedOpenvinoStep(OpenvinoStep):
-    """IMAGE (N, h, w, 3) uint8 RGB to CLASS_MAP (N, h, w) uint8: a graph with the steps in it."""
+    """IMAGE (N, h, w, 3) uint8 RGB to CLASS_MAP (N, h, w) uint8: a graph with the steps in it.
+
+    MODEL_DIGEST (N, 32) uint8 besides.
+    """
 
     input_name = IMAGE
     output_name = CLASS_MAP
@@ -85,6 +90,7 @@ class FusedOpenvinoStep(OpenvinoStep):
     def prepare(self, config: ModelConfig) -> None:
         """Compile the graph."""
         super().prepare(config)
+        self._digest = ModelDigest.of(config)
         self._class_count = len(config.parameter(MODEL_PARAMETER)["classes"])
 
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
@@ -93,4 +99,5 @@ class FusedOpenvinoStep(OpenvinoStep):
         for answer in answers:
             if answer[CLASS_MAP].max() >= self._class_count:
                 raise NetworkError(f"{NOT_FINITE}, or an index of no class")
+            answer[MODEL_DIGEST] = self._digest.repeated(len(answer[CLASS_MAP]))
         return answers

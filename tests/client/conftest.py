@@ -24,6 +24,7 @@ import tritonseg
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
 
 CLASSES = ("road", "car", "sky", "person", "tree")
+DIGEST = bytes(range(100, 132))
 PALETTE = ((128, 64, 128), (0, 0, 142), (70, 130, 180), (220, 20, 60), (107, 142, 35))
 
 
@@ -44,6 +45,7 @@ def make_parameters() -> dict[str, str]:
             "runtime": "openvino",
             "tritonseg_version": "0.1.0",
         },
+        "tritonseg_digest": DIGEST.hex(),
     }
     return {key: json.dumps(document) for key, document in documents.items()}
 
@@ -57,6 +59,7 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def __init__(self) -> None:
         self.model_name = "street-demo"
         self.parameters = make_parameters()
+        self.gives_digest = True
         self.versions = ["1", "10", "9"]
         self.ready = True
         self.calls: Counter[str] = Counter()
@@ -114,6 +117,8 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         response.outputs.add(name="CLASS_MAP", datatype="UINT8", shape=[-1, -1, -1])
         response.outputs.add(name="CONFIDENCE", datatype="UINT8", shape=[-1, -1, -1])
         response.outputs.add(name="CLASS_PIXELS", datatype="INT64", shape=[-1, len(CLASSES)])
+        if self.gives_digest:
+            response.outputs.add(name="MODEL_DIGEST", datatype="UINT8", shape=[-1, 32])
         self.edit_metadata(response)
         return response
 
@@ -134,6 +139,9 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         maps = {"CLASS_MAP": images[..., 0] % len(CLASSES)}
         if "confidence" in request.parameters and request.parameters["confidence"].bool_param:
             maps["CONFIDENCE"] = images[..., 1]
+        if self.gives_digest:
+            digest = bytes.fromhex(json.loads(self.parameters["tritonseg_digest"]))
+            maps["MODEL_DIGEST"] = np.frombuffer(digest, np.uint8)[None]
         response = service_pb2.ModelInferResponse(
             model_name=request.model_name, model_version="10", id=request.id
         )

@@ -41,7 +41,7 @@ class TestSegment:
         assert (result.classes, result.palette) == (classes, palette)
         assert result.model is client.model
 
-    def test_request_is_one_uint8_image_and_asks_for_the_class_map_alone(
+    def test_request_is_one_uint8_image_and_asks_for_the_class_map_and_who_made_it(
         self, client, triton, photo
     ):
         client.segment(photo, request_id="frame-17")
@@ -50,7 +50,7 @@ class TestSegment:
         (image,) = request.inputs
         assert (image.name, image.datatype, list(image.shape)) == ("IMAGE", "UINT8", [1, 6, 8, 3])
         assert list(request.raw_input_contents) == [photo.tobytes()]
-        assert [output.name for output in request.outputs] == ["CLASS_MAP"]
+        assert [output.name for output in request.outputs] == ["CLASS_MAP", "MODEL_DIGEST"]
 
     def test_made_up_request_ids_differ(self, client, photo):
         ids = {client.segment(photo).request_id for _ in range(5)}

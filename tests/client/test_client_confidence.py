@@ -37,7 +37,11 @@ def test_request_asks_by_parameter_and_by_output(client, triton, photo):
     (request,) = triton.requests
     assert set(request.parameters) == {"confidence"}
     assert request.parameters["confidence"].bool_param is True
-    assert [output.name for output in request.outputs] == ["CLASS_MAP", "CONFIDENCE"]
+    assert [output.name for output in request.outputs] == [
+        "CLASS_MAP",
+        "CONFIDENCE",
+        "MODEL_DIGEST",
+    ]
 
 
 def test_is_not_asked_for_by_default(client, triton, photo):
@@ -47,7 +51,7 @@ def test_is_not_asked_for_by_default(client, triton, photo):
 
 def test_model_without_it_is_named_before_a_picture_is_sent(client, triton, photo):
     def edit(response):
-        del response.outputs[1:]
+        del response.outputs[1]
 
     triton.edit_metadata = edit
     with pytest.raises(tritonseg.ConfigurationError, match=r"no confidence.*scores") as caught:
@@ -83,8 +87,8 @@ def test_broken(client, triton, photo, changes):
 
 def test_left_out(client, triton, photo):
     def edit(response):
-        del response.outputs[1:]
-        del response.raw_output_contents[1:]
+        del response.outputs[1]
+        del response.raw_output_contents[1]
 
     triton.edit_inference = edit
     with pytest.raises(tritonseg.ProtocolError, match="expected one output CONFIDENCE"):

@@ -49,7 +49,7 @@ class TestRequest:
             assert (tensor.name, tensor.datatype) == ("ENCODED_IMAGE", "BYTES")
             assert list(tensor.shape) == [1, 1]
             assert list(request.raw_input_contents) == [expected]
-            assert [output.name for output in request.outputs] == ["CLASS_MAP"]
+            assert [output.name for output in request.outputs] == ["CLASS_MAP", "MODEL_DIGEST"]
             assert not request.parameters
         assert len(triton.requests) == len(sources)
 

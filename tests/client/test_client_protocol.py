@@ -137,14 +137,16 @@ class TestTensors:
 
     @pytest.mark.parametrize("encoded_image", [False, True])
     @pytest.mark.parametrize("confidence", [False, True])
-    def test_optional_ones(self, encoded_image, confidence):
+    @pytest.mark.parametrize("digest", [False, True])
+    def test_optional_ones(self, encoded_image, confidence, digest):
         metadata = make_metadata(
             [IMAGE_TENSOR] + [("ENCODED_IMAGE", "BYTES", [-1, 1])] * encoded_image,
             [CLASS_MAP_TENSOR, ("CLASS_PIXELS", "INT64", [-1, 5])]
-            + [("CONFIDENCE", "UINT8", [-1, -1, -1])] * confidence,
+            + [("CONFIDENCE", "UINT8", [-1, -1, -1])] * confidence
+            + [("MODEL_DIGEST", "UINT8", [-1, 32])] * digest,
         )
         assert check_tensors(metadata) == OptionalTensors(
-            encoded_image=encoded_image, confidence=confidence
+            encoded_image=encoded_image, confidence=confidence, digest=digest
         )
 
     @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -98,18 +99,28 @@ def test_overlay_alpha_out_of_range(segmentation, alpha):
 
 
 @pytest.mark.parametrize("class_count", [1, 2, 3, 4, 5, 16, 17, 150, 256])
-def test_saved_png_holds_indices_and_palette(tmp_path, class_count):
+def test_saved_png_holds_indices_for_every_reader(tmp_path, class_count):
     rng = np.random.default_rng(class_count)
     palette = rng.integers(0, 256, (class_count, 3)).tolist()
     class_map = rng.integers(0, class_count, (37, 53)).astype(np.uint8)
     class_map.flat[:class_count] = np.arange(class_count)
-    make_segmentation(class_map, palette).save(tmp_path / "classes.png")
+    result = make_segmentation(class_map, palette)
+    result.save(tmp_path / "classes.png")
     with Image.open(tmp_path / "classes.png") as image:
-        assert image.mode == "P"
+        assert image.mode == "L"
         np.testing.assert_array_equal(np.asarray(image), class_map)
-        np.testing.assert_array_equal(
-            np.asarray(image.convert("RGB")), np.array(palette)[class_map]
-        )
+    for flags in (cv2.IMREAD_UNCHANGED, cv2.IMREAD_GRAYSCALE):
+        np.testing.assert_array_equal(cv2.imread(str(tmp_path / "classes.png"), flags), class_map)
+    colors = result.color_map()
+    assert (colors.mode, colors.size) == ("RGB", (53, 37))
+    np.testing.assert_array_equal(np.asarray(colors), np.array(palette)[class_map])
+
+
+def test_saved_png_is_the_same_to_torchvision(segmentation, tmp_path):
+    torchvision_io = pytest.importorskip("torchvision.io", exc_type=ImportError)
+    segmentation.save(tmp_path / "classes.png")
+    read = torchvision_io.read_image(str(tmp_path / "classes.png")).numpy()
+    np.testing.assert_array_equal(read, segmentation.class_map[None])
 
 
 class TestSave:

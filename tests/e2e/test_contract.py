@@ -116,7 +116,7 @@ def test_requests_that_meet_in_one_process_do_not_mix(single_server: TritonServe
 
 def test_a_file_gives_the_map_of_its_pixels(ask: Asker) -> None:
     answer = ask(files(encoded(IMAGE_HWC)))
-    assert set(answer) == {"CLASS_MAP"}
+    assert set(answer) == {"CLASS_MAP", "MODEL_DIGEST"}
     assert np.array_equal(answer["CLASS_MAP"], ask(pixels(IMAGE_HWC[None]))["CLASS_MAP"])
 
 
@@ -130,8 +130,8 @@ def test_files_of_one_size_make_a_batch(ask: Asker) -> None:
 def test_what_was_asked_for_comes_and_nothing_else(ask: Asker) -> None:
     plain = ask(pixels(IMAGE_HWC[None]))
     everything = ask(pixels(IMAGE_HWC[None]), parameters={"confidence": True, "class_pixels": True})
-    assert set(plain) == {"CLASS_MAP"}
-    assert set(everything) == {"CLASS_MAP", "CONFIDENCE", "CLASS_PIXELS"}
+    assert set(plain) == {"CLASS_MAP", "MODEL_DIGEST"}
+    assert set(everything) == {"CLASS_MAP", "CONFIDENCE", "CLASS_PIXELS", "MODEL_DIGEST"}
     assert np.array_equal(everything["CLASS_MAP"], plain["CLASS_MAP"])
     counts = np.bincount(plain["CLASS_MAP"].ravel(), minlength=19)
     assert np.array_equal(everything["CLASS_PIXELS"], counts[None])

@@ -104,4 +104,4 @@ def test_demo_command_goes_the_whole_way(tmp_path: Path) -> None:
     with Image.open(tmp_path / "out" / "overlay.png") as written:
         assert written.size == (320, 200)
     with Image.open(tmp_path / "out" / "class_map.png") as written:
-        assert written.mode == "P"
+        assert written.mode == "L"

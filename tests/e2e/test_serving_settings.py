@@ -17,7 +17,7 @@ from tritonseg import SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.repository.check import check_repository
-from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec

@@ -33,7 +33,7 @@ from tritonseg_engines.errors import OnnxModelError, RepositoryError, Specificat
 from tritonseg_engines.graph.half_weights import expand_half_weights, store_weights_as_half
 from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.repository import writer
-from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.spec import OutputSpec
 from tritonseg_steps import contract
 from tritonseg_steps.network_sizes import NetworkSizes

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from tritonseg_engines import zoo
 from tritonseg_engines.cli.app import cli
-from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.repository.files import read_config
 
 torch = pytest.importorskip("torch", reason="exporting a network needs torch")
 

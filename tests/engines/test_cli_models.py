@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from tritonseg_engines import zoo
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import SpecificationError
-from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.zoo.street_demo import DEMO_NAME, demo_spec
 
 

@@ -29,7 +29,7 @@ from tritonseg_engines.repository import (
     writer,
 )
 from tritonseg_engines.repository.check import built_models, check_repository
-from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.target import BuildTarget, ServingLayout
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_steps import contract
@@ -100,10 +100,11 @@ def test_the_config_is_the_engines_with_the_ensembles_border(
     build("ensemble")
     ensemble = read_config(tmp_path / "r" / "tiny" / "config.pbtxt")
     engine = read_config(tmp_path / "r" / "tiny_engine" / "config.pbtxt")
-    ((image,), (class_map,)) = fused.input, fused.output
+    ((image,), (class_map, which_build)) = fused.input, fused.output
     assert (image.name, list(image.dims)) == (contract.IMAGE, [*SIZE_HW, 3])
     assert (class_map.name, list(class_map.dims)) == (contract.CLASS_MAP, list(SIZE_HW))
     assert image.data_type == class_map.data_type == pb.TYPE_UINT8
+    assert (which_build.name, list(which_build.dims)) == (contract.MODEL_DIGEST, [32])
     assert fused.name == "tiny"
     for of_the_engine in ("backend", "max_batch_size", "instance_group", "dynamic_batching"):
         assert getattr(fused, of_the_engine) == getattr(engine, of_the_engine)
@@ -111,7 +112,9 @@ def test_the_config_is_the_engines_with_the_ensembles_border(
     both = {**documents(ensemble), **documents(engine)}
     fused_engine = documents(fused)[contract.ENGINE_PARAMETER]
     assert fused_engine.pop("sha256") != both[contract.ENGINE_PARAMETER].pop("sha256") == digest
-    assert {**documents(fused), contract.ENGINE_PARAMETER: fused_engine} == both
+    of_the_build = documents(fused)
+    assert of_the_build.pop(contract.DIGEST_PARAMETER) != both.pop(contract.DIGEST_PARAMETER)
+    assert {**of_the_build, contract.ENGINE_PARAMETER: fused_engine} == both
     (sample,) = fused.model_warmup
     assert list(sample.inputs) == [contract.IMAGE]
     fed = sample.inputs[contract.IMAGE]

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from tiny_models import tiny_spec
 from tritonseg_engines.cli.repository_command import command
 from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.repository.unbuilt import write_unbuilt
-from tritonseg_engines.repository.writer import read_config
 from tritonseg_engines.spec import InputSpec
 from tritonseg_engines.zoo import ZOO_SPECS, get_spec
 

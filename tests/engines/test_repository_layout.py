@@ -21,7 +21,7 @@ from tritonseg_engines.repository.check import (
     changed_since_build,
     check_repository,
 )
-from tritonseg_engines.repository.writer import read_config
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.target import ServingLayout
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_steps import contract
@@ -258,3 +258,26 @@ def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
         check_repository(tmp_path, Machine())
     with pytest.raises(RepositoryError, match="there is no model repository"):
         check_repository(tmp_path / "absent", Machine())
+
+
+def test_every_answer_says_which_build_gave_it_but_a_plans_own(tmp_path: Path) -> None:
+    digests = set()
+    for layout, runtime in (
+        ("ensemble", "tensorrt"),
+        ("single", "openvino"),
+        ("fused", "openvino"),
+    ):
+        configs = write(tmp_path / "r", deployment(runtime, layout=ServingLayout(layout)))
+        answering = configs.get("tiny_argmax", configs["tiny"])
+        for config in (configs["tiny"], answering):
+            (output,) = (one for one in config.output if one.name == contract.MODEL_DIGEST)
+            assert (output.data_type, list(output.dims)) == (pb.TYPE_UINT8, [32])
+        texts = {
+            config.parameters[contract.DIGEST_PARAMETER].string_value
+            for config in (configs["tiny"], answering)
+        }
+        (text,) = texts
+        digests.add(text)
+    assert len(digests) == 3
+    plan = write(tmp_path / "r", deployment("tensorrt", layout=ServingLayout.FUSED))["tiny"]
+    assert [output.name for output in plan.output] == [contract.CLASS_MAP]

@@ -39,7 +39,9 @@ ALLOWED = {
     "gate": {"running", "spec", *BASE},
     "precision": {"graph", "running", "tritonseg_steps", *BASE},
     "running": {"graph", "target", "tritonseg", "tritonseg_steps", *BASE},
-    "repository": {"rebuild", "spec", "target", "tensorrt", "tritonseg_steps", *BASE},
+    "repository": {
+        "rebuild", "spec", "target", "tensorrt", "tritonseg", "tritonseg_steps", *BASE,
+    },
     "rebuild": {"tritonseg_steps", "target", "zoo", *BASE},
     "checkpoints": {"zoo", *BASE},
     "zoo": {"graph", "spec", "spec_yaml", "tritonseg_steps", *BASE},

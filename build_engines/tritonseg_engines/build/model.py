@@ -17,13 +17,19 @@ from tritonseg_engines.build.pictures_choice import PictureChoice, given_picture
 from tritonseg_engines.build.precision import Conversion, convert_and_judge
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.build.size_remark import size_remark
+from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.gate.refusal import refusal
 from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
 from tritonseg_engines.gate.verdict import Judged
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.progress import Progress, unheard
-from tritonseg_engines.repository import Provenance, write_model
+from tritonseg_engines.repository import (
+    Provenance,
+    layout_folders,
+    refuse_taken,
+    write_model,
+)
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget, Precision, Runtime, ServingLayout
 from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError, inspect_machine
@@ -108,7 +114,8 @@ def build_model(
             fusing the steps would change masks, or no engine can be built from it.
         CalibrationError: Pictures are missing or cannot be used.
         GateError: The built network's masks are too far from the reference's.
-        RepositoryError: The repository cannot be written.
+        RepositoryError: The repository cannot be written, or what would be replaced is not the
+            model's own.
         SpecificationError: There is no such precision, runtime or layout, the model does not fit
             the layout, or a pattern of nodes to keep matches none.
     """
@@ -117,6 +124,8 @@ def build_model(
         precision, runtime, layout, cpu=options.cpu, gpu_steps=options.gpu_steps
     )
     target.require_this_cpu()
+    beside = repository.parent / _stem(spec.name, target)
+    _refuse_overwriting(repository, spec.name, target, options, beside=beside, export=onnx_path)
     given = given_pictures(options, onnx_path) or ()
     prepared = prepare_network(spec, onnx_path, given[:PROVEN_ON])
     if target.is_fused:
@@ -128,7 +137,6 @@ def build_model(
         pictures=PictureChoice(options, onnx_path, prepared.sizes),
         progress=progress or unheard,
     )
-    beside = repository.parent / _stem(spec.name, target)
     conversion, judged = convert_and_judge(order)
     if judged.report.verdict == "refused":
         raise refusal(judged.report, beside)
@@ -159,6 +167,27 @@ def _stem(name: str, target: BuildTarget) -> str:
     """Return what stands before the suffixes of files beside the repository."""
     layout = f".{target.layout}" if target.is_fused else ""
     return f"{name}{layout}.{target.precision}"
+
+
+def _refuse_overwriting(
+    repository: Path,
+    name: str,
+    target: BuildTarget,
+    options: BuildOptions,
+    *,
+    beside: Path,
+    export: Path,
+) -> None:
+    """Refuse now what would be refused after minutes of building."""
+    if not options.onnx_only:
+        refuse_taken(repository, name, layout_folders(name, target.layout))
+    onnx_path = _suffixed(beside, ".onnx")
+    stops_at_onnx = options.onnx_only or target.on_gpu
+    if stops_at_onnx and onnx_path.exists() and export.exists() and onnx_path.samefile(export):
+        raise RepositoryError(
+            f"{export} is the export, and where the build stops at the ONNX that is written as "
+            f"{onnx_path}; give the export another name, or another --repository"
+        )
 
 
 def _built_graph(order: BuildOrder, conversion: Conversion, judged: Judged) -> BuiltGraph:

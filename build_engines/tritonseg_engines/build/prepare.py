@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from tritonseg_engines.build.batch_axis import settle_batch
 from tritonseg_engines.build.boundary_proof import Proof, prove_boundary
+from tritonseg_engines.build.export_digest import export_sha256
 from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.network_form import network_in_front_of, with_size
 from tritonseg_engines.build.prepared import Prepared
@@ -21,7 +22,6 @@ from tritonseg_engines.build.proof_pictures import (
 )
 from tritonseg_engines.build.samples import pair_of
 from tritonseg_engines.build.size_limits import find_sizes
-from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph import surgery
 from tritonseg_engines.graph.beyond_proof import refuse_unprovable
@@ -101,7 +101,7 @@ def prepare_network(spec: ModelSpec, onnx_path: Path, pictures: Sequence[Picture
         elif proof.holds:
             return Prepared(
                 spec=spec,
-                onnx_sha256=sha256_of(onnx_path),
+                onnx_sha256=export_sha256(onnx_path),
                 network=network,
                 sizes=sizes,
                 max_batch=max_batch,

@@ -26,7 +26,7 @@ class Prepared:
 
     Attributes:
         spec: Of the model.
-        onnx_sha256: Of the export.
+        onnx_sha256: Of the export, as `export_sha256` takes it.
         network: Every node has a name of its own; constants are initializers.
         sizes: Of the input that it takes.
         max_batch: Most pictures that one run of it takes; None for any number.

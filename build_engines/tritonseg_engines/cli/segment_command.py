@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import click
+from PIL import Image
 
-from tritonseg import SegmentationClient
+from tritonseg import Segmentation, SegmentationClient
+from tritonseg_engines.atomic import write_atomically
+from tritonseg_engines.cli.result_names import ResultFiles, result_files
+
+JPEG_QUALITY = 92
 
 
 @click.command(name="segment")
@@ -24,11 +33,12 @@ from tritonseg import SegmentationClient
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     default=Path("segmented"),
     show_default=True,
     help="Folder for the results.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=30.0, metavar="SECONDS"
 )
@@ -45,22 +55,57 @@ def command(
     model: str,
     url: str,
     output: Path,
+    overwrite: bool,
     timeout_s: float,
     transport: Literal["raw", "encoded"],
     as_json: bool,
 ) -> None:
-    """Segment pictures; write NAME.png (class indices) and NAME.overlay.jpg for each."""
-    output.mkdir(parents=True, exist_ok=True)
+    """Segment pictures and write three files for each.
+
+    NAME.png has the class indices (grey, 8 bits), NAME.color.png their colours, NAME.overlay.jpg
+    the picture under them. NAME is the picture's name without its suffix; where two would share a
+    file, it has their folders too, or the whole name. No picture is ever overwritten.
+    """
+    planned = result_files(images, output, overwrite=overwrite)
+    with _written_in(output):
+        output.mkdir(parents=True, exist_ok=True)
     with SegmentationClient(url, model=model, timeout_s=timeout_s, transport=transport) as client:
-        for image in images:
+        for image, files in planned.items():
             result = client.segment(image)
-            result.save(output / f"{image.stem}.png")
-            result.overlay().save(output / f"{image.stem}.overlay.jpg", quality=92)
-            summary = {"image": str(image), **result.to_dict()}
+            _write(result, files)
+            written = {name: str(path) for name, path in asdict(files).items()}
+            summary = {"image": str(image), **result.to_dict(), **written}
             if as_json:
                 click.echo(json.dumps(summary))
             else:
                 click.echo(f"{image}: {describe(dict(result.coverage))}")
+
+
+def _write(result: Segmentation, files: ResultFiles) -> None:
+    overlay = result.overlay()
+    with _written_in(files.class_map.parent):
+        files.class_map.parent.mkdir(parents=True, exist_ok=True)
+        result.save(files.class_map)
+        write_atomically(files.color_map, _encoded(result.color_map(), "PNG"))
+        write_atomically(files.overlay, _encoded(overlay, "JPEG", quality=JPEG_QUALITY))
+
+
+def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _written_in(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(
+            f"{folder}: results cannot be written there: {error.strerror or error}; give another "
+            "folder with -o"
+        ) from error
 
 
 def describe(coverage: dict[str, float], most: int = 5) -> str:

@@ -2,6 +2,15 @@
 
 from tritonseg_engines.repository.batching import Serving
 from tritonseg_engines.repository.deployment import Deployment, Engine, Provenance
+from tritonseg_engines.repository.ownership import layout_folders, refuse_taken
 from tritonseg_engines.repository.writer import write_model
 
-__all__ = ["Deployment", "Engine", "Provenance", "Serving", "write_model"]
+__all__ = [
+    "Deployment",
+    "Engine",
+    "Provenance",
+    "Serving",
+    "layout_folders",
+    "refuse_taken",
+    "write_model",
+]

@@ -16,6 +16,12 @@ from tritonseg_engines.checksum import exchanged
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.rebuild import rebuild_command
 from tritonseg_engines.repository.configs import folder_names
+from tritonseg_engines.repository.files import (
+    CONFIG_FILE,
+    MANIFEST_FILE,
+    VERSION_FOLDER,
+    read_config,
+)
 from tritonseg_engines.repository.manifests import (
     manifest_of_ours,
     manifests_of,
@@ -23,12 +29,6 @@ from tritonseg_engines.repository.manifests import (
     read_manifest,
 )
 from tritonseg_engines.repository.mask_settings import SETTINGS, change
-from tritonseg_engines.repository.writer import (
-    CONFIG_FILE,
-    MANIFEST_FILE,
-    VERSION_FOLDER,
-    read_config,
-)
 from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt.machine import Machine
 from tritonseg_engines.tensorrt.manifest import check_manifest

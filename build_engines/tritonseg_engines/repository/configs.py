@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +19,7 @@ from tritonseg_engines.repository.messages import (
     set_parameters,
 )
 from tritonseg_engines.repository.warm_up import warm_up
+from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
 
 
@@ -34,6 +37,23 @@ def model_configs(deployment: Deployment) -> dict[str, pb.ModelConfig]:
 
 def published_parameters(deployment: Deployment) -> dict[str, Any]:
     """Return what a client reads off the model that it calls, by parameter."""
+    return {
+        **_description(deployment),
+        contract.DIGEST_PARAMETER: published_digest(deployment),
+    }
+
+
+def published_digest(deployment: Deployment) -> str:
+    """Return the SHA-256, in hexadecimal digits, of all that a client may remember of a model.
+
+    Whether the steps are fused is in it, because it decides which tensors the model has.
+    """
+    fused = deployment.layout is ServingLayout.FUSED
+    documents = {"fused": fused, **_description(deployment)}
+    return hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()
+
+
+def _description(deployment: Deployment) -> dict[str, Any]:
     spec = deployment.spec
     return {
         contract.MODEL_PARAMETER: {
@@ -97,10 +117,16 @@ def picture_inputs() -> list[pb.ModelInput]:
     return inputs
 
 
+def digest_output() -> pb.ModelOutput:
+    """Return the output that says which build answered."""
+    return output_tensor(contract.MODEL_DIGEST, pb.TYPE_UINT8, (contract.DIGEST_BYTES,))
+
+
 def answer_outputs(deployment: Deployment) -> list[pb.ModelOutput]:
-    """Return what an answer may hold; all but the class map only where it is asked for."""
+    """Return what an answer may hold; all but the first two only where it is asked for."""
     outputs = [
         output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (ANY, ANY)),
+        digest_output(),
         output_tensor(contract.CLASS_PIXELS, pb.TYPE_INT64, (len(deployment.spec.classes),)),
     ]
     if deployment.engine.upsampling.confidence is not None:
@@ -140,6 +166,7 @@ def _argmax(deployment: Deployment) -> pb.ModelConfig:
         {
             contract.PREPROCESSING_PARAMETER: deployment.spec.preprocessing.to_json(),
             contract.UPSAMPLING_PARAMETER: deployment.engine.upsampling.to_json(),
+            contract.DIGEST_PARAMETER: published_digest(deployment),
         },
     )
     if deployment.serving.steps_on_gpu:

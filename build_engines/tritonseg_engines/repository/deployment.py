@@ -26,8 +26,8 @@ class Provenance:
     """Where an engine comes from; published in the ensemble's parameters.
 
     Attributes:
-        onnx_sha256: Digest of the ONNX file that was built, in hexadecimal digits; None as long
-            as nothing is.
+        onnx_sha256: Digest of the ONNX file that was built, and of the files beside it that hold
+            its weights, in hexadecimal digits; None as long as nothing is.
         precision: "fp32", "fp16", "int8" or "not built".
         runtime: "openvino" or "tensorrt".
         tritonseg_version: Version that built it, or "not built".

@@ -9,8 +9,8 @@ from typing import Any
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names
+from tritonseg_engines.repository.files import CONFIG_FILE, MANIFEST_FILE, read_config
 from tritonseg_engines.repository.mask_settings import SETTINGS
-from tritonseg_engines.repository.writer import CONFIG_FILE, MANIFEST_FILE, read_config
 from tritonseg_steps import contract
 
 

@@ -25,8 +25,10 @@ PARAMETERS: Final = (
     contract.NETWORK_SIZES_PARAMETER,
     contract.UPSAMPLING_PARAMETER,
     contract.ENGINE_PARAMETER,
+    contract.DIGEST_PARAMETER,
 )
-"""Not the contract's version, which every step compares itself."""
+"""The digest decides by which names a client calls the classes. Not among them is the contract's
+version, which every step compares itself."""
 BACKENDS: Final = {"tensorrt_plan": "tensorrt"}
 """By the older way to say it, `platform`."""
 BACKEND: Final = "backend"

@@ -12,6 +12,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.repository.configs import (
     answer_outputs,
+    digest_output,
     picture_inputs,
     published_parameters,
 )
@@ -32,11 +33,14 @@ def single_config(deployment: Deployment) -> pb.ModelConfig:
 def fused_config(deployment: Deployment) -> pb.ModelConfig:
     """Return the config of an engine that has the steps in its graph."""
     height, width = deployment.engine.sizes.input_hw
+    outputs = [output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (height, width))]
+    if not deployment.on_gpu:  # a plan answers by itself, and can give nothing that is not in it
+        outputs.append(digest_output())
     return _one_model(
         deployment,
         engine_config(deployment),
         [input_tensor(contract.IMAGE, pb.TYPE_UINT8, (height, width, 3))],
-        [output_tensor(contract.CLASS_MAP, pb.TYPE_UINT8, (height, width))],
+        outputs,
     )
 
 

@@ -15,19 +15,22 @@ from tritonclient.grpc import model_config_pb2 as pb
 from tritonseg_engines.atomic import replaced_directories
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
-from tritonseg_engines.repository.configs import folder_names, model_configs
+from tritonseg_engines.repository.configs import model_configs
 from tritonseg_engines.repository.deployment import Deployment
+from tritonseg_engines.repository.files import (
+    CONFIG_FILE,
+    EMPTY_FOLDER_FILE,
+    MANIFEST_FILE,
+    VERSION_FOLDER,
+    read_config,
+)
 from tritonseg_engines.repository.mask_settings import SETTINGS, mask_settings
 from tritonseg_engines.repository.one_model import fused_config, single_config
+from tritonseg_engines.repository.ownership import obsolete_folders, refuse_taken
+from tritonseg_engines.repository.read_back import refuse_unreadable
 from tritonseg_engines.repository.warm_up import WARM_UP_FOLDER, warm_up
 from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
-
-VERSION_FOLDER = "1"
-CONFIG_FILE = "config.pbtxt"
-MANIFEST_FILE = "manifest.json"
-EMPTY_FOLDER_FILE = ".gitkeep"
-"""Version folders must be there even where nothing is in them, and git keeps no empty ones."""
 
 PYTHON_STEPS = {
     contract.NORMALIZE_SUFFIX: "normalize_step.NormalizeStep",
@@ -49,6 +52,8 @@ def write_model(
 ) -> Path:
     """Write the ensemble and its three steps, or the one model, in place of either.
 
+    Only what an earlier build of the same model wrote is replaced or removed.
+
     Args:
         repository: Folder that Triton is started on; made if it is not there.
         deployment: What the configs say.
@@ -62,14 +67,16 @@ def write_model(
         The folder of the model's own name.
 
     Raises:
-        RepositoryError: The folder cannot be written; what was there is unchanged.
+        RepositoryError: The folder cannot be written, a folder of that name is not this model's,
+            or no client would take the model; what was there is unchanged.
     """
     if engine is not None:
         known = replace(deployment.engine, sha256=sha256_of(engine))
         deployment = replace(deployment, engine=known)
     name, configs = deployment.spec.name, _configs(deployment)
-    obsolete = tuple(set(folder_names(name)) - set(configs))
     try:
+        refuse_taken(repository, name, tuple(configs))
+        obsolete = obsolete_folders(repository, name, tuple(configs))
         with replaced_directories(repository, tuple(configs), removed=obsolete) as staging:
             for folder, config in configs.items():
                 (staging / folder / VERSION_FOLDER).mkdir(parents=True)
@@ -86,23 +93,13 @@ def write_model(
             (staging / name / MANIFEST_FILE).write_text(text, encoding="utf-8")
             for folder in configs:
                 _keep_if_empty(staging / folder / VERSION_FOLDER)
+            written = read_config(staging / name / CONFIG_FILE)
+            refuse_unreadable(written, VERSION_FOLDER, is_built=engine is not None)
     except OSError as error:
         raise RepositoryError(
             f"{repository}: cannot be written: {error.strerror}; nothing was changed"
         ) from error
     return repository / name
-
-
-def read_config(path: Path) -> pb.ModelConfig:
-    """Parse a `config.pbtxt`.
-
-    Raises:
-        RepositoryError: It is not one.
-    """
-    try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise RepositoryError(f"{path}: expected a Triton model config: {error}") from error
 
 
 def _write_config(path: Path, config: pb.ModelConfig) -> None:

@@ -14,8 +14,8 @@ from tritonclient.utils import InferenceServerException
 from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.install_command import install_command
 from tritonseg_engines.repository.check import check_repository, repository_remarks
+from tritonseg_engines.repository.files import MANIFEST_FILE
 from tritonseg_engines.repository.manifests import read_manifest
-from tritonseg_engines.repository.writer import MANIFEST_FILE
 from tritonseg_engines.serving.installation import find_tritonserver
 from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt import Machine, inspect_machine

@@ -1,0 +1,28 @@
+"""The files of a model in a repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tritonseg_engines.errors import RepositoryError
+
+VERSION_FOLDER = "1"
+CONFIG_FILE = "config.pbtxt"
+MANIFEST_FILE = "manifest.json"
+EMPTY_FOLDER_FILE = ".gitkeep"
+"""Version folders must be there even where nothing is in them, and git keeps no empty ones."""
+
+
+def read_config(path: Path) -> pb.ModelConfig:
+    """Parse a `config.pbtxt`.
+
+    Raises:
+        RepositoryError: It is not one.
+    """
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise RepositoryError(f"{path}: expected a Triton model config: {error}") from error

@@ -1,0 +1,102 @@
+"""Which folders of a repository a build may replace: its own, and nobody else's.
+
+A model's folder says so by its parameter `tritonseg_model`; a step has only the contract's. What
+has neither is the user's, unless the model's own manifest lists it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository.configs import folder_names
+from tritonseg_engines.repository.files import CONFIG_FILE, MANIFEST_FILE, read_config
+from tritonseg_engines.repository.mask_settings import SETTINGS
+from tritonseg_engines.target import ServingLayout
+from tritonseg_steps import contract
+
+ELSEWHERE = "give another --repository, or another name in the specification"
+SUFFIXES = (contract.NORMALIZE_SUFFIX, contract.ENGINE_SUFFIX, contract.ARGMAX_SUFFIX)
+
+
+def layout_folders(name: str, layout: ServingLayout) -> tuple[str, ...]:
+    """Return the folders that a model needs in a layout."""
+    return folder_names(name) if layout is ServingLayout.ENSEMBLE else (name,)
+
+
+def refuse_taken(repository: Path, name: str, needed: Collection[str]) -> None:
+    """Refuse a build that would replace what another build, or the user, put there.
+
+    Args:
+        repository: Folder that Triton is started on; need not be there.
+        name: The model to be written.
+        needed: The folders that it will have.
+
+    Raises:
+        RepositoryError: One of them is not its own, or its name and that of another model are
+            those of a model and its step. Nothing was changed.
+    """
+    for suffix in SUFFIXES:
+        whole = name.removesuffix(suffix)
+        if whole != name and whole and _is_model(repository / whole):
+            raise RepositoryError(
+                f"{repository}: {name} is what the model {whole} there calls one of its steps; "
+                f"{ELSEWHERE}"
+            )
+        if _is_model(repository / (name + suffix)):
+            raise RepositoryError(
+                f"{repository}: {name + suffix} there is a model of its own, and {name} would have "
+                f"a step of that name; {ELSEWHERE}"
+            )
+    own = _own_folders(repository, name)
+    for folder in sorted(set(needed) - own):
+        if _holds_something(repository / folder):
+            raise RepositoryError(
+                f"{repository / folder} was not written by a build of {name}, and would be "
+                f"replaced; {ELSEWHERE}, or move that folder away"
+            )
+
+
+def obsolete_folders(repository: Path, name: str, needed: Collection[str]) -> tuple[str, ...]:
+    """Return the folders of an earlier build of a model that a new one no longer needs."""
+    return tuple(sorted(_own_folders(repository, name) - set(needed)))
+
+
+def _own_folders(repository: Path, name: str) -> set[str]:
+    """Return those folders of a model that a build of it wrote."""
+    recorded = _recorded(repository / name)
+    own = {name} if name in recorded or _is_model(repository / name) else set()
+    steps = {name + suffix for suffix in SUFFIXES}
+    return own | {step for step in steps if step in recorded or _is_step(repository / step)}
+
+
+def _recorded(folder: Path) -> set[str]:
+    """Return the folders that a model's manifest lists; none if it has no such manifest."""
+    with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
+        document = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        if document["model"] == folder.name and isinstance(document["provenance"], dict):
+            files = {path.partition("/")[0] for path in document.get("files", {})}
+            return {folder.name, *files, *document.get(SETTINGS, {})}
+    return set()
+
+
+def _is_model(folder: Path) -> bool:
+    return contract.MODEL_PARAMETER in _parameters(folder)
+
+
+def _is_step(folder: Path) -> bool:
+    parameters = _parameters(folder)
+    return contract.CONTRACT_PARAMETER in parameters and contract.MODEL_PARAMETER not in parameters
+
+
+def _parameters(folder: Path) -> Collection[str]:
+    with contextlib.suppress(RepositoryError):
+        return set(read_config(folder / CONFIG_FILE).parameters)
+    return ()
+
+
+def _holds_something(path: Path) -> bool:
+    return path.is_symlink() or path.is_file() or (path.is_dir() and any(path.iterdir()))
