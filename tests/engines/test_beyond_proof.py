@@ -16,10 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from own_mask import own_mask
 from served_map import build_and_segment
+from tiny_models import run_onnx
 from tritonseg_engines.build.export_mask import mask_of_scores
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.beyond_proof import refuse_unprovable
+from tritonseg_engines.running.networks import infer_in_openvino
 from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_steps.geometry import Geometry
@@ -102,6 +104,53 @@ def check_served(path: Path, spec: ModelSpec, folder: Path) -> None:
     np.testing.assert_array_equal(actual_hw[stable_hw], expected_hw[stable_hw])
 
 
+NEAREST = {
+    "ONNX's own defaults": ("", False),
+    "halves up": ('nearest_mode="round_prefer_ceil"', False),
+    "corners": ('coordinate_transformation_mode="align_corners", nearest_mode="floor"', False),
+    "torch's nearest": (
+        'coordinate_transformation_mode="asymmetric", nearest_mode="floor"', True,
+    ),
+    "half pixels down": ('nearest_mode="floor"', True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "taken"), NEAREST.values(), ids=NEAREST)
+def test_the_nearest_cell_by_a_computed_size_is_taken_where_runtimes_agree(
+    words: str, taken: bool, tmp_path: Path
+) -> None:
+    back = BACK.replace('mode="linear"', f'mode="nearest"{", " if words else ""}{words}')
+    body = f"{COMMON}\n{back}\n".replace("output =", "full =") + "output = Neg (full)"
+    for picture in (OPEN_PICTURE, PICTURE):
+        export = written_export(body, "float[N, 5, h, w] output", picture=picture)
+        path = save(export, tmp_path)
+        if taken or picture is PICTURE:
+            check_served(path, written_spec(), tmp_path)
+            continue
+        with pytest.raises(OnnxModelError, match=r"\(Resize\) takes the nearest cell by .* floor"):
+            prepare_network(written_spec(), path)
+
+
+@pytest.mark.parametrize("size", [(26, 53), (18, 75), (14, 117)])
+def test_that_is_where_the_runtimes_part(size: tuple[int, int]) -> None:
+    """The day on which they agree, the refusal can go."""
+    source, target = size
+    sizes = numpy_helper.from_array(np.array([1, 1, target, 4]), "sizes")
+    node = helper.make_node("Resize", ["image", "", "", "sizes"], ["output"])
+    graph = helper.make_graph(
+        [node],
+        "nearest",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, source, 4])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, target, 4])],
+        [sizes],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    rows = np.arange(source, dtype=np.float32)[:, None] * np.ones(4, np.float32)
+    with infer_in_openvino(model, "fp32") as infer:
+        served = infer(rows[None, None])
+    assert (served != run_onnx(model, rows[None, None])).any()
+
+
 def averaged(kernel: int, stride: int, pad: int, *, counted: int) -> str:
     words = (
         f"kernel_shape=[{kernel}, {kernel}], strides=[{stride}, {stride}], "
@@ -155,6 +204,17 @@ def test_a_table_of_positions_is_refused_at_open_sizes_and_served_at_one(tmp_pat
     with pytest.raises(OnnxModelError, match=r"\(Gather\) looks up .* by what a picture's size"):
         prepare_network(written_spec(), path)
     check_served(save(with_positions(PICTURE), tmp_path), written_spec(), tmp_path)
+
+
+def test_positions_that_are_clipped_at_the_tables_end_are_served(tmp_path: Path) -> None:
+    """What `arange(h).clamp(max=63)` is: a Range that rises begins with its least."""
+    held = POSITIONS.replace("Gather <axis=2> (table, place)", "Gather <axis=2> (table, within)")
+    held = held.replace("embedded =", "within = Min (place, last)\n    embedded =")
+    body = COMMON.replace("s = ", "plain = ") + held.replace("(s)", "(plain)") + BACK
+    export = written_export(
+        body, "float[N, 5, h, w] output", picture=OPEN_PICTURE, last=np.int64(63), **TABLE
+    )
+    check_served(save(export, tmp_path), written_spec(), tmp_path)
 
 
 def looked_up(index: str) -> onnx.ModelProto:

@@ -79,7 +79,7 @@ def test_nothing_to_choose_where_every_picture_is_the_network_s_size(tmp_path: P
     image_hwc = cv2.resize(picture(), SIZE_HW[::-1])
     report, _ = build_and_segment(spec, tmp_path / "export.onnx", image_hwc, tmp_path)
     assert report.proof.other_size is None
-    assert report.pictures.startswith("takes pictures of 64x96 only, which the export has fixed")
+    assert report.pictures.startswith("takes pictures of 64x96 only, a size that is fixed")
 
 
 def test_another_word_is_refused() -> None:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_models import run_onnx
 from tritonseg_engines.graph import surgery
 from tritonseg_engines.graph.plain_operators import (
+    crop_by_slices,
     flatten_softmaxes,
     pad_before_averages,
     without_symmetry,
@@ -87,3 +88,27 @@ def test_averages_that_round_up_count_no_more_than_the_padding(
         np.testing.assert_allclose(run_onnx(padded, batch), expected, atol=1e-5)
         with infer_in_openvino(padded, "fp32") as infer:
             np.testing.assert_allclose(infer(batch), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("opset", [11, 18])
+@pytest.mark.parametrize(
+    "pads", [[0, 0, -1, -2, 0, 0, 0, -3], [0, 0, 2, -1, 0, 0, -3, 4], [0, 0, 0, -5, 0, 0, 0, 0]]
+)
+def test_a_pad_that_crops_is_a_slice(pads: list[int], opset: int) -> None:
+    constant = numpy_helper.from_array(np.array(pads, np.int64), "pads")
+    nodes = [
+        helper.make_node("Relu", ["NORMALIZED"], ["rectified"]),
+        helper.make_node("Pad", ["rectified", "pads"], ["padded"]),
+        helper.make_node("Neg", ["padded"], ["SCORES"]),
+    ]
+    edited = surgery.editable(network(nodes, opset, constant))
+    crop_by_slices(edited)
+    sliced = surgery.as_proto(edited)
+    onnx.checker.check_model(sliced, full_check=True)
+    assert [node.op_type for node in sliced.graph.node] == ["Relu", "Pad", "Slice", "Neg"]
+    batch = np.random.default_rng(0).normal(0, 2, (2, 3, 11, 14)).astype(np.float32)
+    left_right_top_bottom = (pads[3], pads[7], pads[2], pads[6])
+    expected = -torch.nn.functional.pad(torch.from_numpy(batch).relu(), left_right_top_bottom)
+    np.testing.assert_allclose(run_onnx(sliced, batch), expected.numpy(), atol=1e-6)
+    with infer_in_openvino(sliced, "fp32") as infer:
+        np.testing.assert_allclose(infer(batch), expected.numpy(), atol=1e-5)

@@ -20,6 +20,7 @@ from tritonseg_engines.precision.conversion import Converted
 from tritonseg_engines.precision.sensitive import sensitive_nodes
 from tritonseg_engines.running.networks import infer_in_onnx_runtime
 from tritonseg_engines.running.rounding import with_written_rounding
+from written_exports import written_export, written_spec
 
 
 def batches() -> list[np.ndarray]:
@@ -205,3 +206,27 @@ def test_rounding_is_that_of_numpy_at_every_tensor() -> None:
             expected = (expected * factor).astype(np.float16).astype(np.float32)
     assert not np.isfinite(expected[-1])
     assert np.array_equal(run(model, values), expected)
+
+
+def test_a_range_of_floats_has_no_half(tmp_path: Path) -> None:
+    """What torch writes of a float `arange` over an open width."""
+    body = """
+        width = Shape <start=3, end=4> (image)
+        count = Squeeze (width)
+        limit = Cast <to=1> (count)
+        columns = Range (zero, limit, one)
+        places = Div (columns, limit)
+        moved = Add (image, places)
+        s = Conv <kernel_shape=[4, 4], strides=[4, 4]> (moved, weight)
+        output = Resize <mode="linear"> (s, roi, four)
+    """
+    export = written_export(
+        body, "float[N, 5, 64, 96] output", zero=np.float32(0), one=np.float32(1)
+    )
+    onnx.save(export, tmp_path / "export.onnx")
+    report = build_model(
+        written_spec(), tmp_path / "export.onnx", tmp_path / "repository", precision="fp16"
+    )
+    built = onnx.load(report.model / "1" / "model.onnx")
+    (columns,) = (node.output[0] for node in built.graph.node if node.op_type == "Range")
+    assert element_types(built)[columns] == TensorProto.FLOAT

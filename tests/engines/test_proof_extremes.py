@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from served_map import build_and_segment
 from tiny_models import CLASSES, SIZE_HW, run_onnx, tiny_spec
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_steps.preprocessing import Preprocessing
 
 FULL_SCALE = 127.5
 """`tiny_spec` makes -1 to 1 of a picture's values."""
@@ -154,3 +156,25 @@ def test_a_class_that_only_extremes_show_must_be_named(tmp_path: Path) -> None:
     export = save(onnx.shape_inference.infer_shapes(model), tmp_path)
     with pytest.raises(OnnxModelError, match="name all 6 classes under classes"):
         prepare_network(tiny_spec(), export)
+
+
+def test_a_contrast_that_is_rounding_alone_is_refused(tmp_path: Path) -> None:
+    """Black and white have exact means, so that only another colour shows what is divided."""
+    body = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[2, 3]),
+        helper.make_node("Sub", ["image", "mean"], ["centred"]),
+        helper.make_node("Mul", ["centred", "centred"], ["squared"]),
+        helper.make_node("ReduceMean", ["squared"], ["variance"], axes=[2, 3]),
+        helper.make_node("Sqrt", ["variance"], ["deviation"]),
+        helper.make_node("Add", ["deviation", "epsilon"], ["divisor"]),
+        helper.make_node("Div", ["centred", "divisor"], ["contrast"]),
+        helper.make_node("Add", ["contrast", "bias"], ["features"]),
+    ]
+    plain = replace(tiny_spec(), preprocessing=Preprocessing(mean=(0.0,) * 3, scale=(255.0,) * 3))
+    for epsilon, refused in ((1e-8, True), (1e-2, False)):
+        export = save(network(body, "features", epsilon=epsilon, bias=0.3), tmp_path)
+        if refused:
+            with pytest.raises(OnnxModelError, match=r"\(one colour of .* larger epsilon"):
+                build_and_segment(plain, export, NOISE, tmp_path)
+        else:
+            build_and_segment(plain, export, NOISE, tmp_path)

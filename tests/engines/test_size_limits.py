@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     RuntimeException,
 )
 
+import tiny_models
 from own_mask import own_mask
 from served_map import build_and_segment
 from tiny_models import CLASSES, run_onnx, tiny_spec
@@ -22,6 +25,7 @@ from tritonseg_engines.build.engine_file import plan_sizes
 from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.build.pictures_choice import PictureChoice
+from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.build.size_limits import find_sizes
 from tritonseg_engines.build.size_remark import size_remark
 from tritonseg_engines.errors import OnnxModelError
@@ -273,20 +277,20 @@ def test_a_plan_takes_no_more_than_its_network() -> None:
     [
         (
             needing(2, 32, (64, "w")), (64, "w"),
-            "of 64xany only, which the export has fixed, and whose width is a multiple of 32; "
+            "of 64xany only, a size that is fixed, and whose width is a multiple of 32; "
             "resize: {policy: native, size_divisor: 32} pads others; resize: {policy: stretch}",
             (64, 97), "whose width is a multiple of 32, got 64x97; pad the picture, or build",
         ),
         (
             needing(70, 10, ("h", 150)), ("h", 150),
-            "of anyx150 only, which the export has fixed, and whose height is a multiple of 10; "
+            "of anyx150 only, a size that is fixed, and whose height is a multiple of 10; "
             "resize: {policy: native, size_divisor: 10} pads others, and of at least 70 pixels in "
             "height; resize: {policy: stretch}",
             (60, 150), "of at least 70 pixels in height, got 60x150; enlarge",
         ),
         (
             with_positions(100, ("h", 64)), ("h", 64),
-            "of anyx64 only, which the export has fixed, and of at least 4 pixels in height, and "
+            "of anyx64 only, a size that is fixed, and of at least 4 pixels in height, and "
             "of at most 403x64 (height x width); resize: {policy: stretch}",
             (404, 64), "of at most 403x64 (height x width), got 404x64; shrink",
         ),
@@ -324,3 +328,49 @@ def test_where_the_policy_settles_the_size_it_is_what_to_change(
 ) -> None:
     refusal = str(sizes.refusal(policy.geometry((100, 200))))
     assert refusal.endswith(f"; build the model with a resize policy of {advice} bounds")
+
+
+def test_a_pooling_that_leaves_nothing_does_not_end_the_process(tmp_path: Path) -> None:
+    """In a process of its own, which ONNX Runtime's blocked convolutions would take along."""
+    rng = np.random.default_rng(0)
+    constants = {
+        "first": rng.normal(0, 0.3, (16, 3, 3, 3)).astype(np.float32),
+        "second": rng.normal(0, 0.3, (16, 16, 1, 1)).astype(np.float32),
+        "channels": np.array(16),
+    }
+    nodes: list[Node] = [
+        ("Conv", ["image", "first"], "convolved", {"strides": [2, 2], "pads": [1] * 4}),
+        ("MaxPool", ["convolved"], "pooled", {"kernel_shape": [3, 3], "strides": [2, 2]}),
+        ("Conv", ["pooled", "second"], "features", {}),
+    ]
+    onnx.save(network(nodes, constants), tmp_path / "export.onnx")
+    program = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[2]);"
+        "from tiny_models import tiny_spec;"
+        "from tritonseg_engines.build.prepare import prepare_network;"
+        "spec = tiny_spec(height=None, width=None);"
+        "print(prepare_network(spec, pathlib.Path(sys.argv[1])).sizes.at_least)"
+    )
+    support = Path(tiny_models.__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "export.onnx"), str(support)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 3
+
+
+def test_an_export_of_one_size_that_says_any_is_served_at_that(tmp_path: Path) -> None:
+    """A position embedding of 64x96 cells, folded, in a file whose axes are open."""
+    table = np.random.default_rng(2).normal(0, 1, (1, 3, 64, 96)).astype(np.float32)
+    export = network([("Add", ["image", "table"], "features", {})], {"table": table})
+    path = tmp_path / "export.onnx"
+    onnx.save(export, path)
+    with pytest.raises(OnnxModelError, match=r"give input\.height and input\.width"):
+        prepare_network(tiny_spec(height=None, width=None), path)
+    prepared = prepare_network(tiny_spec(height=64, width=96), path)
+    assert prepared.sizes.fixed_hw == (64, 96)
+    image_hwc = np.random.default_rng(3).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+    expected_hw, stable_hw = own_mask(path, tiny_spec(), image_hwc)
+    _, actual_hw = build_and_segment(tiny_spec(height=64, width=96), path, image_hwc, tmp_path)
+    np.testing.assert_array_equal(actual_hw[stable_hw], expected_hw[stable_hw])

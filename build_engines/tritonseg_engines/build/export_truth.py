@@ -46,9 +46,10 @@ class ExportTruth:
     def __init__(
         self, exported: onnx.ModelProto, spec: ModelSpec, *, kind: str, threshold: float
     ) -> None:
-        self._session = onnx_session(exported)
+        batch, *others = dimensions(graph_inputs(exported.graph)[0]) or [None, None]
+        self._session = onnx_session(exported, any_size=None in others)
         self._spec, self._kind, self._threshold = spec, kind, threshold
-        self._batch = (dimensions(graph_inputs(exported.graph)[0]) or [None])[0]
+        self._batch = batch
         self.in_half = computes_in_half(exported)
         """Whether it rounds to float16 anywhere."""
         self.classes_last = False

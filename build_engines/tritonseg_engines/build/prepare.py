@@ -150,11 +150,11 @@ def _tails(graph: ir.Graph, spec: ModelSpec, kind: str, *, classes_last: bool) -
 
 
 def _declared_hw(graph: ir.Graph, spec: ModelSpec) -> tuple[int | None, int | None]:
-    """Return height and width of the input as the file declares them, None where open."""
+    """Return height and width of the input, as the file or the specification has them."""
     (fed,) = surgery.fed_inputs(graph)
     dims = surgery.dimensions(fed) or [None] * 4
     rows, columns = (1, 2) if spec.input.layout == "NHWC" else (2, 3)
-    return dims[rows], dims[columns]
+    return dims[rows] or spec.input.height, dims[columns] or spec.input.width
 
 
 def _shortfall(tail: Tail, proof: Proof, *, in_half: bool) -> str:

@@ -30,6 +30,8 @@ LOOKS = ((64, 120.0), (4, 64.0), (32, 20.0), (128, 200.0), (8, 120.0), (1, 40.0)
 """Cell in pixels and spread in levels of noise that is drawn where the usual shows one class."""
 HEADROOM = 8
 """Levels that noise keeps away from the extremes, so that these are beyond it."""
+PLAIN = {"white": (255, 255, 255), "one colour": (200, 30, 91)}
+"""The second because means of it are rounded, which a division by its contrast makes large."""
 SQUARE = 4
 """Side in pixels of what changes from one extreme to the other."""
 
@@ -79,9 +81,9 @@ def extreme_questions(spec: ModelSpec, sizes: NetworkSizes) -> Iterator[Question
     large = height * width >= LARGE_PIXELS
     black = ask.question(Picture(name="black", image_hwc=np.zeros_like(contrasts)), extreme=True)
     yield replace(black, flat=large)
-    if not large:
-        white = Picture(name="white", image_hwc=np.full_like(contrasts, 255))
-        yield ask.question(white, extreme=True)
+    for name, color in PLAIN.items() if not large else ():
+        image_hwc = np.broadcast_to(np.array(color, np.uint8), contrasts.shape)
+        yield ask.question(Picture(name=name, image_hwc=image_hwc), extreme=True)
 
 
 def _contrasts(size_hw: Size) -> NDArray[np.uint8]:

@@ -52,8 +52,10 @@ def find_sizes(
     export = _Export(truth)
     coarse, side = _some_taken(sizes, export.takes) or (None, 0)
     fine = None if coarse is None else _with_divisor(coarse, side, export.takes)
-    if fine is None or fine.multiple_of > DIVISORS[-1]:
+    if fine is None:
         raise export.refusal_of_all()
+    if fine.multiple_of > DIVISORS[-1]:
+        raise export.refusal_of_others(side)
     wider_hw = fine.nearest((side, side + fine.multiple_of))
     only_squares_asked = all(len(set(fine.nearest(size_hw))) == 1 for size_hw in SMALL)
     if only_squares_asked and not export.takes(wider_hw):
@@ -89,13 +91,21 @@ class _Export:
             "fit_pad)"
         )
 
+    def refusal_of_others(self, side: int) -> OnnxModelError:
+        return OnnxModelError(
+            f"the export takes {side}x{side} and no other size that was tried, though its file "
+            f"says any: write resize: {{policy: stretch, height: {side}, width: {side}}}, or "
+            "fit_pad"
+        )
+
     def refusal_of_all(self) -> OnnxModelError:
         reasons = sorted({reason for reason in self._answers.values() if reason is not None})
         if len(reasons) == 1:
             return OnnxModelError(f"the export cannot be run: {reasons[0]}")
         return OnnxModelError(
             "the export cannot be run at any of the sizes tried, up to multiples of "
-            f"{DIVISORS[-1]}: {reasons[0]}"
+            f"{DIVISORS[-1]}: {reasons[0]}; if it takes one size alone, give input.height and "
+            "input.width"
         )
 
 

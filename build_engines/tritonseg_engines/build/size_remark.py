@@ -18,7 +18,7 @@ def size_remark(spec: ModelSpec, sizes: NetworkSizes) -> str | None:
     if sizes.input_hw != (None, None):
         as_they_are = isinstance(resize, Native) and resize.size_divisor == 1
         made = "of" if as_they_are else "that become"
-        limits.insert(0, f"{made} {sizes.declared} only, which the export has fixed")
+        limits.insert(0, f"{made} {sizes.declared} only, a size that is fixed")
         limits[-1] += (
             "; resize: {policy: stretch} or {policy: fit_pad} takes any, with input.height and "
             "input.width"

@@ -18,7 +18,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph import surgery
 from tritonseg_engines.graph.plain_operators import counts_beyond_padding
-from tritonseg_engines.graph.static_shapes import RESIZE_SCALES_INPUT
+from tritonseg_engines.graph.static_shapes import RESIZE_SCALES_INPUT, RESIZE_SIZES_INPUT
 from tritonseg_engines.graph.value_range import value_range
 
 SIDES = np.arange(1, 8193)
@@ -45,6 +45,7 @@ def refuse_unprovable(network: onnx.ModelProto, *, one_size: bool) -> None:
         for node in surgery.all_nodes(edited):
             if node.op_type in ("Resize", "Upsample"):
                 _check_scales(node)
+                _check_nearest(node)
             if counts_beyond_padding(node):
                 raise OnnxModelError(
                     f"{_called(node)} rounds sizes up and counts its padding, which the runtime "
@@ -72,6 +73,27 @@ def _check_scales(node: ir.Node) -> None:
                 f"rounds some sizes otherwise (a side of {side} to {cells + 1}, not {cells}); "
                 "export it with the size that it leads to, or at a fixed size"
             )
+
+
+def _check_nearest(node: ir.Node) -> None:
+    """Refuse what takes the nearest of cells between which the runtimes choose otherwise.
+
+    Where the size is computed a place can lie halfway between two cells, and OpenVINO (2026.4)
+    comes to it by other roundings than ONNX Runtime.
+    """
+    read = node.attributes
+    sizes = node.inputs[RESIZE_SIZES_INPUT] if len(node.inputs) > RESIZE_SIZES_INPUT else None
+    if sizes is None or surgery.constant_value(sizes) is not None:
+        return
+    places = read.get_string("coordinate_transformation_mode", "half_pixel")
+    rounding = read.get_string("nearest_mode", "round_prefer_floor")
+    nearest = read.get_string("mode", "nearest") == "nearest"
+    if nearest and (places == "align_corners" or rounding != "floor"):
+        raise OnnxModelError(
+            f"{_called(node)} takes the nearest cell by {places} and {rounding}, with which the "
+            "runtime that serves takes others at some sizes; export it with mode: linear, with "
+            "asymmetric coordinates and nearest_mode: floor (torch's `nearest`), or at a fixed size"
+        )
 
 
 def _scales(node: ir.Node) -> NDArray[np.float32] | None:

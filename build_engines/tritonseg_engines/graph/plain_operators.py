@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from tritonseg_engines.graph.surgery import add_constant, constant_value, make_node
 
 FLATTENING = ("Softmax", "LogSoftmax", "Hardmax")
 ONE_AXIS_SINCE = 13
 """Opset from which these work along one axis; before, along all from that axis on."""
+PADS, PAD_AXES = 1, 3
+"""Inputs of Pad; axes, which may follow its value, say that not all are padded."""
 SCALES, SIZES = 2, 3
 """Inputs of Resize."""
 
@@ -44,6 +47,42 @@ def pad_before_averages(model: ir.Model) -> None:
     for node in list(model.graph):
         if counts_beyond_padding(node) and not _can_start_in_padding(node):
             _pad_before(model.graph, node)
+
+
+def crop_by_slices(model: ir.Model) -> None:
+    """Let a Slice take away what a Pad with negative numbers does, in place.
+
+    OpenVINO (2026.4) gives other values behind some of those.
+    Source: ONNX operator Pad, version 11: "a negative value means cropping".
+    """
+    graph = model.graph
+    for node in [node for node in graph if node.op_type == "Pad"]:
+        constant = node.attributes.get_string("mode", "constant") == "constant"
+        known = constant and len(node.inputs) > PADS
+        pads = constant_value(node.inputs[PADS]) if known else None
+        if pads is not None and pads.size and pads.min() < 0 and len(node.inputs) <= PAD_AXES:
+            _crop_behind(graph, node, pads)
+
+
+def _crop_behind(graph: ir.Graph, node: ir.Node, pads: NDArray[np.int64]) -> None:
+    target = node.outputs[0]
+    stem = f"{target.name}_cropped"
+    before, behind = np.split(np.minimum(pads, 0), 2)
+    ends = np.where(behind < 0, behind, np.iinfo(np.int64).max)
+    bounds = {"starts": -before, "ends": ends, "axes": np.arange(len(before))}
+    constants = [
+        add_constant(graph, f"{stem}_{name}", np.asarray(values, np.int64))
+        for name, values in bounds.items()
+    ]
+    node.replace_input_with(PADS, add_constant(graph, f"{stem}_pads", np.maximum(pads, 0)))
+    crop = make_node("Slice", [target, *constants], stem)
+    crop.outputs[0].type, crop.outputs[0].shape = target.type, target.shape
+    name = target.name
+    target.replace_all_uses_with(crop.outputs[0], replace_graph_outputs=True)
+    crop.replace_input_with(0, target)
+    graph.insert_after(node, crop)
+    target.shape = None
+    target.name, crop.outputs[0].name = f"{stem}_whole", name
 
 
 def counts_beyond_padding(node: ir.Node) -> bool:

@@ -7,7 +7,11 @@ import onnx_ir as ir
 
 from tritonseg_engines.graph.branches import inline_branches
 from tritonseg_engines.graph.constants import gather_constants
-from tritonseg_engines.graph.plain_operators import pad_before_averages, without_symmetry
+from tritonseg_engines.graph.plain_operators import (
+    crop_by_slices,
+    pad_before_averages,
+    without_symmetry,
+)
 from tritonseg_engines.graph.surgery import editable
 
 
@@ -25,4 +29,5 @@ def readable(exported: onnx.ModelProto) -> ir.Model:
     gather_constants(edited)
     without_symmetry(edited)
     pad_before_averages(edited)
+    crop_by_slices(edited)
     return edited

@@ -43,6 +43,7 @@ UNIT_OPERATORS = (
     "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor",
 )  # fmt: skip
 INDEX_OPERATORS = ("ArgMax", "ArgMin")
+COUNTS = ("Shape", "Size")
 AVERAGING_MODES = ("nearest", "linear")
 """Of Resize; cubic overshoots."""
 
@@ -89,6 +90,8 @@ class _Ranges:
             return UNIT
         if node.op_type in INDEX_OPERATORS:
             return Range(0, _sides_along(node) - 1)
+        if node.op_type in COUNTS:
+            return Range(0, math.inf)
         inputs = [self.of(one, depth - 1) for one in node.inputs if one is not None]
         return _range_of(node, inputs) if inputs else ANYTHING
 
@@ -165,7 +168,16 @@ def _reciprocal(value: Range) -> Range:
     return Range(1 / value.highest, 1 / value.lowest)
 
 
+def _counted(start: Range, limit: Range, step: Range) -> Range:
+    if not step.lowest > 0:
+        return ANYTHING
+    return Range(start.lowest, max(start.highest, limit.highest))
+
+
 ARITHMETIC: dict[str, Callable[..., Range]] = {
+    "Max": lambda *values: Range(*(max(bounds) for bounds in zip(*values, strict=True))),
+    "Min": lambda *values: Range(*(min(bounds) for bounds in zip(*values, strict=True))),
+    "Range": _counted,
     "Neg": _negated,
     "Add": _added,
     "Sub": lambda one, other: _added(one, _negated(other)),
@@ -173,9 +185,9 @@ ARITHMETIC: dict[str, Callable[..., Range]] = {
     "Reciprocal": _reciprocal,
     "Div": lambda one, other: _multiplied(one, _reciprocal(other)),
 }
-JOINING = ("Concat", "Max", "Min", "Where")
+JOINING = ("Concat", "Where")
 KNOWN = {
     *KEEPS_RANGE, *UNIT_OPERATORS, *INDEX_OPERATORS, *JOINING, *RISING, *ARITHMETIC,
-    "Resize", "Upsample", "Clip",
+    "Resize", "Upsample", "Clip", *COUNTS,
 }  # fmt: skip
 """Everything else, a convolution first of all, ends the search."""

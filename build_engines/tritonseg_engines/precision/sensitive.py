@@ -41,6 +41,9 @@ REASON_SOFTMAX = "softmax over positions"
 REASON_FRONT = "prepares the picture for the first layer"
 REASON_PRODUCT = "reads a softmax over positions"
 REASON_PATTERN = "named by {pattern!r}"
+REASON_OPERATOR = "ONNX has it in no fp16"
+WITHOUT_HALF = ("Range",)
+"""ONNX Runtime's converter types them all the same."""
 BIAS_INPUT = 2
 """Of Conv, ConvTranspose and Gemm."""
 PASSING_OPERATORS = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
@@ -64,6 +67,8 @@ def sensitive_nodes(
     constants = _constant_magnitudes(edited.graph)
     for node in model.graph.node:
         reason = _range_reason(node, ranges) or _constant_reason(node, constants)
+        if node.op_type in WITHOUT_HALF:
+            reason = REASON_OPERATOR
         if reason is not None:
             reasons[node.name] = reason
     for name, reason in _softmax_rule(edited):

@@ -36,14 +36,22 @@ SILENT = 4
 """What goes wrong is raised; sizes are tried that a network may refuse."""
 
 
-def onnx_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def onnx_session(model: onnx.ModelProto, *, any_size: bool = False) -> onnxruntime.InferenceSession:
     """Load a model into ONNX Runtime on the CPU.
+
+    Args:
+        model: Any.
+        any_size: Whether it is to be asked which sizes it takes. Of a picture that is too small a
+            pooling leaves no rows, which convolutions refuse, but for those of a layout of its own
+            (NCHWc, ONNX Runtime 1.32): they divide by zero, and the process ends.
 
     Raises:
         OnnxModelError: ONNX Runtime does not take it.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
+    if any_size:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     onnxruntime.set_default_logger_severity(SILENT)  # of kernels, which know no session
     try:
         return onnxruntime.InferenceSession(
