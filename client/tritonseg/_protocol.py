@@ -122,6 +122,12 @@ def read_digest(
         ProtocolError: The answer is another request's, or has no digest.
     """
     _check_answers(response, request)
+    if all(output.name != MODEL_DIGEST for output in response.outputs):
+        raise ProtocolError(
+            f"expected {MODEL_DIGEST} in the answer of model '{request.model_name}', which says "
+            "that it gives it, got none: tritonseg on the server is older than the one that built "
+            "the model; install that one there"
+        )
     return _read_output(response, MODEL_DIGEST, (1, DIGEST_BYTES)).tobytes()
 
 

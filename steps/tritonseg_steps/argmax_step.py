@@ -16,7 +16,6 @@ from tritonseg_steps.contract import (
     CONFIDENCE,
     CONFIDENCE_REQUEST,
     IMAGE_SIZE,
-    MODEL_DIGEST,
     PREPROCESSING_PARAMETER,
     SCORES,
     UPSAMPLING_PARAMETER,
@@ -75,7 +74,7 @@ class ArgmaxStep(Step):
         class_maps = [self._class_map(*picture) for picture in pictures]
         answer: Arrays = {
             CLASS_MAP: _stack(class_maps),
-            MODEL_DIGEST: self._digest.repeated(len(class_maps)),
+            **self._digest.answer(len(class_maps)),
         }
         if confidence:
             answer[CONFIDENCE] = _stack(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonseg_steps.contract import DIGEST_BYTES, DIGEST_PARAMETER
+from tritonseg_steps.contract import DIGEST_BYTES, DIGEST_PARAMETER, MODEL_DIGEST
 
 if TYPE_CHECKING:
     from tritonseg_steps.step import ModelConfig
@@ -19,18 +19,20 @@ class ModelDigest:
     """The digest of what a build published for its clients.
 
     Attributes:
-        row: (32,) uint8, the SHA-256.
+        row: (32,) uint8, the SHA-256; None for a model that was built before answers had one.
     """
 
-    row: NDArray[np.uint8]
+    row: NDArray[np.uint8] | None
 
     @classmethod
     def of(cls, config: ModelConfig) -> ModelDigest:
         """Read it off a step's config.
 
         Raises:
-            RuntimeError: The config has none, or something else in its place.
+            RuntimeError: The config declares the output and has no digest for it.
         """
+        if not config.has_output(MODEL_DIGEST):
+            return cls(None)
         text = config.parameter(DIGEST_PARAMETER)
         try:
             content = bytes.fromhex(text)
@@ -43,6 +45,10 @@ class ModelDigest:
             )
         return cls(np.frombuffer(content, np.uint8))
 
-    def repeated(self, pictures: int) -> NDArray[np.uint8]:
-        """Return it once for every picture of a request: (N, 32) uint8."""
-        return np.tile(self.row, (pictures, 1))
+    def answer(self, pictures: int) -> dict[str, NDArray[np.uint8]]:
+        """Return MODEL_DIGEST, (N, 32) uint8: once for every picture; nothing where there is none.
+
+        Args:
+            pictures: Of one request.
+        """
+        return {} if self.row is None else {MODEL_DIGEST: np.tile(self.row, (pictures, 1))}

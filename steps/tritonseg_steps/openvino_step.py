@@ -13,7 +13,6 @@ from tritonseg_steps.contract import (
     CLASS_MAP,
     ENGINE_PARAMETER,
     IMAGE,
-    MODEL_DIGEST,
     MODEL_PARAMETER,
     NORMALIZED,
     SCORES,
@@ -99,5 +98,5 @@ class FusedOpenvinoStep(OpenvinoStep):
         for answer in answers:
             if answer[CLASS_MAP].max() >= self._class_count:
                 raise NetworkError(f"{NOT_FINITE}, or an index of no class")
-            answer[MODEL_DIGEST] = self._digest.repeated(len(answer[CLASS_MAP]))
+            answer.update(self._digest.answer(len(answer[CLASS_MAP])))
         return answers

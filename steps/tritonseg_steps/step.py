@@ -119,6 +119,10 @@ class ModelConfig:
         """How many threads one instance should run at most; None for as many as it sees."""
         return thread_limit(sum(group["count"] for group in self._config["instance_group"]))
 
+    def has_output(self, tensor: str) -> bool:
+        """Return whether the config declares an output."""
+        return any(entry["name"] == tensor for entry in self._config["output"])
+
     def output_dims(self, tensor: str) -> tuple[int, ...]:
         """Return the dimensions of an output as the config declares them, -1 where open."""
         (output,) = (entry for entry in self._config["output"] if entry["name"] == tensor)

@@ -98,6 +98,16 @@ def test_broken_digest(client, triton, photo, content):
         client.segment(photo)
 
 
+def test_server_with_older_steps_than_the_build(client, triton, photo):
+    def edit(response):
+        del response.outputs[1]
+        del response.raw_output_contents[1]
+
+    triton.edit_inference = edit
+    with pytest.raises(tritonseg.ProtocolError, match=r"MODEL_DIGEST.*server is older.*install"):
+        client.segment(photo)
+
+
 @pytest.mark.parametrize("text", ["", "null", '"0123"'])
 def test_digest_without_its_parameter(client, triton, text):
     triton.parameters["tritonseg_digest"] = text

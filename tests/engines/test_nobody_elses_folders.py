@@ -161,6 +161,26 @@ def test_the_export_is_not_overwritten_by_the_onnx_of_a_build(tmp_path: Path) ->
     assert export.read_bytes() == before
 
 
+@pytest.mark.parametrize("layout", ["ensemble", "single"])
+def test_nor_by_the_folders_of_a_build(layout: str, tmp_path: Path) -> None:
+    write(tmp_path / "r", "tiny")
+    export = tmp_path / "r" / "tiny_engine" / "1" / "export.onnx"
+    onnx.save(TinyModel().model(), export)
+    before = contents(tmp_path / "r")
+    with pytest.raises(RepositoryError, match=r"lies in .*r/tiny_engine, which.*move the export"):
+        build_model(tiny_spec(), export, tmp_path / "r", layout=layout)
+    assert contents(tmp_path / "r") == before
+
+
+def test_an_export_in_a_folder_of_the_users_can_be_built(tmp_path: Path) -> None:
+    put_model_of_the_users(tmp_path / "r", "tiny_engine")
+    export = tmp_path / "r" / "tiny_engine" / "1" / "model.onnx"
+    onnx.save(TinyModel().model(), export)
+    before = export.read_bytes()
+    build_model(tiny_spec(), export, tmp_path / "r", layout="single")
+    assert export.read_bytes() == before
+
+
 @pytest.mark.parametrize("layout", ["ensemble", "single", "fused"])
 @pytest.mark.parametrize(
     ("changes", "match"),

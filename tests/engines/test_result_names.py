@@ -82,6 +82,15 @@ def test_the_same_picture_twice_is_done_once() -> None:
     assert list(planned) == [here]
 
 
+def test_dots_behind_a_link_are_where_the_system_finds_them() -> None:
+    put("street.jpg", "x/street.jpg")
+    Path("x/y").mkdir()
+    Path("link").symlink_to("x/y")
+    assert names("street.jpg", "link/../street.jpg") == {
+        "street.jpg": "out/street.png", "link/../street.jpg": "out/x/street.png",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("existing", ["street.png", "street.color.png", "street.overlay.jpg"])
 def test_what_is_there_stays_unless_told_otherwise(existing: str) -> None:
     put(f"out/{existing}")

@@ -27,6 +27,7 @@ from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.repository import (
     Provenance,
     layout_folders,
+    refuse_replacing,
     refuse_taken,
     write_model,
 )
@@ -180,7 +181,9 @@ def _refuse_overwriting(
 ) -> None:
     """Refuse now what would be refused after minutes of building."""
     if not options.onnx_only:
-        refuse_taken(repository, name, layout_folders(name, target.layout))
+        needed = layout_folders(name, target.layout)
+        refuse_taken(repository, name, needed)
+        refuse_replacing(export, repository, name, needed)
     onnx_path = _suffixed(beside, ".onnx")
     stops_at_onnx = options.onnx_only or target.on_gpu
     if stops_at_onnx and onnx_path.exists() and export.exists() and onnx_path.samefile(export):

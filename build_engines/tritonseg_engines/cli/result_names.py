@@ -61,9 +61,10 @@ def result_files(
     given: dict[Path, Path] = {}
     for image in images:
         given.setdefault(_absolute(image), image)
-    named = _without_clashes(given, _absolute(folder))
+    absolute = folder.resolve()
+    named = _without_clashes(given, absolute)
     planned = {
-        given[path]: ResultFiles.named(folder / stem.relative_to(_absolute(folder)))
+        given[path]: ResultFiles.named(folder / stem.relative_to(absolute))
         for path, stem in named.items()
     }
     if not overwrite:
@@ -137,9 +138,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _absolute(path: Path) -> Path:
-    # Not resolved: a link is a picture of its own name.
-    return Path(os.path.abspath(path))  # noqa: PTH100
+def _absolute(image: Path) -> Path:
+    # A link to a picture is a picture of its own name, so only its folder is resolved.
+    return image.parent.resolve() / image.name
 
 
 def _appended(stem: Path, suffix: str) -> Path:

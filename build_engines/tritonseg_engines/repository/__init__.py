@@ -2,7 +2,7 @@
 
 from tritonseg_engines.repository.batching import Serving
 from tritonseg_engines.repository.deployment import Deployment, Engine, Provenance
-from tritonseg_engines.repository.ownership import layout_folders, refuse_taken
+from tritonseg_engines.repository.ownership import layout_folders, refuse_replacing, refuse_taken
 from tritonseg_engines.repository.writer import write_model
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Provenance",
     "Serving",
     "layout_folders",
+    "refuse_replacing",
     "refuse_taken",
     "write_model",
 ]

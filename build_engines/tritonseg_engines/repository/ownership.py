@@ -60,6 +60,27 @@ def refuse_taken(repository: Path, name: str, needed: Collection[str]) -> None:
             )
 
 
+def refuse_replacing(export: Path, repository: Path, name: str, needed: Collection[str]) -> None:
+    """Refuse a build that would remove what it is made from.
+
+    Args:
+        export: The ONNX file to be built.
+        repository: As in `refuse_taken`.
+        name: As there.
+        needed: As there.
+
+    Raises:
+        RepositoryError: The export lies in a folder that will be replaced or removed.
+    """
+    above = export.resolve().parents
+    for folder in (*needed, *obsolete_folders(repository, name, needed)):
+        if (repository / folder).resolve() in above:
+            raise RepositoryError(
+                f"{export} lies in {repository / folder}, which a build of {name} replaces; move "
+                "the export out of there"
+            )
+
+
 def obsolete_folders(repository: Path, name: str, needed: Collection[str]) -> tuple[str, ...]:
     """Return the folders of an earlier build of a model that a new one no longer needs."""
     return tuple(sorted(_own_folders(repository, name) - set(needed)))
