@@ -18,6 +18,8 @@ Size = tuple[int, int]
 
 ROUNDINGS = ("truncate", "round")
 ALIGNMENTS = ("top_left", "center")
+ADDED = ("rounding", "align")
+"""Fields that older steps do not know."""
 
 
 class Axis(NamedTuple):
@@ -204,8 +206,14 @@ _POLICIES: dict[str, type[Native] | type[Stretch] | type[FitPad] | type[KeepRati
 
 
 def resize_to_json(resize: ResizePolicy) -> dict[str, Any]:
-    """Return `{"policy": name, ...fields}`."""
-    return {"policy": resize.policy, **asdict(resize)}
+    """Return `{"policy": name, ...fields}`, without what steps of before `ADDED` would mean too."""
+    usual = {field.name: field.default for field in fields(resize)}
+    values = {
+        name: value
+        for name, value in asdict(resize).items()
+        if name not in ADDED or value != usual[name]
+    }
+    return {"policy": resize.policy, **values}
 
 
 def resize_from_json(document: Mapping[str, Any]) -> ResizePolicy:

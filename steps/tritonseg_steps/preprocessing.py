@@ -75,14 +75,16 @@ class Preprocessing:
 
     def to_json(self) -> dict[str, Any]:
         """Return a document that `from_json` reads back to an equal value."""
-        return {
+        document = {
             "mean": list(self.mean),
             "scale": list(self.scale),
             "color_order": self.color_order,
             "resize": resize_to_json(self.resize),
             "padding": None if self.padding is None else list(self.padding),
-            "resampling": self.resampling.to_json(),
         }
+        if self.resampling != Resampling():  # which older steps would not know
+            document["resampling"] = self.resampling.to_json()
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Preprocessing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -138,9 +140,15 @@ def test_trainers_resampling_comes_before_the_formula() -> None:
     )
 
 
-def test_documents_of_older_models_resize_as_they_did() -> None:
-    preprocessing = Preprocessing(mean=MEAN, scale=SCALE)
+def test_older_steps_can_read_what_they_would_do_the_same() -> None:
+    preprocessing = Preprocessing(mean=MEAN, scale=SCALE, resize=FitPad(height=3, width=4))
     document = preprocessing.to_json()
+    assert set(document) == {"mean", "scale", "color_order", "resize", "padding"}
+    assert document["resize"] == {"policy": "fit_pad", "height": 3, "width": 4}
     assert Preprocessing.from_json(document) == preprocessing
-    del document["resampling"]
-    assert Preprocessing.from_json(document) == preprocessing
+    centred = replace(
+        preprocessing,
+        resize=FitPad(height=3, width=4, rounding="round", align="center"),
+        resampling=Resampling(interpolation="bicubic"),
+    )
+    assert Preprocessing.from_json(centred.to_json()) == centred
