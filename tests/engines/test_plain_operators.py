@@ -14,6 +14,7 @@ from tritonseg_engines.graph.plain_operators import (
     crop_by_slices,
     flatten_softmaxes,
     pad_before_averages,
+    pad_transposed_explicitly,
     without_symmetry,
 )
 from tritonseg_engines.running.networks import infer_in_openvino
@@ -112,3 +113,28 @@ def test_a_pad_that_crops_is_a_slice(pads: list[int], opset: int) -> None:
     np.testing.assert_allclose(run_onnx(sliced, batch), expected.numpy(), atol=1e-6)
     with infer_in_openvino(sliced, "fp32") as infer:
         np.testing.assert_allclose(infer(batch), expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "words"),
+    [(3, 2, {}), (5, 2, {}), (4, 3, {}), (3, 2, {"dilations": [2, 2]}), (2, 2, {})],
+)
+def test_a_transposed_convolution_that_keeps_multiples_says_what_it_cuts(
+    kernel: int, stride: int, words: dict[str, list[int]], side: str
+) -> None:
+    weight = np.random.default_rng(0).normal(0, 1, (3, 3, kernel, kernel)).astype(np.float32)
+    node = helper.make_node(
+        "ConvTranspose", ["NORMALIZED", "weight"], ["SCORES"], strides=[stride] * 2, auto_pad=side,
+        **words,
+    )  # fmt: skip
+    same = network([node], 11, numpy_helper.from_array(weight, "weight"))
+    edited = surgery.editable(same)
+    pad_transposed_explicitly(edited)
+    written = surgery.as_proto(edited)
+    batch = np.random.default_rng(1).normal(0, 2, (1, 3, 9, 14)).astype(np.float32)
+    expected = run_onnx(same, batch)
+    assert expected.shape[2:] == (9 * stride, 14 * stride)
+    np.testing.assert_allclose(run_onnx(written, batch), expected, atol=1e-5)
+    with infer_in_openvino(written, "fp32") as infer:
+        np.testing.assert_allclose(infer(batch), expected, atol=1e-4)

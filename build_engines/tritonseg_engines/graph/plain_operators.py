@@ -49,6 +49,45 @@ def pad_before_averages(model: ir.Model) -> None:
             _pad_before(model.graph, node)
 
 
+def pad_transposed_explicitly(model: ir.Model) -> None:
+    """Write out, in place, what a ConvTranspose cuts off so that sizes become multiples of strides.
+
+    OpenVINO (2026.4) cuts nothing. What is cut is the same for every size.
+    Source: ONNX operator ConvTranspose, version 11, `auto_pad`.
+    """
+    for node in model.graph:
+        if node.op_type == "ConvTranspose" and "output_shape" not in node.attributes:
+            _cut_explicitly(node)
+
+
+def _cut_explicitly(node: ir.Node) -> None:
+    read = node.attributes
+    side = read.get_string("auto_pad", "NOTSET")
+    kernel = read.get_ints("kernel_shape", ()) or _sides_of_weight(node)
+    if side not in ("SAME_UPPER", "SAME_LOWER") or not kernel:
+        return
+    ones, zeros = [1] * len(kernel), [0] * len(kernel)
+    given = zip(
+        kernel,
+        read.get_ints("dilations", ones),
+        read.get_ints("strides", ones),
+        read.get_ints("output_padding", zeros),
+        strict=False,
+    )
+    totals = [(cells - 1) * dilation + 1 - stride + more for cells, dilation, stride, more in given]
+    if min(totals) < 0:
+        return
+    less, more = [total // 2 for total in totals], [-(-total // 2) for total in totals]
+    begin, end = (less, more) if side == "SAME_UPPER" else (more, less)
+    del node.attributes["auto_pad"]
+    node.attributes["pads"] = ir.AttrInt64s("pads", [*begin, *end])
+
+
+def _sides_of_weight(node: ir.Node) -> list[int]:
+    weight = constant_value(node.inputs[1]) if len(node.inputs) > 1 else None
+    return [] if weight is None else list(weight.shape[2:])
+
+
 def crop_by_slices(model: ir.Model) -> None:
     """Let a Slice take away what a Pad with negative numbers does, in place.
 

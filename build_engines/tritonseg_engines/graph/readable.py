@@ -10,6 +10,7 @@ from tritonseg_engines.graph.constants import gather_constants
 from tritonseg_engines.graph.plain_operators import (
     crop_by_slices,
     pad_before_averages,
+    pad_transposed_explicitly,
     without_symmetry,
 )
 from tritonseg_engines.graph.surgery import editable
@@ -30,4 +31,5 @@ def readable(exported: onnx.ModelProto) -> ir.Model:
     without_symmetry(edited)
     pad_before_averages(edited)
     crop_by_slices(edited)
+    pad_transposed_explicitly(edited)
     return edited
