@@ -80,7 +80,8 @@ def test_a_version_that_took_the_place_of_the_built_one_is_found(
     (engine / "1").rename(engine / "10")
     code, document = doctor("--repository", str(repository))
     assert code == 1
-    added, missing = document["problems"]
+    added, missing, step = document["problems"]
+    assert step.startswith("street-demo: street-demo_engine/1/model.py is missing")
     assert added.startswith("street-demo: street-demo_engine/10 was not written by the build")
     assert missing == (
         "street-demo: street-demo_engine/1/model.onnx is missing; build it again: tritonseg build "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -68,10 +69,12 @@ def test_only_models_that_are_served_are_looked_at(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_triton_refuses_it(layout: str, tmp_path: Path) -> None:
-    """Without the manifest the launcher knows of nothing, as a Triton from elsewhere."""
+    """Without checksums in the manifest the launcher knows of nothing, as any other Triton."""
     repository = build(tmp_path, layout)
     exchange(repository, LAYOUTS[layout])
-    (repository / "tiny" / "manifest.json").unlink()
+    path = repository / "tiny" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "files": {}, "settings": {}}))
     with pytest.raises(ServerStartError) as caught:
         TritonServer(ServerConfig(repository=repository)).start()
     name = LAYOUTS[layout]

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from tiny_models import SIZE_HW, TinyModel
+from tritonseg_engines.build.declared_size import declared_hw
 from tritonseg_engines.errors import SpecificationError
-from tritonseg_engines.graph.onnx_file import declared_hw, save_onnx
+from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.spec_yaml import read_spec
 from tritonseg_steps.geometry import FitPad, KeepRatio, Native, Stretch

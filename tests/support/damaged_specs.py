@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 
 from tiny_models import TinyModel
+from tritonseg_engines.build.declared_size import declared_hw
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.errors import EngineBuildError
-from tritonseg_engines.graph.onnx_file import declared_hw, save_onnx
+from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.spec_yaml import read_spec
 
 WHOLE: dict[str, Any] = {

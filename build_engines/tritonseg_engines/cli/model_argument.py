@@ -38,7 +38,7 @@ def spec_of(model: str, onnx_path: Path, *, upsampling: str | None = None) -> Mo
         SpecificationError: It is neither a zoo model nor a YAML file that describes one.
         OnnxModelError: The export was needed, and cannot be read.
     """
-    from tritonseg_engines.graph.onnx_file import declared_hw
+    from tritonseg_engines.build.declared_size import declared_hw
     from tritonseg_engines.spec_yaml import read_spec
 
     is_file = model.endswith((".yaml", ".yml"))

@@ -114,24 +114,6 @@ def dimensions(value: onnx.ValueInfoProto) -> list[int | None] | None:
     ]
 
 
-def declared_hw(path: Path, layout: str) -> tuple[int, int] | None:
-    """Return height and width that a file declares for its one input, None where open.
-
-    Args:
-        path: The file.
-        layout: Of the input, "NCHW" or "NHWC".
-
-    Raises:
-        OnnxModelError: It cannot be read.
-    """
-    inputs = graph_inputs(load_onnx(path).graph)
-    dims = dimensions(inputs[0]) if len(inputs) == 1 else None
-    if dims is None or len(dims) != len(layout):
-        return None
-    height, width = (dims[layout.index(axis)] for axis in "HW")
-    return None if height is None or width is None else (height, width)
-
-
 def inferred_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     """Return type and shape of every tensor as far as ONNX can infer them."""
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
