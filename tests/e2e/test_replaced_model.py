@@ -72,7 +72,10 @@ def test_names_are_the_new_ones(layout: str, age: str, tmp_path: Path) -> None:
         forget_digests(repository)
     with TritonServer(ServerConfig(repository=repository, grpc_port=port)), client:
         after = client.segment(IMAGE)
-        assert client.segment(IMAGE).model is after.model is client.model
+        # Without a digest every state of the connection is a reason to ask again.
+        again = client.segment(IMAGE).model
+        assert again is after.model if age == "new" else again == after.model
+        assert client.model == after.model
     assert after.classes == before.classes[::-1]
     assert after.palette == before.palette[::-1]
     assert len(np.unique(after.class_map)) > 1
