@@ -5,7 +5,7 @@ level: a filter as wide as the pixels that become one, with weights of fixed poi
 between. OpenCV's filters look at 4 or 16 pixels whatever the scale, and networks see the
 difference.
 
-Rows are resized before columns, as by Pillow up to 12.2 and by torchvision. Pillow 13 does columns
+Rows are resized before columns, as by Pillow up to 12 and by torchvision. Pillow 13 does columns
 first where those shrink by more than twice as many pixels, which moves photographs by a level.
 
 Source: Pillow, `src/libImaging/Resample.c`; R. G. Keys, "Cubic convolution interpolation for
