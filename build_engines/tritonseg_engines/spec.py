@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from tritonseg_engines.errors import SpecificationError
 from tritonseg_steps.contract import MAX_CLASSES
-from tritonseg_steps.geometry import FixedSize
 from tritonseg_steps.preprocessing import Preprocessing
+from tritonseg_steps.resize_policy import CenterCrop, FixedSize
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 INPUT_DTYPES = ("float32", "float16", "uint8")
@@ -225,6 +225,11 @@ class ModelSpec:
             raise SpecificationError(
                 f"resize: leads to {fixed[0]}x{fixed[1]}, but the input is "
                 f"{self.input.height}x{self.input.width}"
+            )
+        if isinstance(resize, CenterCrop) and resize.outside >= len(self.classes):
+            raise SpecificationError(
+                f"resize.outside: expected the index of one of {len(self.classes)} classes, got "
+                f"{resize.outside}"
             )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tritonseg_steps.geometry import Geometry, KeepRatio, ResizePolicy, Size
+from tritonseg_steps.geometry import Geometry, Size
 from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.resize_policy import KeepRatio, ResizePolicy
 
 MOST_PIXELS = 32_000_000
 """Of what a picture is enlarged to; by a bound of its short side alone there is no other."""

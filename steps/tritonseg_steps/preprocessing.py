@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonseg_steps.geometry import (
-    Geometry,
-    Native,
-    ResizePolicy,
-    resize_from_json,
-    resize_to_json,
-)
+from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.kernels import scale_to_chw
 from tritonseg_steps.resampling import Resampling
+from tritonseg_steps.resize_policy import Native, ResizePolicy, resize_from_json, resize_to_json
 from tritonseg_steps.validation import exact_keys, number_triple, one_of
 
 COLOR_ORDERS = ("RGB", "BGR")
@@ -135,14 +130,18 @@ class Normalizer:
         for image_hwc, output_chw in zip(images_nhwc, batch_nchw, strict=True):
             if geometry.content_hw != geometry.image_hw:
                 image_hwc = self._resampling.resized(image_hwc, geometry.content_hw)
-            scale_to_chw(image_hwc, self._order, self._table, output_chw, *geometry.offset_hw)
+            rows, columns = geometry.axes()
+            if not (rows.whole and columns.whole):
+                image_hwc = np.ascontiguousarray(image_hwc[rows.in_content(), columns.in_content()])
+            corner = (rows.in_network().start, columns.in_network().start)
+            scale_to_chw(image_hwc, self._order, self._table, output_chw, *corner)
         return batch_nchw
 
     def _pad(self, batch_nchw: NDArray[np.float32], geometry: Geometry) -> None:
         """Fill what the content leaves, above and below it and at its sides."""
-        (top, left), (height, width) = geometry.offset_hw, geometry.content_hw
+        rows, columns = (axis.in_network() for axis in geometry.axes())
         padding = self._padding[:, None, None]
-        batch_nchw[:, :, :top] = padding
-        batch_nchw[:, :, top + height :] = padding
-        batch_nchw[:, :, top : top + height, :left] = padding
-        batch_nchw[:, :, top : top + height, left + width :] = padding
+        batch_nchw[:, :, : rows.start] = padding
+        batch_nchw[:, :, rows.stop :] = padding
+        batch_nchw[:, :, rows, : columns.start] = padding
+        batch_nchw[:, :, rows, columns.stop :] = padding

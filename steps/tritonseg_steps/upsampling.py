@@ -89,7 +89,7 @@ def class_map_from_scores(
     lowest_argmax(scores_chw, classes_hw)
     class_map_hw = np.empty(geometry.image_hw, np.uint8)
     upsample_argmax(scores_chw, classes_hw, *rows, *columns, class_map_hw)
-    return class_map_hw
+    return mark_outside(class_map_hw, geometry, geometry.outside)
 
 
 NOT_FINITE: Final = "the network gave NaN or infinite scores for this picture"
@@ -143,7 +143,7 @@ def confidence_from_scores(
     rows, columns = score_cells(scores_chw.shape[1:], geometry, align_corners=align_corners)
     confidence_hw = np.empty(geometry.image_hw, np.uint8)
     upsample_confidence(scores_chw, *rows, *columns, are_probabilities, confidence_hw)
-    return confidence_hw
+    return mark_outside(confidence_hw, geometry, 0)
 
 
 def class_map_at_image_size(
@@ -163,7 +163,20 @@ def class_map_at_image_size(
         for cells, axis in zip(classes_hw.shape, geometry.axes(), strict=True)
     )
     class_map_hw: NDArray[np.uint8] = classes_hw.astype(np.uint8)[rows[:, None], columns]
-    return class_map_hw
+    return mark_outside(class_map_hw, geometry, geometry.outside)
+
+
+def mark_outside(
+    values_hw: NDArray[np.uint8], geometry: Geometry, value: int | None
+) -> NDArray[np.uint8]:
+    """Give the pixels that were cut off a value, in place, and return the same array."""
+    if geometry.outside is not None and value is not None:
+        rows, columns = (axis.in_image() for axis in geometry.axes())
+        values_hw[: rows.start] = value
+        values_hw[rows.stop :] = value
+        values_hw[rows, : columns.start] = value
+        values_hw[rows, columns.stop :] = value
+    return values_hw
 
 
 Cells = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -230,4 +243,4 @@ def _content_cells(cells: int, axis: Axis) -> tuple[int, int]:
     The cells of the padding are cropped.
     """
     end = -(-(axis.offset + axis.content) * cells // axis.network)
-    return axis.offset * cells // axis.network, min(cells, end)
+    return max(0, axis.offset * cells // axis.network), min(cells, end)

@@ -17,7 +17,7 @@ from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.surgery import as_proto, editable
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX
-from tritonseg_steps.geometry import Native
+from tritonseg_steps.resize_policy import Native
 
 SCENE_SEED = 44
 WEIGHTS_SEED = 0

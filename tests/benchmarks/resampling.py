@@ -11,9 +11,10 @@ from pace import Call, Pace, latencies_ms
 from PIL import Image
 from results import markdown_table
 
-from tritonseg_steps.geometry import Size, Stretch
+from tritonseg_steps.geometry import Size
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.resampling import Resampling
+from tritonseg_steps.resize_policy import Stretch
 
 TARGET_HW = (512, 1024)
 PICTURES_HW: tuple[Size, ...] = ((1024, 2048), (2160, 3840))

@@ -22,8 +22,8 @@ from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.serving.latency import LatencyProbe
 from tritonseg_engines.spec import InputSpec
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
-from tritonseg_steps.geometry import FitPad, Native
 from tritonseg_steps.preprocessing import Normalizer
+from tritonseg_steps.resize_policy import FitPad, Native
 from tritonseg_steps.upsampling import class_map_from_scores
 
 pytestmark = pytest.mark.int8_cpu

@@ -29,7 +29,7 @@ from tritonseg_engines.cli.app import COMMANDS, cli
 from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_steps.contract import CONTRACT_VERSION
-from tritonseg_steps.geometry import Native
+from tritonseg_steps.resize_policy import Native
 
 SOON_S = 5.0
 

@@ -31,8 +31,8 @@ from tritonseg_engines.running.networks import infer_in_onnx_runtime, infer_in_o
 from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget
-from tritonseg_steps.geometry import FitPad, KeepRatio, Native, Stretch
 from tritonseg_steps.preprocessing import Preprocessing
+from tritonseg_steps.resize_policy import FitPad, KeepRatio, Native, Stretch
 
 ODD_HW = (67, 101)
 """No multiple of the stride, so that heights and widths are scaled by different odd factors."""

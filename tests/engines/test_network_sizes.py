@@ -18,8 +18,9 @@ from tritonseg_engines.build import batch_axis
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import Geometry, KeepRatio, Native, Stretch
+from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.resize_policy import KeepRatio, Native, Stretch
 
 
 def saved(path: Path, **changes: str | int) -> Path:

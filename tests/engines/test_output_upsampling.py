@@ -16,7 +16,7 @@ from served_map import build_and_segment
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, Operator, TinyModel, run_onnx, tiny_spec
 from tritonseg_engines.errors import SpecificationError
 from tritonseg_engines.spec_yaml import spec_from_document
-from tritonseg_steps.geometry import FitPad, ResizePolicy, Stretch
+from tritonseg_steps.resize_policy import FitPad, ResizePolicy, Stretch
 
 IMAGE_HW = (101, 75)
 POLICIES = {

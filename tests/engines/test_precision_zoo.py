@@ -24,7 +24,7 @@ from tritonseg_engines.precision import (
     tensorrt_releases,
 )
 from tritonseg_engines.spec import InputSpec
-from tritonseg_steps.geometry import Native
+from tritonseg_steps.resize_policy import Native
 
 pytest.importorskip("torch", reason="building the networks needs torch")
 

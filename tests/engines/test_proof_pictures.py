@@ -15,7 +15,7 @@ from tiny_models import ARGMAX, RESIZE, SIZE_HW, Operator, TinyModel, tiny_spec
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.build.prepared import Prepared
 from tritonseg_engines.running.pictures import Picture
-from tritonseg_steps.geometry import Stretch
+from tritonseg_steps.resize_policy import Stretch
 
 BRIGHT = np.full((*SIZE_HW, 3), 255, np.uint8)
 BRIGHT[:, : SIZE_HW[1] // 2] = 0

@@ -30,8 +30,9 @@ from tritonseg_engines.build.size_limits import find_sizes
 from tritonseg_engines.build.size_remark import size_remark
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import Geometry, KeepRatio, Native, ResizePolicy, Size
+from tritonseg_steps.geometry import Geometry, Size
 from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.resize_policy import KeepRatio, Native, ResizePolicy
 
 OPEN = ("h", "w")
 Node = tuple[str, list[str], str, dict[str, object]]

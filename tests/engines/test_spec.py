@@ -14,7 +14,7 @@ from tritonseg_engines.spec import check_model_name, voc_palette
 from tritonseg_engines.spec_yaml import read_spec
 from tritonseg_engines.zoo.label_sets import CITYSCAPES_CLASSES, CITYSCAPES_PALETTE
 from tritonseg_engines.zoo.street_demo import DEMO_SPEC
-from tritonseg_steps.geometry import FitPad, Native
+from tritonseg_steps.resize_policy import FitPad, Native
 
 MINIMAL = {
     "name": "mine",

@@ -13,8 +13,8 @@ from tritonseg_engines.errors import SpecificationError
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.spec_yaml import read_spec
-from tritonseg_steps.geometry import FitPad, KeepRatio, Native, Stretch
 from tritonseg_steps.resampling import Resampling
+from tritonseg_steps.resize_policy import FitPad, KeepRatio, Native, Stretch
 
 MINIMAL = {
     "name": "mine",
@@ -63,6 +63,10 @@ NOT_MEANT: dict[str, tuple[dict[str, object], str]] = {
     "a tensor named by a number": ({"input": {"name": 0}}, "input.name: expected text, .* quotes"),
     "a filter where nothing is resized": (
         {"resize": {"policy": "native", "antialias": True}}, "native resizes nothing"
+    ),
+    "a crop around which there is no class": (
+        {"resize": {"policy": "center_crop", "height": 9, "width": 9, "outside": 2}},
+        "resize.outside: expected the index of one of 2 classes, got 2",
     ),
     "an antialiased mean": (
         {"resize": {"policy": "keep_ratio", "long_side": 9, "interpolation": "area",

@@ -15,12 +15,21 @@ from served_map import build_and_segment
 from tiny_models import RESIZE, TinyModel, run_onnx, tiny_spec
 from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import FitPad, KeepRatio, Native, ResizePolicy, Size, Stretch
+from tritonseg_steps.geometry import Size
 from tritonseg_steps.resampling import Resampling
+from tritonseg_steps.resize_policy import (
+    CenterCrop,
+    FitPad,
+    KeepRatio,
+    Native,
+    ResizePolicy,
+    Stretch,
+)
 
 PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 IMAGE_HWC = smooth_noise((107, 90), 1, cell=6)[0].image_hwc
-PADDING = 255
+PADDING, OUTSIDE = 255, 4
+NEAREST = cv2.INTER_NEAREST_EXACT
 
 
 def spec_of(resize: ResizePolicy, resampling: Resampling, input_hw: Size | None) -> ModelSpec:
@@ -42,16 +51,26 @@ def by_hand(
     picture = Image.fromarray(IMAGE_HWC)
     for size in ((width, len(IMAGE_HWC)), (width, height)):  # rows first
         picture = picture.resize(size, PILLOW[how.interpolation])
-    padded = np.full((*network_hw, 3), PADDING, np.float32)
-    padded[top : top + height, left : left + width] = picture
+    # Cropped and padded at once, with room for all of the picture on every side.
+    room = max(*content_hw, *network_hw)
+    padded = np.full((network_hw[0] + 2 * room, network_hw[1] + 2 * room, 3), PADDING, np.float32)
+    padded[room + top : room + top + height, room + left : room + left + width] = picture
+    padded = padded[room : room + network_hw[0], room : room + network_hw[1]]
     batch = ((padded - 127.5) / 127.5).transpose(2, 0, 1)[None]
     scores = run_onnx(model, batch.astype(np.float32))[0]
-    content = scores[:, top : top + height, left : left + width]
-    planes = np.stack(
-        [cv2.resize(plane, IMAGE_HWC.shape[1::-1]) for plane in np.ascontiguousarray(content)]
-    )
+    rows, columns = np.arange(height) + top, np.arange(width) + left
+    inside = (
+        ((rows >= 0) & (rows < network_hw[0]))[:, None]
+        & ((columns >= 0) & (columns < network_hw[1]))
+    )  # fmt: skip
+    content = scores[
+        :, rows.clip(0, network_hw[0] - 1)[:, None], columns.clip(0, network_hw[1] - 1)
+    ]
+    planes = np.stack([cv2.resize(plane, IMAGE_HWC.shape[1::-1]) for plane in content])
     ranked = np.sort(planes, axis=0)
-    return planes.argmax(axis=0), ranked[-1] - ranked[-2] > 1e-4 * np.abs(planes).max()
+    classes_hw, stable_hw = planes.argmax(axis=0), ranked[-1] - ranked[-2] > 1e-4 * planes.max()
+    seen = cv2.resize(inside.astype(np.uint8), IMAGE_HWC.shape[1::-1], interpolation=NEAREST) > 0
+    return np.where(seen, classes_hw, OUTSIDE), stable_hw | ~seen
 
 
 ANTIALIASED = Resampling(antialias=True)
@@ -67,6 +86,10 @@ CASES = {
     "by its shorter side, truncated": (
         KeepRatio(short_side=60, rounding="truncate", size_divisor=8, align="center"), ANTIALIASED,
         None, (71, 60), (72, 64), (0, 2),
+    ),
+    "cut out of the middle": (
+        CenterCrop(height=64, width=96, short_side=80, outside=OUTSIDE), ANTIALIASED,
+        (64, 96), (95, 80), (64, 96), (-16, 8),
     ),
     "padded on all sides": (
         Native(size_divisor=32, align="center"), Resampling(), None, (107, 90), (128, 96), (10, 3),

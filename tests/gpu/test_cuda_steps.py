@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from tritonseg_steps.cuda.argmax import CudaUpsampler
 from tritonseg_steps.cuda.device import CudaUnavailableError, CupyDevice
 from tritonseg_steps.cuda.normalize import CudaNormalizer
-from tritonseg_steps.geometry import FitPad, Geometry, KeepRatio, Native, ResizePolicy, Stretch
+from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
+from tritonseg_steps.resize_policy import FitPad, KeepRatio, Native, ResizePolicy, Stretch
 from tritonseg_steps.upsampling import (
     class_map_at_image_size,
     class_map_from_scores,

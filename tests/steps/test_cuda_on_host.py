@@ -17,9 +17,17 @@ from numpy.typing import NDArray
 from cuda_on_host import HostDevice, compile_for_host, kernel_names
 from tritonseg_steps.cuda.argmax import CudaUpsampler
 from tritonseg_steps.cuda.normalize import CudaNormalizer
-from tritonseg_steps.geometry import FitPad, Geometry, KeepRatio, Native, ResizePolicy, Stretch
+from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.resampling import Resampling
+from tritonseg_steps.resize_policy import (
+    CenterCrop,
+    FitPad,
+    KeepRatio,
+    Native,
+    ResizePolicy,
+    Stretch,
+)
 from tritonseg_steps.upsampling import (
     Upsampling,
     class_map_at_image_size,
@@ -53,6 +61,8 @@ def geometries(draw: st.DrawFn) -> Geometry:
         FitPad(height=height, width=width, rounding="round", align="center"),
         KeepRatio(long_side=max(height, width), short_side=min(height, width)),
         KeepRatio(short_side=min(height, width), rounding="truncate", size_divisor=4),
+        CenterCrop(height=height, width=width, outside=3),
+        CenterCrop(height=height, width=width, short_side=2 * min(height, width), outside=0),
     ]
     return draw(st.sampled_from(policies)).geometry(image_hw)
 
@@ -158,7 +168,7 @@ def test_nearest_classes_equal_the_cpus(
     geometry=geometries(),
     network_hw=sizes,
     count=st.integers(1, 3),
-    policy=st.sampled_from([Native, Stretch, FitPad, KeepRatio]),
+    policy=st.sampled_from([Native, Stretch, FitPad, KeepRatio, CenterCrop]),
     resampling=st.sampled_from([Resampling(), Resampling(interpolation="bicubic", antialias=True)]),
     align=st.sampled_from(["top_left", "center"]),
     color_order=st.sampled_from(["RGB", "BGR"]),
@@ -195,6 +205,8 @@ def test_network_input_equals_the_cpus(
 
 def _policy(policy: type[ResizePolicy], network_hw: Size, align: str) -> ResizePolicy:
     height, width = network_hw
+    if policy is CenterCrop:
+        return CenterCrop(height=height, width=width, outside=1)
     if policy is FitPad:
         return FitPad(height=height, width=width, align=align)
     if policy is Native:

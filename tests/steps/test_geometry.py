@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tritonseg_steps.geometry import (
+from tritonseg_steps.geometry import Axis
+from tritonseg_steps.resize_policy import (
+    CenterCrop,
     FitPad,
     KeepRatio,
     Native,
@@ -109,9 +113,49 @@ def test_what_is_padded_on_all_sides_lies_where_albumentations_puts_it(
     assert Native(size_divisor=32).geometry((height, width)).offset_hw == (0, 0)
 
 
+@given(height=sides, width=sides, short=st.one_of(st.none(), st.integers(1, 900)))
+def test_a_centre_crop_lies_where_torchvision_cuts(
+    height: int, width: int, short: int | None
+) -> None:
+    """`resize`, `center_crop`: pads what is smaller, `round((height - crop) / 2)` else."""
+    resize = CenterCrop(height=224, width=320, short_side=short, outside=0)
+    geometry = resize.geometry((height, width))
+    if short is None:
+        assert geometry.content_hw == (height, width)
+    else:
+        assert min(geometry.content_hw) == short
+    for content, crop, offset in zip(
+        geometry.content_hw, (224, 320), geometry.offset_hw, strict=True
+    ):
+        smaller = content <= crop
+        assert offset == ((crop - content) // 2 if smaller else -round((content - crop) / 2.0))
+
+
+@given(
+    image=st.integers(1, 300), content=st.integers(1, 300), network=st.integers(1, 300),
+    part=st.floats(-1, 1),
+)  # fmt: skip
+def test_pixels_are_in_the_input_where_their_centres_are(
+    image: int, content: int, network: int, part: float
+) -> None:
+    offset = int(part * max(content, network))
+    assume(-content < offset < network)
+    axis = Axis(image, content, network, offset)
+    inside = [
+        0 <= offset + (pixel + Fraction(1, 2)) * content / image < network for pixel in range(image)
+    ]
+    assert [pixel for pixel in range(image) if inside[pixel]] == list(range(image))[axis.in_image()]
+    seen = axis.in_network()
+    assert [offset <= pixel < offset + content for pixel in range(network)] == [
+        pixel in range(network)[seen] for pixel in range(network)
+    ]
+    assert len(range(content)[axis.in_content()]) == seen.stop - seen.start
+
+
 @pytest.mark.parametrize(
     "resize",
     [
+        CenterCrop(height=3, width=4, short_side=7, outside=2),
         Native(),
         Native(size_divisor=8, align="center"),
         Stretch(height=1, width=2),
@@ -141,6 +185,8 @@ def test_documents_of_older_models_mean_what_they_did() -> None:
         ({"policy": "native", "height": 4}, "unknown key 'height'"),
         ({"policy": "stretch", "height": 0, "width": 4}, "resize.height: expected an integer"),
         ({"policy": "stretch", "height": True, "width": 4}, "got True"),
+        ({"policy": "center_crop", "height": 1, "width": 4}, "missing key 'outside'"),
+        ({"policy": "center_crop", "height": 1, "width": 4, "outside": -1}, "a class's index"),
         ({"policy": "keep_ratio"}, "keep_ratio needs long_side, short_side or both"),
         ({"policy": "keep_ratio", "long_side": 4, "rounding": "up"}, "resize.rounding: expected"),
         ({"policy": "fit_pad", "height": 1, "width": 4, "align": "left"}, "resize.align: expected"),

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tritonseg_steps.geometry import FitPad, KeepRatio, Native, ResizePolicy, Size
+from tritonseg_steps.geometry import Size
 from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.picture_sizes import picture_refusal
+from tritonseg_steps.resize_policy import FitPad, KeepRatio, Native, ResizePolicy
 
 BOUNDS = "by resize: {policy: keep_ratio, long_side: 64, short_side: 32}"
 WORDS = {

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tritonseg_steps.geometry import FitPad, Stretch
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.resampling import Resampling
+from tritonseg_steps.resize_policy import FitPad, Stretch
 
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 SCALE = (0.229 * 255, 0.224 * 255, 0.225 * 255)

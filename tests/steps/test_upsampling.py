@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from tritonseg_steps.geometry import FitPad, Geometry
+from tritonseg_steps.geometry import Geometry
+from tritonseg_steps.resize_policy import FitPad
 from tritonseg_steps.upsampling import (
     Upsampling,
     class_map_at_image_size,

@@ -21,7 +21,8 @@ from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.samples import Sample
 from tritonseg_engines.running.networks import class_map_of, infer_in_onnx_runtime
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import Geometry, Native, ResizePolicy, Size
+from tritonseg_steps.geometry import Geometry, Size
+from tritonseg_steps.resize_policy import Native, ResizePolicy
 from tritonseg_steps.upsampling import Upsampling
 
 MINIMUM_EQUAL_PIXELS = 0.9999

@@ -6,7 +6,7 @@ Nothing of the steps and nothing of the surgery is used here, because both are h
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -79,7 +79,8 @@ def mask_of_scores(
     lead_hw = best_hw - second_hw
     if len(scores_chw) == 1:
         classes_hw, lead_hw = (best_hw > threshold).astype(np.int64), np.abs(best_hw - threshold)
-    return Mask(classes_hw=classes_hw, stable_hw=lead_hw > _margin(best_hw, lead_hw, in_half))
+    mask = Mask(classes_hw=classes_hw, stable_hw=lead_hw > _margin(best_hw, lead_hw, in_half))
+    return _with_outside(mask, geometry)
 
 
 def _margin(best_hw: NDArray[np.float32], lead_hw: NDArray[np.float32], in_half: bool) -> float:
@@ -103,16 +104,17 @@ def mask_of_classes(classes_hw: NDArray[np.int64], geometry: Geometry) -> Mask:
     """
     axes = []
     for axis, cells in enumerate(classes_hw.shape):
-        image, content, network, offset = (size[axis] for size in astuple(geometry))
+        image, content, network, offset = _along(geometry, axis)
         twice_centre = 2 * np.arange(image, dtype=np.int64) + 1
         place = twice_centre * content + 2 * image * offset  # in parts of 2 * image to the pixel
         first, last = _content_cells(cells, content, network, offset)
         axes.append((place * cells // (2 * image * network)).clip(first, last))
     rows, columns = axes
-    return Mask(
+    mask = Mask(
         classes_hw=classes_hw[rows[:, None], columns],
         stable_hw=np.ones(geometry.image_hw, np.bool_),
     )
+    return _with_outside(mask, geometry)
 
 
 def _interpolated(
@@ -123,7 +125,7 @@ def _interpolated(
         return _resized(plane_hw, geometry.image_hw)
     axes = []
     for axis, cells in enumerate(plane_hw.shape):
-        image, content, network, offset = (size[axis] for size in astuple(geometry))
+        image, content, network, offset = _along(geometry, axis)
         # In pixels of the network's input.
         centre = offset + (np.arange(image) + 0.5) * content / image
         if align_corners:
@@ -152,4 +154,31 @@ def _resized(plane_hw: NDArray[np.float32], size_hw: Size) -> NDArray[np.float32
 def _content_cells(cells: int, content: int, network: int, offset: int) -> tuple[int, int]:
     """First and last of the cells that hold anything of the picture, and not padding alone."""
     last = math.ceil((offset + content) * cells / network) - 1
-    return math.floor(offset * cells / network), min(cells - 1, last)
+    return max(0, math.floor(offset * cells / network)), min(cells - 1, last)
+
+
+def _along(geometry: Geometry, axis: int) -> tuple[int, int, int, int]:
+    """Return size of picture, content and input, and where the content begins, along one axis."""
+    return (
+        geometry.image_hw[axis],
+        geometry.content_hw[axis],
+        geometry.network_hw[axis],
+        geometry.offset_hw[axis],
+    )
+
+
+def _with_outside(mask: Mask, geometry: Geometry) -> Mask:
+    """Return the same where pixels that are cut off have the class that the policy gives them."""
+    if geometry.outside is None:
+        return mask
+    seen = []
+    for axis in (0, 1):
+        image, content, network, offset = _along(geometry, axis)
+        centre = offset + (np.arange(image) + 0.5) * content / image
+        seen.append((centre >= 0) & (centre < network))
+    outside_hw = ~(seen[0][:, None] & seen[1])
+    return replace(
+        mask,
+        classes_hw=np.where(outside_hw, geometry.outside, mask.classes_hw),
+        stable_hw=mask.stable_hw | outside_hw,
+    )

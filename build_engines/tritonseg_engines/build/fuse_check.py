@@ -21,7 +21,8 @@ from tritonseg_engines.running.served import infer_as_served
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget
 from tritonseg_steps.contract import NO_CLASS
-from tritonseg_steps.geometry import Geometry, Native, Size
+from tritonseg_steps.geometry import Geometry, Size
+from tritonseg_steps.resize_policy import Native
 
 MINIMUM_EQUAL_PIXELS = 0.999
 """One multiply-add instead of a table, and another order of additions in the interpolation, move

@@ -42,7 +42,7 @@ from tritonseg_engines.precision.existing import (
 from tritonseg_engines.running.pictures import Picture
 from tritonseg_engines.running.reasons import missing_operator
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import FixedSize
+from tritonseg_steps.resize_policy import FixedSize
 
 ONE_CLASS = (
     "every pixel of the proof's pictures is of one class, on which no cut can be proven; give "

@@ -12,8 +12,9 @@ from tritonseg_engines.build.export_truth import ExportTruth
 from tritonseg_engines.build.pictures_choice import OPEN_SIZE
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.running.networks import CANNOT_RUN
-from tritonseg_steps.geometry import FixedSize, KeepRatio, Native, ResizePolicy, Size
+from tritonseg_steps.geometry import Size
 from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.resize_policy import FixedSize, KeepRatio, Native, ResizePolicy
 
 SMALL = ((97, 131), (61, 200), (45, 118))
 """Heights and widths that no usual stride divides; some networks take no small ones."""

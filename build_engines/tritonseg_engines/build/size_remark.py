@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import FixedSize, KeepRatio, Native
 from tritonseg_steps.network_sizes import NetworkSizes
+from tritonseg_steps.resize_policy import FixedSize, KeepRatio, Native
 
 
 def size_remark(spec: ModelSpec, sizes: NetworkSizes) -> str | None:

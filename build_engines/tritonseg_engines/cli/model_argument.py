@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tritonseg_engines.spec import ModelSpec
-from tritonseg_steps.geometry import Native
+from tritonseg_steps.resize_policy import Native
 
 
 def shipped_onnx(model: str) -> Path:

@@ -8,18 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 from tritonseg_engines.spec import InputSpec
-from tritonseg_steps.geometry import (
+from tritonseg_steps.geometry import Size
+from tritonseg_steps.resampling import Resampling
+from tritonseg_steps.resize_policy import (
+    CenterCrop,
     FitPad,
     FixedSize,
     Native,
     ResizePolicy,
-    Size,
     Stretch,
     resize_from_json,
 )
-from tritonseg_steps.resampling import Resampling
 
-FIXED_SIZE_POLICIES = (Stretch.policy, FitPad.policy)
+FIXED_SIZE_POLICIES = (Stretch.policy, FitPad.policy, CenterCrop.policy)
 RESAMPLING_KEYS = tuple(field.name for field in dataclass_fields(Resampling))
 
 ExportSize = Callable[[str], Size | None]
@@ -31,7 +32,7 @@ def read_resize(
 ) -> tuple[ResizePolicy, Resampling, InputSpec]:
     """Return the policy, the resampling, and the input with the size that the policy leads to.
 
-    `stretch` and `fit_pad` take their size from `resize`, else from `input`, else from the file.
+    Policies of one size take it from `resize`, else from `input`, else from the file.
 
     Raises:
         ValueError: The policy is unknown, has other keys, or no size.

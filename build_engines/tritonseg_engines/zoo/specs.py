@@ -17,8 +17,8 @@ from tritonseg_engines.zoo.label_sets import (
     VOC_IGNORE_INDEX,
     VOC_PALETTE,
 )
-from tritonseg_steps.geometry import FitPad
 from tritonseg_steps.preprocessing import Preprocessing
+from tritonseg_steps.resize_policy import FitPad
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_SCALE = (58.395, 57.12, 57.375)

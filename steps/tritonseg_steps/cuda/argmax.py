@@ -15,6 +15,7 @@ from tritonseg_steps.upsampling import (
     NOT_FINITE,
     OTHER_CLASS,
     Upsampling,
+    mark_outside,
     nearest_cells,
     score_cells,
 )
@@ -84,7 +85,8 @@ class CudaUpsampler:
         scores = (scores_chw, *map(np.int32, scores_chw.shape))
         self._device.launch("lowest_argmax", (1, *scores_hw), *scores, classes_hw)
         cells = self._cells(scores_hw, geometry, align_corners)
-        return self._picture("upsample_argmax", geometry, *scores, classes_hw, *cells)
+        class_map_hw = self._picture("upsample_argmax", geometry, *scores, classes_hw, *cells)
+        return mark_outside(class_map_hw, geometry, geometry.outside)
 
     def confidence_from_scores(
         self,
@@ -112,7 +114,8 @@ class CudaUpsampler:
         scores = (scores_chw, *map(np.int32, scores_chw.shape))
         cells = self._cells(scores_chw.shape[1:], geometry, align_corners)
         how = (np.int32(are_probabilities), NEGLIGIBLE)
-        return self._picture("upsample_confidence", geometry, *scores, *cells, *how)
+        confidence_hw = self._picture("upsample_confidence", geometry, *scores, *cells, *how)
+        return mark_outside(confidence_hw, geometry, 0)
 
     def class_map_at_image_size(
         self, classes_hw: DeviceArray, geometry: Geometry
@@ -132,7 +135,8 @@ class CudaUpsampler:
         _expect(classes_hw, 2, np.uint8)
         classes = (classes_hw, *map(np.int32, classes_hw.shape))
         nearest = self._nearest(classes_hw.shape, geometry)
-        return self._picture("take_nearest", geometry, *classes, *nearest)
+        class_map_hw = self._picture("take_nearest", geometry, *classes, *nearest)
+        return mark_outside(class_map_hw, geometry, geometry.outside)
 
     def _picture(
         self, kernel: str, geometry: Geometry, *arguments: DeviceArray | np.generic

@@ -43,31 +43,33 @@ class CudaNormalizer:
         """
         geometry = self.geometry((images_nhwc.shape[1], images_nhwc.shape[2]))
         count, network_hw = len(images_nhwc), geometry.network_hw
+        rows, columns = geometry.axes()
         staged = self._resized(images_nhwc, geometry)
         batch_nchw = self._device.empty((count, 3, *network_hw), np.float32)
         self._device.launch(
             "scale_to_chw",
             (count, *network_hw),
             self._device.upload(staged),
-            *map(np.int32, geometry.content_hw),
+            *map(np.int32, staged.shape[1:3]),
             self._order,
             self._table,
             self._padding,
             batch_nchw,
             *map(np.int32, network_hw),
-            *map(np.int32, geometry.offset_hw),
+            np.int32(rows.in_network().start),
+            np.int32(columns.in_network().start),
         )
         # Triton reads the result from another process, and `staged` goes back to the pool.
         self._device.synchronize()
         return batch_nchw
 
     def _resized(self, images_nhwc: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
-        """Return the pictures at the content's size, `(N, h, w, 3)`, ready for the upload."""
-        height, width = geometry.content_hw
+        """Return what the network sees of the pictures, `(N, h, w, 3)`, ready for the upload."""
+        rows, columns = (axis.in_content() for axis in geometry.axes())
+        height, width = rows.stop - rows.start, columns.stop - columns.start
         staged = self._device.staging((len(images_nhwc), height, width, 3))
         for image_hwc, target_hwc in zip(images_nhwc, staged, strict=True):
-            if geometry.content_hw == geometry.image_hw:
-                target_hwc[...] = image_hwc
-            else:
-                target_hwc[...] = self._resampling.resized(image_hwc, geometry.content_hw)
+            if geometry.content_hw != geometry.image_hw:
+                image_hwc = self._resampling.resized(image_hwc, geometry.content_hw)
+            target_hwc[...] = image_hwc[rows, columns]
         return staged
