@@ -25,7 +25,7 @@ from tritonseg_engines.build.model import build_model  # noqa: E402
 from tritonseg_engines.serving import ServerConfig, TritonServer  # noqa: E402
 from tritonseg_engines.spec import ModelSpec  # noqa: E402
 from tritonseg_engines.zoo.export import export_onnx  # noqa: E402
-from tritonseg_steps.geometry import FitPad  # noqa: E402
+from tritonseg_steps.resize_policy import FitPad  # noqa: E402
 
 CARD_SIZES = os.environ.get("TRITONSEG_CARD_SIZES") == "1"
 SMALL_SIZES = {"fastseg-small": (416, 448), "pspnet-pytorch": (128, 128)}
