@@ -54,7 +54,7 @@ def names(prepared: Prepared) -> list[str]:
 def test_usual_pictures_do_for_a_usual_network(prepare: Callable[..., Prepared]) -> None:
     prepared = prepare(0, [RESIZE, ARGMAX], [])
     assert prepared.proof.classes == 5
-    assert names(prepared) == ["noise 0", "noise 1", "contrasts", "black", "white"]
+    assert names(prepared) == ["noise 0", "noise 1", "contrasts", "black", "white", "one colour"]
 
 
 def test_more_pictures_are_drawn_until_two_classes_show(prepare: Callable[..., Prepared]) -> None:
@@ -76,7 +76,15 @@ def test_nothing_is_cut_where_one_class_shows(prepare: Callable[..., Prepared]) 
 def test_the_user_s_own_pictures_are_in_the_proof(prepare: Callable[..., Prepared]) -> None:
     own = Picture(name="street.png", image_hwc=BRIGHT)
     prepared = prepare(0, [RESIZE, ARGMAX], [own])
-    assert names(prepared) == ["street.png", "noise 0", "noise 1", "contrasts", "black", "white"]
+    assert names(prepared) == [
+        "street.png",
+        "noise 0",
+        "noise 1",
+        "contrasts",
+        "black",
+        "white",
+        "one colour",
+    ]
 
 
 def test_a_picture_of_another_size_goes_to_the_serving_runtime_too(tmp_path: Path) -> None:
