@@ -21,11 +21,6 @@ class Axis(NamedTuple):
     network: int
     offset: int
 
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is cropped."""
-        return 0 <= self.offset <= self.network - self.content
-
     def in_network(self) -> slice:
         """Return where in the network's input there is anything of the picture."""
         return slice(max(0, self.offset), min(self.network, self.offset + self.content))

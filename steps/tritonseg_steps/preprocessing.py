@@ -127,13 +127,13 @@ class Normalizer:
         geometry = self.geometry((images_nhwc.shape[1], images_nhwc.shape[2]))
         batch_nchw = np.empty((len(images_nhwc), 3, *geometry.network_hw), np.float32)
         self._pad(batch_nchw, geometry)
+        rows, columns = geometry.axes()
+        seen = (rows.in_content(), columns.in_content())
+        corner = (rows.in_network().start, columns.in_network().start)
         for image_hwc, output_chw in zip(images_nhwc, batch_nchw, strict=True):
             if geometry.content_hw != geometry.image_hw:
                 image_hwc = self._resampling.resized(image_hwc, geometry.content_hw)
-            rows, columns = geometry.axes()
-            if not (rows.whole and columns.whole):
-                image_hwc = np.ascontiguousarray(image_hwc[rows.in_content(), columns.in_content()])
-            corner = (rows.in_network().start, columns.in_network().start)
+            image_hwc = np.ascontiguousarray(image_hwc[seen])  # a copy of what is cropped alone
             scale_to_chw(image_hwc, self._order, self._table, output_chw, *corner)
         return batch_nchw
 

@@ -72,43 +72,45 @@ def _hugging_face(model: Any, processor: Any, picture: Image.Image) -> NDArray[n
     return processor.post_process_semantic_segmentation(output, target_sizes=size_hw)[0].numpy()
 
 
-class _Logits:
-    """Makes of a Hugging Face model the function that is exported."""
+def _logits(model: Any) -> Any:
+    """Make of a Hugging Face or torchvision model the function that is exported."""
+    import torch
 
-    def __new__(cls, model: Any) -> Any:
-        import torch
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
 
-        class Logits(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.model = model
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            output = self.model(pixels)
+            is_torchvision = isinstance(output, dict) and "out" in output
+            return output["out"] if is_torchvision else output.logits
 
-            def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-                output = self.model(pixels)
-                return output["out"] if isinstance(output, dict) and "out" in output else (
-                    output.logits
-                )  # fmt: skip
+    return Logits()
 
-        return Logits()
+
+def _fed_as_segformer(model: Any) -> Any:
+    """Stretched to 512x512 by Pillow's bilinear filter."""
+    from transformers import SegformerImageProcessor as Processor
+
+    resize = {"policy": "stretch", "height": 512, "width": 512, "antialias": True}
+    return (
+        _logits(model), (512, 512), False, {**IMAGENET, "resize": resize},
+        lambda picture: _hugging_face(model, Processor(), picture),
+    )  # fmt: skip
 
 
 def segformer() -> Any:
-    """SegFormer: stretched to 512x512 by Pillow's bilinear filter."""
+    """SegFormer, with its own processor."""
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
-    from transformers import SegformerImageProcessor as Processor
 
     model = SegformerForSemanticSegmentation(SegformerConfig(num_labels=CLASSES)).eval()
-    resize = {"policy": "stretch", "height": 512, "width": 512, "antialias": True}
-    return (
-        _Logits(model), (512, 512), False, {**IMAGENET, "resize": resize},
-        lambda picture: _hugging_face(model, Processor(), picture),
-    )  # fmt: skip
+    return _fed_as_segformer(model)
 
 
 def upernet() -> Any:
     """UperNet with ConvNeXt, and SegFormer's processor, as its checkpoints have."""
     from transformers import ConvNextConfig, UperNetConfig, UperNetForSemanticSegmentation
-    from transformers import SegformerImageProcessor as Processor
 
     backbone = ConvNextConfig(
         hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2],
@@ -116,11 +118,7 @@ def upernet() -> Any:
     )  # fmt: skip
     config = UperNetConfig(backbone_config=backbone, num_labels=CLASSES, hidden_size=64)
     model = UperNetForSemanticSegmentation(config).eval()
-    resize = {"policy": "stretch", "height": 512, "width": 512, "antialias": True}
-    return (
-        _Logits(model), (512, 512), False, {**IMAGENET, "resize": resize},
-        lambda picture: _hugging_face(model, Processor(), picture),
-    )  # fmt: skip
+    return _fed_as_segformer(model)
 
 
 def dpt() -> Any:
@@ -139,7 +137,7 @@ def dpt() -> Any:
         "antialias": True,
     }  # fmt: skip
     return (
-        _Logits(model), (384, 384), False,
+        _logits(model), (384, 384), False,
         {"mean": 0.5, "scale": 0.5, "unit": "0-1", "resize": resize},
         lambda picture: _hugging_face(model, Processor(), picture),
     )  # fmt: skip
@@ -162,7 +160,7 @@ def deeplab() -> Any:
     resize = {
         "policy": "keep_ratio", "short_side": 520, "rounding": "truncate", "antialias": True,
     }  # fmt: skip
-    return _Logits(model), (264, 328), True, {**IMAGENET, "resize": resize}, masks
+    return _logits(model), (264, 328), True, {**IMAGENET, "resize": resize}, masks
 
 
 def unet() -> Any:

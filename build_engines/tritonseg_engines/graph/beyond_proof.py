@@ -55,7 +55,7 @@ def refuse_unprovable(network: onnx.ModelProto, *, one_size: bool) -> None:
     lookups = list(_lookups(edited.graph))
     if lookups:
         ShapeInferencePass(check_type=False, strict_mode=False)(edited)
-    seen = _values_of_content(edited.graph)
+    seen = surgery.values_of_pictures(edited.graph, but_of=SHAPES)
     for node in lookups:
         by_content = node.inputs[INDICES_INPUT] in seen
         if (by_content or not one_size) and not _is_bounded(node):
@@ -122,16 +122,6 @@ def _lookups(graph: ir.Graph) -> Iterator[ir.Node]:
             table, indices = node.inputs[:2]
             if table not in of_pictures and indices in of_pictures:
                 yield node
-
-
-def _values_of_content(graph: ir.Graph) -> set[ir.Value]:
-    """Return the values that depend on what a picture shows, and not on its size alone."""
-    found = set(surgery.fed_inputs(graph))
-    for node in ir.traversal.RecursiveGraphIterator(graph):  # in order of execution
-        read = {value for value in node.inputs if value is not None}
-        if node.op_type not in SHAPES and not found.isdisjoint(read):
-            found.update(node.outputs)
-    return found
 
 
 def _is_bounded(node: ir.Node) -> bool:

@@ -7,7 +7,7 @@ in. Here stands what several changes would otherwise each say for themselves.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import onnx
@@ -93,11 +93,17 @@ def all_nodes(model: ir.Model) -> Iterator[ir.Node]:
         yield from ir.traversal.RecursiveGraphIterator(graph)
 
 
-def values_of_pictures(graph: ir.Graph) -> set[ir.Value]:
-    """Return the values that the graph's input decides, those in branches and loops too."""
+def values_of_pictures(graph: ir.Graph, *, but_of: Collection[str] = ()) -> set[ir.Value]:
+    """Return the values that the graph's input decides, those in branches and loops too.
+
+    Args:
+        graph: Of the network.
+        but_of: Operators that pass nothing on; `Shape`, where what pictures show is asked for.
+    """
     found = set(fed_inputs(graph))
     for node in ir.traversal.RecursiveGraphIterator(graph):  # in order of execution
-        if not found.isdisjoint(value for value in node.inputs if value is not None):
+        read = (value for value in node.inputs if value is not None)
+        if node.op_type not in but_of and not found.isdisjoint(read):
             found.update(node.outputs)
     return found
 
