@@ -22,10 +22,12 @@ _LOG_LINES: Final = 2000
 _ERROR_LEVELS: Final = ("INTERNAL_ERROR", "ERROR")
 _KEPT_LEVELS: Final = (*_ERROR_LEVELS, "WARNING", "INFO")
 _ENOUGH_LAYERS: Final = 3
+_ENGINE_LAYERS: Final = "Layers:"
+"""Begins the one verbose message that says what an engine is made of."""
 
 
 def load_tensorrt() -> Any:
-    """Import NVIDIA's bindings.
+    """Import NVIDIA's bindings of the TensorRT that builds plans.
 
     Raises:
         TensorRTUnavailableError: They are not installed, lack their libraries, or are too old.
@@ -46,17 +48,24 @@ def load_tensorrt() -> Any:
 
 
 class BuildLog:
-    """What TensorRT writes during one build; it writes from several threads."""
+    """What TensorRT writes during one build; it writes from several threads.
+
+    Attributes:
+        engine_layers: What it says of the finished engine's layers, where it is asked to.
+    """
 
     def __init__(self) -> None:
         self._lines: deque[tuple[str, str]] = deque(maxlen=_LOG_LINES)
         self._lock = threading.Lock()
+        self.engine_layers = ""
 
     def add(self, level: str, text: str) -> None:
         """Keep a message, unless it is of TensorRT's most verbose level."""
         if level in _KEPT_LEVELS:
             with self._lock:
                 self._lines.append((level, text.strip()))
+        elif text.startswith(_ENGINE_LAYERS):
+            self.engine_layers = text
 
     def lines(self) -> tuple[str, ...]:
         """Return everything that was kept, each with its level."""

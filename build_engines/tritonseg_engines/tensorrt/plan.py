@@ -6,35 +6,15 @@ import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.progress import Progress
-from tritonseg_engines.tensorrt.bindings import (
-    BuildLog,
-    load_tensorrt,
-    new_logger,
-    new_progress_monitor,
-)
-from tritonseg_engines.tensorrt.builder_config import (
-    add_profile,
-    apply_options,
-    save_timing_cache,
-    timing_cache_path,
-    use_timing_cache,
-)
-from tritonseg_engines.tensorrt.errors import TensorRTError, TensorRTUnavailableError
+from tritonseg_engines.tensorrt.bindings import load_tensorrt
+from tritonseg_engines.tensorrt.builder_config import timing_cache_path
 from tritonseg_engines.tensorrt.machine import Gpu, inspect_machine
-from tritonseg_engines.tensorrt.onnx_types import OnnxTypes, read_onnx_types
-from tritonseg_engines.tensorrt.options import PlanOptions, ProfileShapes, profile_shapes
-from tritonseg_engines.tensorrt.parsing import parse_onnx
-from tritonseg_engines.tensorrt.typing_rules import (
-    check_types,
-    create_typed_network,
-    layer_names,
-    pin_float32_layers,
-)
+from tritonseg_engines.tensorrt.network_build import NetworkBuild
+from tritonseg_engines.tensorrt.options import PlanOptions, ProfileShapes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,8 +78,9 @@ def build_plan(
     started = time.monotonic()
     gpu = gpu or inspect_machine().first_gpu()
     trt = load_tensorrt()
-    build = _Build(trt, gpu, onnx_path, options)
-    plan = build.run(progress)
+    build = NetworkBuild(trt, onnx_path, options, place=f"{gpu.name} (CUDA {gpu.cuda_version})")
+    cache = options.timing_cache and timing_cache_path(options.timing_cache, gpu, trt.__version__)
+    plan = build.run(progress=progress, timing_cache=cache)
     write_atomically(plan_path, plan)
     return PlanReport(
         plan=plan_path,
@@ -115,86 +96,3 @@ def build_plan(
         duration_s=time.monotonic() - started,
         warnings=build.log.warnings(),
     )
-
-
-class _Build:
-    """One build; TensorRT's objects live no longer than `run`."""
-
-    def __init__(self, trt: Any, gpu: Gpu, onnx_path: Path, options: PlanOptions) -> None:
-        self._trt = trt
-        self._gpu = gpu
-        self._onnx_path = onnx_path
-        self._options = options
-        self.types: OnnxTypes = read_onnx_types(onnx_path)
-        self.log = BuildLog()
-        self.profile: dict[str, ProfileShapes] = {}
-        self.pinned_layers: tuple[str, ...] = ()
-
-    def run(self, progress: Progress | None) -> bytes:
-        """Return the serialized plan."""
-        trt = self._trt
-        check_types(trt, self.types)
-        logger = new_logger(trt, self.log)
-        builder = self._builder(trt, logger)
-        config = builder.create_builder_config()
-        apply_options(trt, config, self._options)
-        network = create_typed_network(trt, builder, config, self.types)
-        parser = trt.OnnxParser(network, logger)
-        parse_onnx(parser, self._onnx_path, self.types, self.log)
-        self.pinned_layers = pin_float32_layers(trt, network, self.types)
-        self.profile = self._profile(network)
-        add_profile(builder, config, self.profile)
-        return self._serialize(trt, builder, network, config, progress)
-
-    def _builder(self, trt: Any, logger: Any) -> Any:
-        try:
-            return trt.Builder(logger)
-        except TypeError as error:
-            # What pybind11 makes of the null pointer that TensorRT returns.
-            reason = "; ".join(self.log.errors()) or "it gave no reason"
-            raise TensorRTUnavailableError(
-                f"TensorRT {trt.__version__} cannot start on {self._gpu.name} (CUDA "
-                f"{self._gpu.cuda_version}): {reason}. It starts only with a GPU and a driver "
-                "that its CUDA version supports",
-                log=self.log.lines(),
-            ) from error
-
-    def _profile(self, network: Any) -> dict[str, ProfileShapes]:
-        inputs = [network.get_input(index) for index in range(network.num_inputs)]
-        return {
-            tensor.name: profile_shapes(tensor.name, tuple(tensor.shape), self._options)
-            for tensor in inputs
-        }
-
-    def _serialize(
-        self, trt: Any, builder: Any, network: Any, config: Any, progress: Progress | None
-    ) -> bytes:
-        monitor = new_progress_monitor(trt, progress) if progress is not None else None
-        if monitor is not None and hasattr(config, "progress_monitor"):
-            config.progress_monitor = monitor
-        cache = self._cache_path(trt)
-        if cache is not None:
-            use_timing_cache(config, cache)
-        serialized = builder.build_serialized_network(network, config)
-        if monitor is not None and monitor.reporter.exception is not None:
-            raise monitor.reporter.exception
-        if serialized is None:
-            raise self._failure(trt, network)
-        if cache is not None:
-            save_timing_cache(config, cache)
-        return bytes(serialized)
-
-    def _cache_path(self, trt: Any) -> Path | None:
-        folder = self._options.timing_cache
-        return None if folder is None else timing_cache_path(folder, self._gpu, trt.__version__)
-
-    def _failure(self, trt: Any, network: Any) -> TensorRTError:
-        errors = self.log.errors()
-        layers = self.log.layers(layer_names(network))
-        where = f" at {', '.join(map(repr, layers))}" if layers else ""
-        return TensorRTError(
-            f"{self._onnx_path}: TensorRT {trt.__version__} built no plan{where}: "
-            f"{errors[-1] if errors else 'it gave no reason'}. If it lacks memory, lower the "
-            "largest batch or image size",
-            log=self.log.lines(),
-        )

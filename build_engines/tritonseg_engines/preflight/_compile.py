@@ -1,0 +1,107 @@
+"""The process in which NVIDIA's compiler runs: one graph, one GPU, one answer as JSON.
+
+    python -m tritonseg_engines.preflight._compile REQUEST ANSWER
+
+It may crash, hang or run out of memory; whoever started it makes an error of that.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.preflight.engine_layers import engine_layers
+from tritonseg_engines.preflight.libraries import BINDINGS
+from tritonseg_engines.tensorrt.errors import PlanOptionsError, TensorRTError
+from tritonseg_engines.tensorrt.network_build import NetworkBuild
+from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanOptions
+
+MULTIPLYING = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
+PRECISIONS = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
+
+
+def main(request_path: str, answer_path: str) -> None:
+    """Compile what the request names, and write what came of it."""
+    request = json.loads(Path(request_path).read_text())
+    limit = request["memory_bytes"]
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.path.append(request["bindings"])
+    trt = importlib.import_module(BINDINGS)
+    answer = _compile(trt, request)
+    Path(answer_path).write_text(json.dumps(answer))
+
+
+def _compile(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
+    capability = request["capability"]
+    member = getattr(trt.ComputeCapability, f"SM{capability.replace('.', '')}", None)
+    answer: dict[str, Any] = {"compiler": trt.__version__, "multiplying": []}
+    if member is None:
+        return {**answer, "unknown_gpu": True}
+    size = request["image_size"]
+    options = PlanOptions(
+        batch=BatchRange(**request["batch"]),
+        image_size=None
+        if size is None
+        else ImageSizeRange(**{name: tuple(size_hw) for name, size_hw in size.items()}),
+    )
+    build = NetworkBuild(trt, Path(request["onnx"]), options, place="this machine")
+
+    def configure(config: Any) -> None:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(member, 0)
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+
+    started = time.monotonic()
+    try:
+        engine = build.run(
+            configure=configure,
+            inspect=lambda network: answer["multiplying"].extend(_multiplying(trt, network)),
+        )
+    except (OnnxModelError, PlanOptionsError, TensorRTError) as error:
+        answer["refusal"] = str(error)
+        answer["contradicts_options"] = isinstance(error, PlanOptionsError)
+    else:
+        answer["engine_bytes"] = len(engine)
+    return {
+        **answer,
+        "seconds": time.monotonic() - started,
+        "warnings": list(build.log.warnings()),
+        "log": list(build.log.lines()),
+        "engine": list(engine_layers(build.log.engine_layers)),
+        "pinned_layers": list(build.pinned_layers),
+    }
+
+
+def _multiplying(trt: Any, network: Any) -> list[dict[str, str]]:
+    """Return the layers that multiply, and the precision that the strongly typed network has."""
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    dequantized = {
+        layer.get_output(0).name for layer in layers if layer.type == trt.LayerType.DEQUANTIZE
+    }
+    found = []
+    for layer in layers:
+        if layer.type.name not in MULTIPLYING:
+            continue
+        tensors = [layer.get_input(index) for index in range(layer.num_inputs)]
+        read = [tensor for tensor in tensors[:2] if tensor is not None]
+        is_int8 = len(read) == 2 and all(tensor.name in dequantized for tensor in read)
+        dtype = read[0].dtype.name if read else "none"
+        found.append(
+            {
+                "name": layer.name,
+                "origin": layer.metadata,
+                "precision": "int8" if is_int8 else PRECISIONS.get(dtype, dtype.lower()),
+            }
+        )
+    return found
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,160 @@
+"""Ask NVIDIA's compiler about a graph, for each of some GPUs, and judge its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.gate.layer_precision import LayerPrecision, shares
+from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, load_onnx
+from tritonseg_engines.graph.sized_tensors import sized_tensors
+from tritonseg_engines.preflight.compiler import Answer, Limits, compile_for
+from tritonseg_engines.preflight.cures import changed_values, cure_of, harmless
+from tritonseg_engines.preflight.gpus import TargetGpu
+from tritonseg_engines.preflight.layers import disagreements, layer_precisions
+from tritonseg_engines.progress import Progress, unheard
+from tritonseg_engines.tensorrt.options import OPEN, PlanOptions, profile_shapes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """The judgement for one kind of GPU.
+
+    Attributes:
+        answer: The compiler's.
+        refusal: Why no plan should be built, with what to do; None where it may.
+        notes: Warnings that change nothing.
+    """
+
+    answer: Answer
+    refusal: str | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preflight:
+    """What NVIDIA's compiler says about a graph.
+
+    Attributes:
+        graph: The file.
+        verdicts: One for every GPU, in the order asked for.
+        layers: Precision of every layer that multiplies; empty where no GPU's compiler took it.
+    """
+
+    graph: Path
+    verdicts: tuple[Verdict, ...]
+    layers: tuple[LayerPrecision, ...] = field(default=())
+
+    @property
+    def accepted(self) -> bool:
+        """Whether all of them take it."""
+        return all(verdict.refusal is None for verdict in self.verdicts)
+
+    def raise_if_refused(self) -> None:
+        """Raise for the first GPU that is refused.
+
+        Raises:
+            OnnxModelError: With NVIDIA's words, our node, and what to do.
+        """
+        for verdict in self.verdicts:
+            if verdict.refusal is not None:
+                raise OnnxModelError(f"for {verdict.answer.gpu.name}: {verdict.refusal}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the compiler's log."""
+        return {
+            "graph": str(self.graph),
+            "accepted": self.accepted,
+            "gpus": {
+                verdict.answer.gpu.name: {
+                    "accepted": verdict.refusal is None,
+                    "refusal": verdict.refusal,
+                    "compiler": f"TensorRT-RTX {verdict.answer.compiler}",
+                    "seconds": round(verdict.answer.seconds, 2),
+                    "engine_bytes": verdict.answer.engine_bytes,
+                    "notes": list(verdict.notes),
+                }
+                for verdict in self.verdicts
+            },
+            "precisions": {
+                name: {"layers": count, "multiply_accumulates": share}
+                for name, (count, share) in shares(self.layers).items()
+            },
+            "layers": [asdict(layer) for layer in self.layers],
+        }
+
+
+def preflight(
+    onnx_path: Path,
+    gpus: Sequence[TargetGpu],
+    options: PlanOptions | None = None,
+    *,
+    limits: Limits | None = None,
+    kept_float: Mapping[str, str] | None = None,
+    progress: Progress = unheard,
+) -> Preflight:
+    """Compile a graph for some GPUs, and say what would become of it.
+
+    Args:
+        onnx_path: The graph in its final precision; not changed.
+        gpus: For which; each is compiled for by itself.
+        options: Batch and image sizes, as the plan will have them.
+        limits: Of time and memory, for each.
+        kept_float: Nodes in high precision by intent, with the reason.
+        progress: Told before and after every GPU.
+
+    Raises:
+        OnnxModelError: The file is not a valid ONNX model.
+        PlanOptionsError: The sizes are not ones that the graph takes.
+        PreflightError: The compiler gave no answer.
+    """
+    model = load_onnx(onnx_path)
+    options = options or PlanOptions()
+    tensors = sized_tensors(model, _one_picture(model, options))
+    verdicts: list[Verdict] = []
+    layers: tuple[LayerPrecision, ...] = ()
+    for index, gpu in enumerate(gpus):
+        progress("asking NVIDIA's compiler", index, len(gpus))
+        answer = compile_for(onnx_path, options, gpu, limits or Limits())
+        found = (
+            layer_precisions(model, tensors, answer, kept_float or {})
+            if answer.refusal is None
+            else ()
+        )
+        layers = layers or found
+        verdicts.append(_verdict(answer, found))
+    progress("asking NVIDIA's compiler", len(gpus), len(gpus))
+    return Preflight(graph=onnx_path, verdicts=tuple(verdicts), layers=layers)
+
+
+def _one_picture(model: onnx.ModelProto, options: PlanOptions) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every input for a batch of one, at the size that kernels are chosen for."""
+    shapes = {}
+    for value in graph_inputs(model.graph):
+        dims = [OPEN if dim is None else dim for dim in dimensions(value) or ()]
+        batch, *usual = profile_shapes(value.name, dims, options).optimum
+        shapes[value.name] = (1 if dims[0] == OPEN else batch, *usual)
+    return shapes
+
+
+def _verdict(answer: Answer, layers: Sequence[LayerPrecision]) -> Verdict:
+    notes = tuple(harmless(answer.warnings))
+    changed = changed_values(answer.warnings)
+    if answer.refusal is not None:
+        refusal = f"{answer.refusal}. What to do: {cure_of(answer.refusal)}"
+    elif changed:
+        refusal = (
+            f"NVIDIA's compiler takes {changed[0]!r} upon itself, which is not what the file says. "
+            f"What to do: {cure_of(changed[0])}"
+        )
+    elif others := disagreements(layers):
+        more = f", and {len(others) - 1} more" if len(others) > 1 else ""
+        refusal = f"{others[0]}{more}"
+    else:
+        refusal = None
+    return Verdict(answer=answer, refusal=refusal, notes=notes)

@@ -1,0 +1,41 @@
+"""What can go wrong with the compiler itself; a graph that it refuses is an answer, not an error.
+
+EngineBuildError
+└─ PreflightError
+   ├─ PreflightUnavailableError  NVIDIA's compiler is not installed, or does not start here
+   ├─ CompilerCrashedError       its process died
+   ├─ CompilerTimeoutError       it took longer than allowed
+   └─ CompilerMemoryError        it needed more memory than allowed
+"""
+
+from __future__ import annotations
+
+from tritonseg_engines.errors import EngineBuildError
+
+
+class PreflightError(EngineBuildError):
+    """NVIDIA's compiler gave no answer.
+
+    Attributes:
+        log: The last lines that it wrote.
+    """
+
+    def __init__(self, message: str, *, log: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.log = log
+
+
+class PreflightUnavailableError(PreflightError):
+    """The compiler is not installed, or its parts do not fit each other or this machine."""
+
+
+class CompilerCrashedError(PreflightError):
+    """The compiler's process ended by a signal, or without an answer."""
+
+
+class CompilerTimeoutError(PreflightError):
+    """The compiler was stopped because it took longer than allowed."""
+
+
+class CompilerMemoryError(PreflightError):
+    """The compiler needed more memory than it was allowed, or than there is."""

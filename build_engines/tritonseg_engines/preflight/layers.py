@@ -1,0 +1,106 @@
+"""The precision of every layer that multiplies: the file's, the parsed network's, the engine's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import onnx
+
+from tritonseg_engines.gate.layer_precision import LayerPrecision
+from tritonseg_engines.graph.multiplications import MULTIPLYING, multiply_accumulates
+from tritonseg_engines.graph.sized_tensors import SizedTensor
+from tritonseg_engines.precision.checked_graph import CheckedGraph, quantized_source
+from tritonseg_engines.preflight.compiler import Answer
+from tritonseg_engines.tensorrt.onnx_types import layer_name
+
+NAMES: Final = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE": "fp64"}
+BITS: Final = {"int8": 8, "fp16": 16, "bf16": 16, "fp32": 32, "fp64": 64}
+
+
+def layer_precisions(
+    model: onnx.ModelProto,
+    tensors: Mapping[str, SizedTensor],
+    answer: Answer,
+    kept_float: Mapping[str, str],
+) -> tuple[LayerPrecision, ...]:
+    """Return a row for every layer that multiplies, in the order of the graph.
+
+    Args:
+        model: The graph that was compiled.
+        tensors: Its tensors, for one picture.
+        answer: What the compiler made of it.
+        kept_float: Nodes in high precision by intent, with the reason.
+    """
+    asked = _asked(model)
+    lowest = min(asked.values(), key=_bits, default="fp32")
+    network = _by_node(answer)
+    engine = {layer["name"]: layer["reads"] for layer in answer.engine}
+    rows = []
+    for node in model.graph.node:
+        if node.op_type not in MULTIPLYING:
+            continue
+        name, precision = layer_name(node), asked[node.output[0]]
+        reads = engine.get(name, ())
+        rows.append(
+            LayerPrecision(
+                node=name,
+                operator=node.op_type,
+                asked=precision,
+                network=network.get(name),
+                engine=reads[0] if reads else None,
+                macs=multiply_accumulates(node, tensors),
+                why="" if precision == lowest else kept_float.get(name, "the graph has it so"),
+            )
+        )
+    return tuple(rows)
+
+
+def disagreements(layers: Sequence[LayerPrecision]) -> list[str]:
+    """Return a sentence for every layer that NVIDIA computes otherwise than the file says.
+
+    An engine may compute in more bits than asked for, which costs time and no digits.
+    """
+    found = []
+    for layer in layers:
+        if layer.network not in (None, layer.asked):
+            found.append(
+                f"{layer.node} ({layer.operator}): the file says {layer.asked}, NVIDIA's parser "
+                f"made {layer.network} of it"
+            )
+        elif layer.engine is not None and _bits(layer.engine) < _bits(layer.asked):
+            found.append(
+                f"{layer.node} ({layer.operator}): the file says {layer.asked}, the engine "
+                f"computes it in {layer.engine}"
+            )
+    return found
+
+
+def _asked(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the precision that the file says, by the name of a layer's output."""
+    graph = CheckedGraph(model)
+    found = {}
+    for node in graph.nodes:
+        if node.op_type not in MULTIPLYING:
+            continue
+        if all(quantized_source(value) is not None for value in node.inputs[:2]):
+            precision = "int8"
+        else:
+            dtype = graph.type_of(node.outputs[0])
+            name = "unknown" if dtype is None else dtype.name
+            precision = NAMES.get(name, name.lower())
+        found[node.outputs[0].name or ""] = precision
+    return found
+
+
+def _by_node(answer: Answer) -> dict[str, str]:
+    """Return the parsed precision by the ONNX node that a layer says it comes from."""
+    found = {}
+    for layer in answer.multiplying:
+        origin = layer["origin"].removeprefix("[ONNX Layer: ").removesuffix("]")
+        found[origin or layer["name"]] = layer["precision"]
+    return found
+
+
+def _bits(precision: str) -> int:
+    return BITS.get(precision, max(BITS.values()))
