@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from gpu_check.roofline import PEAKS, GpuPeaks
 from gpu_check.rows import Case, Failed
 from gpu_check.run import Material, run_cases
 from gpu_check.table import Circumstances, insert_table, table
 from tritonseg_engines.errors import EngineBuildError
+from tritonseg_engines.preflight.gpu_peaks import PEAKS, GpuPeaks
 from tritonseg_engines.target import Precision
 from tritonseg_engines.tensorrt import inspect_machine
 from tritonseg_engines.zoo import ZOO_SPECS

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gpu_check.roofline import GpuPeaks, least_ms
+from gpu_check.roofline import least_ms
 from gpu_check.rows import Failed, Measured, Row
 from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.errors import EngineBuildError
+from tritonseg_engines.preflight.gpu_peaks import GpuPeaks
 from tritonseg_engines.tensorrt.machine import Machine
 
 BEGIN: Final = "<!-- gpu-check:begin -->"

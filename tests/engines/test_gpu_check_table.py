@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from gpu_check.roofline import PEAKS, GpuPeaks, Work, least_ms, work_of
+from gpu_check.roofline import Work, least_ms, work_of
 from gpu_check.rows import (
     Case,
     Failed,
@@ -26,6 +26,7 @@ from gpu_check.table import (
 )
 from residual_network import residual_network, residual_spec
 from tritonseg_engines.build.prepare import prepare_network
+from tritonseg_engines.preflight.gpu_peaks import PEAKS, GpuPeaks
 from tritonseg_engines.tensorrt import Gpu, Machine
 from tritonseg_engines.tensorrt.timing import PlanTiming
 

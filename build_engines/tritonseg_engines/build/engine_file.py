@@ -82,15 +82,20 @@ def write_engine(
         return WrittenEngine(file=onnx_path)
     from tritonseg_engines.tensorrt.plan import build_plan
 
-    options = PlanOptions(
-        batch=BatchRange(maximum=deployment.serving.max_batch_size),
-        image_size=_open_sizes(deployment.engine.sizes),
-        hardware_compatibility=hardware_compatibility,
-    )
+    options = plan_options(deployment, hardware_compatibility)
     plan = folder / PLAN_FILE
     report = build_plan(onnx_path, plan, options, progress=progress, gpu=gpu)
     facts = {ENGINES_KEY: {plan.name: plan_manifest(report)}}
     return WrittenEngine(file=plan, facts=facts, plan=report)
+
+
+def plan_options(deployment: Deployment, hardware_compatibility: str = "none") -> PlanOptions:
+    """Return the batches and sizes that a deployment's plan is built for."""
+    return PlanOptions(
+        batch=BatchRange(maximum=deployment.serving.max_batch_size),
+        image_size=_open_sizes(deployment.engine.sizes),
+        hardware_compatibility=hardware_compatibility,
+    )
 
 
 def plan_sizes(sizes: NetworkSizes) -> NetworkSizes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tritonseg_engines.build.boundary_proof import Proof
 from tritonseg_engines.build.built_graph import BuiltGraph
+from tritonseg_engines.build.compiler_check import CompilerCheck, ask_compiler
 from tritonseg_engines.build.engine_file import engine_file_name, judge_plan, write_engine
 from tritonseg_engines.build.fuse_check import fixed_sizes, fuse_and_check
 from tritonseg_engines.build.options import BuildOptions
@@ -61,6 +62,7 @@ class BuildReport:
         report: The readable form of that.
         note: Why there is no engine, or None.
         quantized_export: What the export itself computes in int8, in words; None for a float one.
+        compiler: What NVIDIA's compiler says of the ONNX, where the build stopped at that.
     """
 
     model: Path
@@ -76,6 +78,7 @@ class BuildReport:
     layout: ServingLayout = ServingLayout.ENSEMBLE
     equal_pixels_after_fuse: float | None = None
     quantized_export: str | None = None
+    compiler: CompilerCheck = CompilerCheck()  # noqa: RUF009 - frozen and without state
 
     @property
     def lacks_engine(self) -> bool:
@@ -112,7 +115,9 @@ def build_model(
 
     Raises:
         OnnxModelError: The file is not what the specification says, or cutting its tail or
-            fusing the steps would change masks, or no engine can be built from it.
+            fusing the steps would change masks, or no engine can be built from it, or NVIDIA's
+            compiler refuses it.
+        PreflightError: NVIDIA's compiler gave no answer.
         CalibrationError: Pictures are missing or cannot be used.
         GateError: The built network's masks are too far from the reference's.
         RepositoryError: The repository cannot be written, or what would be replaced is not the
@@ -143,6 +148,9 @@ def build_model(
         raise refusal(judged.report, beside)
     built = _built_graph(order, conversion, judged)
     gpu, note = _gpu_for(target, options)
+    check = CompilerCheck()
+    if note is not None and target.on_gpu:
+        built, check = ask_compiler(built, order)
     if note is None:
         built, model, report = _write_repository(repository, built, order, beside=beside, gpu=gpu)
     else:
@@ -161,6 +169,7 @@ def build_model(
         report=report,
         note=note,
         quantized_export=prepared.quantized_export,
+        compiler=check,
     )
 
 

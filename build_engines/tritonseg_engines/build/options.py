@@ -39,6 +39,9 @@ class BuildOptions:
             runs on, one of `HARDWARE_COMPATIBILITY`; see `PlanOptions`.
         accept: Write the engine although the gate refuses it, and record that.
         onnx_only: Stop after the converted ONNX and its gate.
+        preflight_gpus: For TensorRT without a GPU: for which NVIDIA's compiler is asked about the
+            ONNX, names of `preflight.GPUS`; none for not at all. None for the usual ones where the
+            compiler is installed.
     """
 
     calibration: Path | None = None
@@ -55,6 +58,7 @@ class BuildOptions:
     hardware_compatibility: str = "none"
     accept: bool = False
     onnx_only: bool = False
+    preflight_gpus: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.hardware_compatibility not in HARDWARE_COMPATIBILITY:

@@ -18,6 +18,7 @@ COMMANDS = {
     "models": "List the published models.",
     "export": "Turn an upstream checkpoint into ONNX.",
     "build": "Build a model into a Triton repository.",
+    "preflight": "Ask NVIDIA's compiler whether it takes a graph, without a GPU.",
     "serve": "Start a Triton server on a repository.",
     "segment": "Segment pictures through a running server.",
     "repository": "Write the published models' repository, without engines.",

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tritonseg_engines.build.options import (
     CALIBRATOR_NAMES,
@@ -21,13 +16,11 @@ from tritonseg_engines.build.options import (
 )
 from tritonseg_engines.cli.build_output import report_document, show_report
 from tritonseg_engines.cli.model_argument import shipped_onnx, spec_of
+from tritonseg_engines.cli.progress_bars import progress_bars
 from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY
 from tritonseg_engines.spec import UPSAMPLINGS
 from tritonseg_engines.target import Precision, Runtime, ServingLayout
 from tritonseg_steps.int8_cpu import Int8Cpu
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NO_ENGINE = 3
 """Exit code where an engine was asked for and cannot be built on this machine."""
@@ -133,6 +126,14 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--accept", is_flag=True, help="Build although the gate refuses; recorded.")
 @click.option("--onnx-only", is_flag=True, help="Stop after the converted ONNX and its gate.")
 @click.option(
+    "--gpu",
+    "gpus",
+    metavar="NAMES",
+    help="Where tensorrt stops at the ONNX: for which GPUs NVIDIA's compiler is asked about it, as "
+    "in `tritonseg preflight`. Asked for the usual ones where the extra `preflight` is installed.",
+)
+@click.option("--no-preflight", is_flag=True, help="Do not ask NVIDIA's compiler.")
+@click.option(
     "--upsampling",
     type=click.Choice(UPSAMPLINGS),
     help="In place of the specification's output.upsampling: how pictures of another size than the "
@@ -163,6 +164,8 @@ def command(
     gpu_steps: bool,
     accept: bool,
     onnx_only: bool,
+    gpus: str | None,
+    no_preflight: bool,
 ) -> None:
     """Build MODEL: the path of a YAML specification, or a name that `tritonseg models` lists.
 
@@ -190,8 +193,9 @@ def command(
         gpu_steps=gpu_steps,
         accept=accept,
         onnx_only=onnx_only,
+        preflight_gpus=_preflight_gpus(gpus, no_preflight),
     )
-    with _progress() as progress:
+    with progress_bars() as progress:
         report = build_model(
             spec_of(model, onnx_path, upsampling=upsampling),
             onnx_path,
@@ -212,23 +216,9 @@ def command(
         raise SystemExit(NO_ENGINE)
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show one line per thing that takes time, on standard error and only on a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bars:
-        tasks = {}
-
-        def update(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield update
+def _preflight_gpus(gpus: str | None, no_preflight: bool) -> tuple[str, ...] | None:
+    if no_preflight and gpus is not None:
+        raise click.UsageError("--gpu and --no-preflight contradict each other")
+    if no_preflight:
+        return ()
+    return None if gpus is None else tuple(gpus.split(","))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tritonseg_engines.cli.preflight_output import show_preflight
+
 if TYPE_CHECKING:
     from tritonseg_engines.build.model import BuildReport
 
@@ -29,6 +31,7 @@ def report_document(report: BuildReport) -> dict[str, object]:
         "report": report.report,
         "note": report.note,
         "lacks_engine": report.lacks_engine,
+        "preflight": report.compiler.found and report.compiler.found.to_json(),
     }
 
 
@@ -39,6 +42,12 @@ def show_report(report: BuildReport) -> None:
     click.echo(f"{done} {report.model} ({provenance.runtime}, {provenance.precision})")
     for line in (*_export_lines(report), *_proof_lines(report), *_gate_lines(report)):
         click.echo(line)
+    if report.compiler.found is not None:
+        show_preflight(report.compiler.found)
+    if report.compiler.unasked is not None:
+        click.echo(
+            f"NVIDIA's compiler was not asked whether it takes this: {report.compiler.unasked}"
+        )
     click.echo(f"report {report.report}")
     if report.note and not report.lacks_engine:
         click.echo(report.note)

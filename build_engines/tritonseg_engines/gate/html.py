@@ -30,6 +30,8 @@ th:first-child, td:first-child { text-align: left }
 .verdict { padding: .6rem 1rem; border-left: 6px solid } .passed { border-color: #2a8 }
 .refused { border-color: #c33 } .accepted { border-color: #d90 }
 figure { margin: 1rem 0 } .panels { display: grid; grid-template-columns: 1fr 1fr; gap: .4rem }
+.strip svg { width: 100%; height: 46px; display: block } .strip i { display: inline-block;
+width: .8em; height: .8em; margin: 0 .3em 0 1em }
 .panels img { width: 100%; display: block } .panels span { font-size: 13px; color: #555 }
 """
 

@@ -58,6 +58,23 @@ def shares_text(layers: Sequence[LayerPrecision]) -> str:
     )
 
 
+def precision_rows(layers: Sequence[LayerPrecision]) -> list[tuple[str, ...]]:
+    """Return a row for every layer that has a reason to be in more bits than the rest."""
+    total = sum(layer.macs for layer in layers) or 1
+    return [
+        (
+            layer.node,
+            layer.operator,
+            layer.asked,
+            layer.engine or "fused into another",
+            f"{layer.macs / total:.2%}",
+            layer.why,
+        )
+        for layer in layers
+        if layer.why
+    ]
+
+
 def strip(layers: Sequence[LayerPrecision]) -> str:
     """Return the network as an SVG: from input to output, each layer as wide as it multiplies."""
     total = sum(layer.macs for layer in layers) or 1

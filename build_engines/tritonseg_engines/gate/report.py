@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.gate.comparison import Comparison
 from tritonseg_engines.gate.html import Panels, figure, page, paragraph, table
 from tritonseg_engines.gate.layer_cost import LayerCost
+from tritonseg_engines.gate.layer_precision import LayerPrecision, precision_rows, strip
 from tritonseg_engines.gate.thresholds import Thresholds
 
 JSON_NAME = "report.json"
@@ -33,6 +34,7 @@ class GateReport:
         kept_float: Nodes in high precision by intent, with the reason.
         costs: What quantizing each layer does alone.
         panels: Pictures to look at.
+        layers: Precision of every layer that multiplies, where NVIDIA's compiler was asked.
         remedy: What may be done about a refusal.
     """
 
@@ -45,6 +47,7 @@ class GateReport:
     kept_float: dict[str, str] = field(default_factory=dict)
     costs: Sequence[LayerCost] = ()
     panels: Sequence[Panels] = field(default=(), repr=False)
+    layers: Sequence[LayerPrecision] = field(default=(), repr=False)
     remedy: str = "--accept builds it nevertheless"
 
     @property
@@ -94,6 +97,7 @@ class GateReport:
                 }
                 for cost in self.costs
             ],
+            "layer_precisions": [asdict(layer) for layer in self.layers],
         }
 
 
@@ -112,6 +116,13 @@ def _parts(report: GateReport) -> Iterator[str]:
          "IoU reference/labels", "IoU built/labels", "points"),
         _class_rows(report.comparison),
     )  # fmt: skip
+    if report.layers:
+        yield strip(report.layers)
+        yield table(
+            "Layers in more bits than the rest, as NVIDIA's compiler has them",
+            ("layer", "operator", "in the file", "in the engine", "of the multiplications", "why"),
+            precision_rows(report.layers),
+        )
     if report.costs:
         yield table(
             "What quantizing costs, layer by layer, most first",

@@ -46,8 +46,8 @@ def sized_tensors(
         for tensor in sized.graph.initializer
     }
     for name, value in inferred_values(sized).items():
-        dims = dimensions(value)
-        if dims is not None and None not in dims:
-            shape = tuple(dim for dim in dims if dim is not None)
+        sizes = dimensions(value)
+        if sizes is not None and None not in sizes:
+            shape = tuple(size for size in sizes if size is not None)
             found[name] = SizedTensor(shape, value.type.tensor_type.elem_type)
     return found

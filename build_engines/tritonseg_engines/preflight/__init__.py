@@ -7,7 +7,8 @@ plans: Triton does not load them, and what they would compute is judged by the g
 Nothing here imports NVIDIA's libraries; they run in a process of their own.
 """
 
-from tritonseg_engines.preflight.check import Preflight, preflight
+from tritonseg_engines.gate.layer_precision import shares_text
+from tritonseg_engines.preflight.check import Preflight, asked_sizes, preflight
 from tritonseg_engines.preflight.compiler import Limits
 from tritonseg_engines.preflight.errors import (
     CompilerCrashedError,
@@ -16,11 +17,13 @@ from tritonseg_engines.preflight.errors import (
     PreflightError,
     PreflightUnavailableError,
 )
-from tritonseg_engines.preflight.gpus import GPUS, TargetGpu, read_gpus
-from tritonseg_engines.preflight.libraries import is_installed
+from tritonseg_engines.preflight.gpus import GPUS, USUAL_GPUS, TargetGpu, read_gpus
+from tritonseg_engines.preflight.libraries import LICENCE, find_compiler, is_installed
 
 __all__ = [
     "GPUS",
+    "LICENCE",
+    "USUAL_GPUS",
     "CompilerCrashedError",
     "CompilerMemoryError",
     "CompilerTimeoutError",
@@ -29,7 +32,10 @@ __all__ = [
     "PreflightError",
     "PreflightUnavailableError",
     "TargetGpu",
+    "asked_sizes",
+    "find_compiler",
     "is_installed",
     "preflight",
     "read_gpus",
+    "shares_text",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,19 @@ from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.gate.layer_precision import LayerPrecision, shares
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, load_onnx
 from tritonseg_engines.graph.sized_tensors import sized_tensors
+from tritonseg_engines.preflight.bounds import Bounds, bounds_of
 from tritonseg_engines.preflight.compiler import Answer, Limits, compile_for
 from tritonseg_engines.preflight.cures import changed_values, cure_of, harmless
 from tritonseg_engines.preflight.gpus import TargetGpu
 from tritonseg_engines.preflight.layers import disagreements, layer_precisions
 from tritonseg_engines.progress import Progress, unheard
-from tritonseg_engines.tensorrt.options import OPEN, PlanOptions, profile_shapes
+from tritonseg_engines.tensorrt.options import (
+    OPEN,
+    BatchRange,
+    ImageSizeRange,
+    PlanOptions,
+    profile_shapes,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,11 +51,13 @@ class Preflight:
         graph: The file.
         verdicts: One for every GPU, in the order asked for.
         layers: Precision of every layer that multiplies; empty where no GPU's compiler took it.
+        bounds: What one picture takes at least; None likewise.
     """
 
     graph: Path
     verdicts: tuple[Verdict, ...]
-    layers: tuple[LayerPrecision, ...] = field(default=())
+    layers: tuple[LayerPrecision, ...] = ()
+    bounds: Bounds | None = None
 
     @property
     def accepted(self) -> bool:
@@ -86,7 +95,21 @@ class Preflight:
                 for name, (count, share) in shares(self.layers).items()
             },
             "layers": [asdict(layer) for layer in self.layers],
+            "bounds": self.bounds and asdict(self.bounds),
         }
+
+
+def asked_sizes(largest_batch: int, size_hw: tuple[int, int] | None) -> PlanOptions:
+    """Return the plan's batches, up to the largest, and the one size of pictures where it is open.
+
+    Raises:
+        PlanOptionsError: A number is below 1.
+    """
+    return PlanOptions(
+        batch=BatchRange(maximum=largest_batch),
+        image_size=size_hw
+        and ImageSizeRange(minimum_hw=size_hw, optimum_hw=size_hw, maximum_hw=size_hw),
+    )
 
 
 def preflight(
@@ -129,11 +152,16 @@ def preflight(
         layers = layers or found
         verdicts.append(_verdict(answer, found))
     progress("asking NVIDIA's compiler", len(gpus), len(gpus))
-    return Preflight(graph=onnx_path, verdicts=tuple(verdicts), layers=layers)
+    return Preflight(
+        graph=onnx_path,
+        verdicts=tuple(verdicts),
+        layers=layers,
+        bounds=bounds_of(model, tensors, layers) if layers else None,
+    )
 
 
 def _one_picture(model: onnx.ModelProto, options: PlanOptions) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every input for a batch of one, at the size that kernels are chosen for."""
+    """Return the shape of every input for one picture, of the size kernels are chosen for."""
     shapes = {}
     for value in graph_inputs(model.graph):
         dims = [OPEN if dim is None else dim for dim in dimensions(value) or ()]

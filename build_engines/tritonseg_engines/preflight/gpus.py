@@ -39,7 +39,7 @@ GPUS: Final = {
     )
 }
 """Source: NVIDIA, "CUDA GPUs"; members of `ComputeCapability` in TensorRT-RTX 1.7."""
-USUAL: Final = ("sm_80", "sm_86", "sm_89", "sm_120")
+USUAL_GPUS: Final = ("sm_80", "sm_86", "sm_89", "sm_120")
 
 
 def read_gpus(names: Iterable[str]) -> tuple[TargetGpu, ...]:

@@ -1,0 +1,158 @@
+"""`tritonseg preflight`: whether NVIDIA's compiler takes a graph, without a GPU."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tritonseg_engines.cli.model_argument import shipped_onnx, spec_of
+from tritonseg_engines.cli.preflight_output import show_preflight
+from tritonseg_engines.cli.progress_bars import progress_bars
+from tritonseg_engines.target import Precision, Runtime
+
+if TYPE_CHECKING:
+    from tritonseg_engines.preflight import Preflight
+
+GIB = 2**30
+
+
+@click.command(name="preflight")
+@click.argument("graph")
+@click.option(
+    "--gpu",
+    "gpus",
+    default="sm_80,sm_86,sm_89,sm_120",
+    show_default=True,
+    help="For which GPUs, by compute capability: sm_75 T4, sm_80 A100, sm_86 A10, sm_89 L4, sm_120 "
+    "Blackwell RTX.",
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Largest batch."
+)
+@click.option(
+    "--size",
+    metavar="HEIGHTxWIDTH",
+    help="Of pictures, where the graph leaves it open; the graph's own otherwise.",
+)
+@click.option(
+    "--onnx",
+    "onnx_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With a MODEL: its export; the demo's ships.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice([word.value for word in Precision]),
+    default=Precision.FP32.value,
+    show_default=True,
+    help="With a MODEL.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With a MODEL in int8: pictures that it learns its scales from.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=1),
+    default=600,
+    show_default=True,
+    help="Seconds for each GPU.",
+)
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(min=1),
+    default=16,
+    show_default=True,
+    help="GiB that the compiler may take.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a document instead of text.")
+def command(
+    graph: str,
+    gpus: str,
+    batch: int,
+    size: str | None,
+    onnx_path: Path | None,
+    precision: str,
+    calibration: Path | None,
+    time_limit: float,
+    memory_limit: float,
+    as_json: bool,
+) -> None:
+    """Ask NVIDIA's compiler whether it takes GRAPH, for GPUs that need not be here.
+
+    GRAPH is an ONNX file as it is, or a MODEL as in `tritonseg build`, which is then built for
+    TensorRT up to its ONNX, judged, and asked about; nothing is kept of that.
+
+    The compiler is TensorRT-RTX, which the extra `preflight` brings, under NVIDIA's own licence. It
+    shares parser and typing rules with TensorRT 11; its engines are not plans, and what a plan
+    computes is judged where it is built.
+
+    Exit code 1 if a GPU's compiler refuses the graph.
+    """
+    from tritonseg_engines.preflight import LICENCE, find_compiler
+
+    compiler = find_compiler()
+    click.echo(
+        f"asking TensorRT-RTX {compiler.version}, under NVIDIA's licence: {LICENCE}", err=True
+    )
+    if graph.endswith(".onnx"):
+        found = _of_file(Path(graph), gpus, batch, size, time_limit, memory_limit)
+    else:
+        found = _of_model(graph, onnx_path, precision, calibration, gpus)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        show_preflight(found)
+    if not found.accepted:
+        raise SystemExit(1)
+
+
+def _of_file(
+    graph: Path, gpus: str, batch: int, size: str | None, time_limit: float, memory_limit: float
+) -> Preflight:
+    from tritonseg_engines.preflight import Limits, asked_sizes, preflight, read_gpus
+
+    with progress_bars() as progress:
+        return preflight(
+            graph,
+            read_gpus(gpus.split(",")),
+            asked_sizes(batch, None if size is None else _size_hw(size)),
+            limits=Limits(seconds=time_limit, memory_bytes=int(memory_limit * GIB)),
+            progress=progress,
+        )
+
+
+def _of_model(
+    model: str, onnx_path: Path | None, precision: str, calibration: Path | None, gpus: str
+) -> Preflight:
+    from tritonseg_engines.build.model import build_model
+    from tritonseg_engines.build.options import BuildOptions
+
+    onnx_path = onnx_path or shipped_onnx(model)
+    with tempfile.TemporaryDirectory() as folder, progress_bars() as progress:
+        report = build_model(
+            spec_of(model, onnx_path),
+            onnx_path,
+            Path(folder) / "model_repository",
+            precision=precision,
+            runtime=Runtime.TENSORRT,
+            options=BuildOptions(
+                calibration=calibration, onnx_only=True, preflight_gpus=tuple(gpus.split(","))
+            ),
+            progress=progress,
+        )
+    if report.compiler.found is None:
+        raise AssertionError("a build that names GPUs asks about them")
+    return report.compiler.found
+
+
+def _size_hw(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdigit() and int(side) for side in sides):
+        raise click.BadParameter(f"expected HEIGHTxWIDTH such as 512x1024, got {text!r}")
+    return int(sides[0]), int(sides[1])

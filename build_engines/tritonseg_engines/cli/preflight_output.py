@@ -1,0 +1,62 @@
+"""What NVIDIA's compiler says of a graph, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tritonseg_engines.preflight import Preflight
+
+LAYERS_NAMED = 8
+
+
+def show_preflight(found: Preflight) -> None:
+    """Print the answer for every GPU, the layers' precision, and the bounds."""
+    for line in (*_answers(found), *_layers(found), *_bounds(found)):
+        click.echo(line)
+
+
+def _answers(found: Preflight) -> Iterator[str]:
+    compiler = found.verdicts[0].answer.compiler
+    yield f"NVIDIA's compiler, TensorRT-RTX {compiler}, without a GPU:"
+    for verdict in found.verdicts:
+        answer = verdict.answer
+        head = f"  {answer.gpu.name:<7}{answer.gpu.models:<24}"
+        if verdict.refusal is not None:
+            yield f"{head}refused: {verdict.refusal}"
+        else:
+            yield (
+                f"{head}compiles in {answer.seconds:.1f} s, engine of "
+                f"{answer.engine_bytes / 1e6:.1f} MB"
+            )
+    for note in dict.fromkeys(note for verdict in found.verdicts for note in verdict.notes):
+        yield f"  it remarks: {note.strip()}"
+
+
+def _layers(found: Preflight) -> Iterator[str]:
+    from tritonseg_engines.preflight import shares_text
+
+    if not found.layers:
+        return
+    yield f"of what multiplies: {shares_text(found.layers)}"
+    high = [layer for layer in found.layers if layer.why]
+    for layer in high[:LAYERS_NAMED]:
+        yield f"  {layer.node} in {layer.asked}: {layer.why}"
+    if len(high) > LAYERS_NAMED:
+        yield f"  and {len(high) - LAYERS_NAMED} more in high precision"
+    slower = [layer for layer in found.layers if layer.engine not in (None, layer.asked)]
+    for layer in slower[:LAYERS_NAMED]:
+        yield f"  {layer.node}: {layer.asked} in the file, the engine computes it in {layer.engine}"
+
+
+def _bounds(found: Preflight) -> Iterator[str]:
+    if found.bounds is None:
+        return
+    times = ", ".join(f"{name} {ms:.2g} ms" for name, ms in found.bounds.least_ms.items())
+    yield (
+        f"one picture takes at least {found.bounds.memory_bytes / 2**20:.0f} MiB and, on a {times} "
+        "(bounds by data sheets, no measurements)"
+    )
