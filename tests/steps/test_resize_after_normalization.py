@@ -1,4 +1,4 @@
-"""Normalise, then resize, against torch and OpenCV doing the two in that order."""
+"""Normalise, then resize, against torch, Pillow and OpenCV doing the two in that order."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.resampling import Resampling
@@ -17,6 +18,7 @@ from tritonseg_steps.resize_policy import CenterCrop, FitPad, KeepRatio, ResizeP
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TOLERANCE = 1e-5
 """Of values of -2.2 to 2.7 and their weighted sums in float32."""
+PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 sides = st.integers(1, 90)
 sizes = st.tuples(sides, sides)
 seeds = st.integers(0, 2**32 - 1)
@@ -74,8 +76,8 @@ def rounded_positions(image_hw: tuple[int, int]) -> float:
     seed=seeds,
 )
 @example(image_hw=(1, 1), size_hw=(7, 9), interpolation="bicubic", antialias=True, seed=0)
-@example(image_hw=(64, 90), size_hw=(1, 1), interpolation="bicubic", antialias=True, seed=1)
-@example(image_hw=(1, 90), size_hw=(90, 1), interpolation="bilinear", antialias=True, seed=2)
+@example(image_hw=(64, 90), size_hw=(1, 1), interpolation="bicubic", antialias=False, seed=1)
+@example(image_hw=(90, 1), size_hw=(1, 90), interpolation="bilinear", antialias=True, seed=2)
 @example(image_hw=(40, 60), size_hw=(40, 31), interpolation="bicubic", antialias=True, seed=3)
 @example(image_hw=(40, 60), size_hw=(83, 60), interpolation="bicubic", antialias=False, seed=4)
 def test_it_is_torchs(
@@ -85,6 +87,8 @@ def test_it_is_torchs(
     antialias: bool,
     seed: int,
 ) -> None:
+    # torch 2.13 makes every row the first where what it antialiases becomes one pixel wide.
+    assume(not antialias or size_hw[1] > 1)
     image_hwc = picture(image_hw, seed)
     how = Resampling(interpolation=interpolation, antialias=antialias, after_normalization=True)
     stretch = Stretch(height=size_hw[0], width=size_hw[1])
@@ -93,6 +97,24 @@ def test_it_is_torchs(
     assert actual.dtype == np.float32
     tolerance = TOLERANCE if antialias else max(TOLERANCE, rounded_positions(image_hw))
     np.testing.assert_allclose(actual, expected, atol=tolerance, rtol=0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(image_hw=sizes, size_hw=sizes, interpolation=st.sampled_from(list(PILLOW)), seed=seeds)
+@example(image_hw=(64, 90), size_hw=(1, 1), interpolation="bicubic", seed=1)
+@example(image_hw=(2, 1), size_hw=(3, 1), interpolation="bilinear", seed=2)
+def test_antialiased_it_is_pillows_of_floats(
+    image_hw: tuple[int, int], size_hw: tuple[int, int], interpolation: str, seed: int
+) -> None:
+    image_hwc = picture(image_hw, seed)
+    how = Resampling(interpolation=interpolation, antialias=True, after_normalization=True)
+    stretch = Stretch(height=size_hw[0], width=size_hw[1])
+    (actual,) = Normalizer(preprocessing(stretch, how)).batch(image_hwc[None])
+    for plane_hw, resized_hw in zip(normalised(image_hwc)[0].numpy(), actual, strict=True):
+        plane = Image.fromarray(np.ascontiguousarray(plane_hw))
+        assert plane.mode == "F"
+        expected = np.asarray(plane.resize(size_hw[::-1], PILLOW[interpolation]))
+        np.testing.assert_allclose(resized_hw, expected, atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("antialias", [False, True])
