@@ -220,6 +220,11 @@ class ModelSpec:
 
     def _check_resize(self) -> None:
         resize = self.preprocessing.resize
+        if self.preprocessing.resampling.after_normalization and self.input.dtype == "uint8":
+            raise SpecificationError(
+                "resize.after_normalization: expected an input of floats, which the resized values "
+                "are, got uint8; leave it out, bytes are resized as bytes"
+            )
         fixed = (resize.height, resize.width) if isinstance(resize, FixedSize) else None
         if fixed is not None and self.input.size_hw not in (None, fixed):
             raise SpecificationError(

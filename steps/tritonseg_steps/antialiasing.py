@@ -42,8 +42,10 @@ RADII: Final = {"bilinear": 1.0, "bicubic": 2.0}
 """In source pixels where nothing shrinks."""
 KEPT_WEIGHTS: Final = 32
 
-Weights = tuple[NDArray[np.int64], NDArray[np.int32]]
+Weights = tuple[NDArray[np.int64], NDArray[np.float64]]
 """`(n,)` first source pixel of every target pixel; `(n, taps)` what it and the next count for."""
+FixedWeights = tuple[NDArray[np.int64], NDArray[np.int32]]
+"""The same in units of `1 / (1 << FRACTION_BITS)`."""
 
 
 def antialiased(
@@ -63,7 +65,8 @@ def antialiased(
     rows, columns, _ = image_hwc.shape
     if (rows, columns) == size_hw:
         return image_hwc
-    down, across = _weights(rows, height, interpolation), _weights(columns, width, interpolation)
+    down = _fixed_weights(rows, height, interpolation)
+    across = _fixed_weights(columns, width, interpolation)
     short = [max(taps.shape[1] - side, 0) for (_, taps), side in ((down, rows), (across, columns))]
     if any(short):
         image_hwc = np.pad(image_hwc, ((0, short[0]), (0, short[1]), (0, 0)))
@@ -74,8 +77,16 @@ def antialiased(
     return resized.reshape(height, width, 3)
 
 
-@lru_cache(KEPT_WEIGHTS)
-def _weights(source: int, target: int, interpolation: str) -> Weights:
+def weights(source: int, target: int, interpolation: str) -> Weights:
+    """Return what every target pixel of an axis is made of.
+
+    Where the axis is shorter than the filter, taps beyond its last pixel count for nothing.
+
+    Args:
+        source: Pixels there are.
+        target: Pixels to make of them.
+        interpolation: "bilinear" or "bicubic".
+    """
     scale = source / target
     width = max(scale, 1.0)  # of the filter: what is enlarged needs no wider one
     radius = RADII[interpolation] * width
@@ -90,6 +101,12 @@ def _weights(source: int, target: int, interpolation: str) -> Weights:
     counts = (pixels >= first[:, None]) & (pixels < end[:, None])
     values = np.where(counts, _filter(distances, interpolation), 0.0)
     values /= np.cumsum(values, axis=1)[:, -1:]  # one after the other, as Pillow adds them up
+    return starts, values
+
+
+@lru_cache(KEPT_WEIGHTS)
+def _fixed_weights(source: int, target: int, interpolation: str) -> FixedWeights:
+    starts, values = weights(source, target, interpolation)
     fixed = np.trunc(values * (1 << FRACTION_BITS) + np.copysign(0.5, values)).astype(np.int32)
     return starts, fixed
 

@@ -26,15 +26,15 @@ def scale_to_chw(
 
     Args:
         image_hwc: `(H, W, 3)` uint8.
-        order: `(3,)`; the picture's channel that becomes the output's channel `c`.
-        table: `(3, 256)` float32, one row per output channel.
-        output_chw: `(3, >= top + H, >= left + W)` float32; the other pixels stay as they are.
+        order: `(C,)`; the picture's channel that becomes the output's channel `c`.
+        table: `(C, 256)` float32, one row per output channel.
+        output_chw: `(C, >= top + H, >= left + W)` float32; the other pixels stay as they are.
         top: Row of the output for the picture's first.
         left: Column likewise.
     """
     height, width = image_hwc.shape[0], image_hwc.shape[1]
     for row in prange(height):
-        for channel in range(3):
+        for channel in range(len(order)):
             source = order[channel]
             for column in range(width):
                 value = table[channel, image_hwc[row, column, source]]

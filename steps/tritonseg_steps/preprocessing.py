@@ -1,4 +1,7 @@
-"""From a picture's pixels to what the network takes: resize, scale, pad, NCHW."""
+"""From a picture's pixels to what the network takes: resize, scale, pad, NCHW.
+
+Or scale and then resize, where the network's trainer did that.
+"""
 
 from __future__ import annotations
 
@@ -130,12 +133,34 @@ class Normalizer:
         rows, columns = geometry.axes()
         seen = (rows.in_content(), columns.in_content())
         corner = (rows.in_network().start, columns.in_network().start)
+        resizes = geometry.content_hw != geometry.image_hw
         for image_hwc, output_chw in zip(images_nhwc, batch_nchw, strict=True):
-            if geometry.content_hw != geometry.image_hw:
+            if resizes and self._resampling.after_normalization:
+                self._resize_floats(image_hwc, geometry, output_chw)
+                continue
+            if resizes:
                 image_hwc = self._resampling.resized(image_hwc, geometry.content_hw)
             image_hwc = np.ascontiguousarray(image_hwc[seen])  # a copy of what is cropped alone
             scale_to_chw(image_hwc, self._order, self._table, output_chw, *corner)
         return batch_nchw
+
+    def _resize_floats(
+        self, image_hwc: NDArray[np.uint8], geometry: Geometry, output_chw: NDArray[np.float32]
+    ) -> None:
+        """Normalise all of a picture, then resize, crop and place it.
+
+        One channel after the other: the floats of a picture take four times its memory.
+        """
+        rows, columns = geometry.axes()
+        image_hwc = np.ascontiguousarray(image_hwc)
+        plane_chw = np.empty((1, *geometry.image_hw), np.float32)
+        for channel, output_hw in enumerate(output_chw):
+            only = slice(channel, channel + 1)
+            scale_to_chw(image_hwc, self._order[only], self._table[only], plane_chw, 0, 0)
+            resized_hw = self._resampling.resized_floats(plane_chw[0], geometry.content_hw)
+            output_hw[rows.in_network(), columns.in_network()] = resized_hw[
+                rows.in_content(), columns.in_content()
+            ]
 
     def _pad(self, batch_nchw: NDArray[np.float32], geometry: Geometry) -> None:
         """Fill what the content leaves, above and below it and at its sides."""

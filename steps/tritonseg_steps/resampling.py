@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonseg_steps.antialiasing import antialiased
+from tritonseg_steps.float_antialiasing import antialiased_floats
 from tritonseg_steps.geometry import Size
 from tritonseg_steps.validation import exact_keys, one_of
 
@@ -22,6 +23,9 @@ OPENCV_FLAGS: Final = {
 }
 ANTIALIASED: Final = ("bilinear", "bicubic")
 """Filters that can be as wide as what they shrink; "area" always is, and "nearest" never."""
+REQUIRED: Final = ("interpolation", "antialias")
+ADDED: Final = ("after_normalization",)
+"""Keys that the documents of older models have not, and that older steps do not know."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,15 +37,22 @@ class Resampling:
             Pillow does) or "area" (the mean of what becomes one pixel, as OpenCV does).
         antialias: Whether the filter grows with what it shrinks, as Pillow's and torchvision's do,
             and OpenCV's do not.
+        after_normalization: Whether what is resized are the network's floats, as by trainers that
+            normalise first, and not the picture's bytes, which are rounded to levels and held in
+            0-255 again.
     """
 
     interpolation: str = "bilinear"
     antialias: bool = False
+    after_normalization: bool = False
 
     def __post_init__(self) -> None:
         one_of("resize.interpolation", self.interpolation, OPENCV_FLAGS)
-        if not isinstance(self.antialias, bool):
-            raise ValueError(f"resize.antialias: expected true or false, got {self.antialias!r}")
+        for name in ("antialias", *ADDED):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(
+                    f"resize.{name}: expected true or false, got {getattr(self, name)!r}"
+                )
         if self.antialias and self.interpolation not in ANTIALIASED:
             raise ValueError(
                 f"resize.antialias: expected interpolation: {' or '.join(ANTIALIASED)}, got "
@@ -65,16 +76,37 @@ class Resampling:
             np.uint8, copy=False
         )
 
+    def resized_floats(self, plane_hw: NDArray[np.float32], size_hw: Size) -> NDArray[np.float32]:
+        """Return one channel of a normalised picture at another size, neither rounded nor clipped.
+
+        Args:
+            plane_hw: `(H, W)` float32, any range.
+            size_hw: Height and width, in pixels.
+
+        Returns:
+            `(h, w)` float32.
+        """
+        if self.antialias:
+            return antialiased_floats(plane_hw, size_hw, self.interpolation)
+        flags = OPENCV_FLAGS[self.interpolation]
+        return cv2.resize(plane_hw, size_hw[::-1], interpolation=flags).astype(
+            np.float32, copy=False
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """Return a document that `from_json` reads back to an equal value."""
-        return asdict(self)
+        """Return a document that `from_json` reads back to an equal value.
+
+        Older steps can read it where what is in `ADDED` is off.
+        """
+        return {name: value for name, value in asdict(self).items() if name not in ADDED or value}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Resampling:
         """Read what `to_json` wrote.
 
         Raises:
-            ValueError: A key is unknown, missing, or holds something else than documented.
+            ValueError: A key is unknown, missing, or holds something else than documented. Models
+                that were built before there was `after_normalization` are resized as bytes.
         """
-        exact_keys("resampling", document, [field.name for field in fields(cls)])
+        exact_keys("resampling", document, REQUIRED, ADDED)
         return cls(**document)

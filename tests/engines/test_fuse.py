@@ -32,6 +32,7 @@ from tritonseg_engines.running.pictures import smooth_noise
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget
 from tritonseg_steps.preprocessing import Preprocessing
+from tritonseg_steps.resampling import Resampling
 from tritonseg_steps.resize_policy import FitPad, KeepRatio, Native, Stretch
 
 ODD_HW = (67, 101)
@@ -337,16 +338,28 @@ def test_pictures_of_another_size_are_compared_at_the_networks(residual: Prepare
 def test_a_policy_that_leaves_the_networks_size_alone_can_be_fused(
     resize: Native | Stretch | FitPad | KeepRatio, residual: Prepared
 ) -> None:
-    preprocessing = replace(residual.spec.preprocessing, resize=resize)
+    preprocessing = replace(
+        residual.spec.preprocessing,
+        resize=resize,
+        resampling=Resampling(antialias=True, after_normalization=True),
+    )
     prepared = replace(residual, spec=replace(residual.spec, preprocessing=preprocessing))
     assert fixed_sizes(prepared).image_hw == (64, 96)
     assert fixed_sizes(prepared).scores_hw == (16, 24)
-    assert without_resize(prepared.spec).preprocessing.resize == Native()
+    document = without_resize(prepared.spec).preprocessing.to_json()
+    assert document["resize"] == {"policy": "native", "size_divisor": 1}
+    assert "resampling" not in document
 
 
-def test_a_policy_that_would_resize_is_refused(residual: Prepared) -> None:
-    resize = KeepRatio(long_side=48, short_side=32)
-    preprocessing = replace(residual.spec.preprocessing, resize=resize)
+@pytest.mark.parametrize("after_normalization", [False, True])
+def test_a_policy_that_would_resize_is_refused(
+    residual: Prepared, after_normalization: bool
+) -> None:
+    preprocessing = replace(
+        residual.spec.preprocessing,
+        resize=KeepRatio(long_side=48, short_side=32),
+        resampling=Resampling(after_normalization=after_normalization),
+    )
     prepared = replace(residual, spec=replace(residual.spec, preprocessing=preprocessing))
     with pytest.raises(SpecificationError, match=r"'keep_ratio' makes 32x48 of .* size 64x96"):
         fixed_sizes(prepared)

@@ -64,6 +64,19 @@ NOT_MEANT: dict[str, tuple[dict[str, object], str]] = {
     "a filter where nothing is resized": (
         {"resize": {"policy": "native", "antialias": True}}, "native resizes nothing"
     ),
+    "floats where nothing is resized": (
+        {"resize": {"policy": "native", "after_normalization": False}},
+        "resize.after_normalization: expected no such key, native resizes nothing",
+    ),
+    "floats by a word": (
+        {"resize": {"policy": "keep_ratio", "long_side": 9, "after_normalization": "yes"}},
+        "resize.after_normalization: expected true or false, got 'yes'",
+    ),
+    "floats for a network of bytes": (
+        {"input": {"name": "image", "dtype": "uint8"}, "mean": 0, "scale": 1, "unit": "0-255",
+         "resize": {"policy": "keep_ratio", "long_side": 9, "after_normalization": True}},
+        "resize.after_normalization: expected an input of floats, .* got uint8; leave it out",
+    ),
     "a crop around which there is no class": (
         {"resize": {"policy": "center_crop", "height": 9, "width": 9, "outside": 2}},
         "resize.outside: expected the index of one of 2 classes, got 2",
@@ -116,6 +129,9 @@ def test_a_trainers_resize_can_be_said(tmp_path: Path) -> None:
     }  # fmt: skip
     preprocessing = read(tmp_path, resize=deeplab).preprocessing
     assert preprocessing.resize == KeepRatio(short_side=520, rounding="truncate")
+    lightning = {"policy": "stretch", "height": 512, "width": 512, "after_normalization": True}
+    preprocessing = read(tmp_path, resize=lightning).preprocessing
+    assert preprocessing.resampling == Resampling(after_normalization=True)
     letterbox = {"policy": "fit_pad", "height": 640, "width": 640, "rounding": "round"}
     preprocessing = read(tmp_path, resize={**letterbox, "align": "center"}).preprocessing
     assert preprocessing.resize == FitPad(height=640, width=640, rounding="round", align="center")

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 from PIL import Image
 
 from served_map import build_and_segment
@@ -119,3 +120,43 @@ def test_the_mask_is_what_the_trainer_gets(
     _, actual_hw = build_and_segment(spec, tmp_path / "export.onnx", IMAGE_HWC, tmp_path)
     assert len(np.unique(expected_hw)) > 2
     np.testing.assert_array_equal(actual_hw[stable_hw], expected_hw[stable_hw])
+
+
+AFTER_NORMALIZATION = {
+    "bilinear": Resampling(after_normalization=True),
+    "bicubic": Resampling(interpolation="bicubic", after_normalization=True),
+    "antialiased": Resampling(antialias=True, after_normalization=True),
+    "antialiased bicubic": Resampling(
+        interpolation="bicubic", antialias=True, after_normalization=True
+    ),
+}
+
+
+@pytest.mark.parametrize("how", AFTER_NORMALIZATION.values(), ids=AFTER_NORMALIZATION)
+def test_the_mask_is_that_of_a_trainer_who_normalises_first(
+    how: Resampling, tmp_path: Path
+) -> None:
+    """Normalise, interpolate, network, interpolate back, argmax: torch but for the network."""
+    model = TinyModel().model()
+    onnx.save(model, tmp_path / "export.onnx")
+    image_hwc = smooth_noise((157, 234), 1, cell=6)[0].image_hwc
+    interpolate = torch.nn.functional.interpolate
+    floats = (torch.from_numpy(image_hwc).permute(2, 0, 1)[None] - 127.5) / 127.5
+    batch = interpolate(floats, (64, 96), mode=how.interpolation, antialias=how.antialias)
+    scores = torch.from_numpy(run_onnx(model, batch.numpy()))
+    expected_hw = interpolate(scores, image_hwc.shape[:2], mode="bilinear")[0].argmax(dim=0)
+    equal = {}
+    for after_normalization in (False, True):
+        resampling = replace(how, after_normalization=after_normalization)
+        spec = tiny_spec()
+        preprocessing = replace(
+            spec.preprocessing, resize=Stretch(height=64, width=96), resampling=resampling
+        )
+        folder = tmp_path / str(after_normalization)
+        _, actual_hw = build_and_segment(
+            replace(spec, preprocessing=preprocessing), tmp_path / "export.onnx", image_hwc, folder
+        )
+        equal[after_normalization] = float((actual_hw == expected_hw.numpy()).mean())
+    assert len(np.unique(expected_hw)) > 2
+    assert equal[True] >= 0.999
+    assert equal[True] > equal[False]

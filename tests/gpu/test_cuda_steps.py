@@ -19,6 +19,7 @@ from tritonseg_steps.cuda.device import CudaUnavailableError, CupyDevice
 from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
+from tritonseg_steps.resampling import Resampling
 from tritonseg_steps.resize_policy import FitPad, KeepRatio, Native, ResizePolicy, Stretch
 from tritonseg_steps.upsampling import (
     class_map_at_image_size,
@@ -124,8 +125,13 @@ def test_nearest_classes_equal_the_cpus(device: CupyDevice, upsampler: CudaUpsam
 )
 @pytest.mark.parametrize("color_order", ["RGB", "BGR"])
 @pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("after_normalization", [False, True])
 def test_network_input_equals_the_cpus(
-    device: CupyDevice, resize: ResizePolicy, color_order: str, count: int
+    device: CupyDevice,
+    resize: ResizePolicy,
+    color_order: str,
+    count: int,
+    after_normalization: bool,
 ) -> None:
     preprocessing = Preprocessing(
         mean=(123.675, 116.28, 103.53),
@@ -133,6 +139,7 @@ def test_network_input_equals_the_cpus(
         color_order=color_order,
         resize=resize,
         padding=(123.0, 117.0, 104.0),
+        resampling=Resampling(after_normalization=after_normalization),
     )
     rng = np.random.default_rng(4)
     images_nhwc = rng.integers(0, 256, (count, 601, 803, 3)).astype(np.uint8)

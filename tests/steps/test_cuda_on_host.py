@@ -169,7 +169,13 @@ def test_nearest_classes_equal_the_cpus(
     network_hw=sizes,
     count=st.integers(1, 3),
     policy=st.sampled_from([Native, Stretch, FitPad, KeepRatio, CenterCrop]),
-    resampling=st.sampled_from([Resampling(), Resampling(interpolation="bicubic", antialias=True)]),
+    resampling=st.sampled_from(
+        [
+            Resampling(),
+            Resampling(interpolation="bicubic", antialias=True),
+            Resampling(after_normalization=True),
+        ]
+    ),
     align=st.sampled_from(["top_left", "center"]),
     color_order=st.sampled_from(["RGB", "BGR"]),
     padding=st.sampled_from([None, (123.7, 0.0, 255.0)]),

@@ -22,6 +22,7 @@ from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget
 from tritonseg_steps.contract import NO_CLASS
 from tritonseg_steps.geometry import Geometry, Size
+from tritonseg_steps.resampling import Resampling
 from tritonseg_steps.resize_policy import Native
 
 MINIMUM_EQUAL_PIXELS = 0.999
@@ -71,7 +72,9 @@ def fixed_sizes(prepared: Prepared) -> FixedSizes:
 
 def without_resize(spec: ModelSpec) -> ModelSpec:
     """Return the specification of a model that takes pictures of the network's size only."""
-    preprocessing = replace(spec.preprocessing, resize=Native(), padding=None)
+    preprocessing = replace(
+        spec.preprocessing, resize=Native(), padding=None, resampling=Resampling()
+    )
     return replace(spec, preprocessing=preprocessing)
 
 

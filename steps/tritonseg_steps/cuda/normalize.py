@@ -1,4 +1,7 @@
-"""The normalize step on a GPU: pictures go up as bytes, the network's input stays there."""
+"""The normalize step on a GPU: pictures go up as bytes, the network's input stays there.
+
+Pictures that are resized after they are normalised go up as floats: the host resizes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from numpy.typing import NDArray
 
 from tritonseg_steps.cuda.device import Device, DeviceArray
 from tritonseg_steps.geometry import Geometry
-from tritonseg_steps.preprocessing import Preprocessing
+from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 
 
 class CudaNormalizer:
@@ -21,6 +24,7 @@ class CudaNormalizer:
     def __init__(self, preprocessing: Preprocessing, device: Device) -> None:
         self._device = device
         self._resize, self._resampling = preprocessing.resize, preprocessing.resampling
+        self._on_host = Normalizer(preprocessing)
         order = preprocessing.channel_order().astype(np.int32)
         self._order = device.upload(order)
         self._table = device.upload(preprocessing.table()[order])
@@ -42,6 +46,8 @@ class CudaNormalizer:
             `network_hw`.
         """
         geometry = self.geometry((images_nhwc.shape[1], images_nhwc.shape[2]))
+        if self._resampling.after_normalization and geometry.content_hw != geometry.image_hw:
+            return self._uploaded(self._on_host.batch(images_nhwc))
         count, network_hw = len(images_nhwc), geometry.network_hw
         rows, columns = geometry.axes()
         staged = self._resized(images_nhwc, geometry)
@@ -62,6 +68,11 @@ class CudaNormalizer:
         # Triton reads the result from another process, and `staged` goes back to the pool.
         self._device.synchronize()
         return batch_nchw
+
+    def _uploaded(self, batch_nchw: NDArray[np.float32]) -> DeviceArray:
+        array = self._device.upload(batch_nchw)
+        self._device.synchronize()
+        return array
 
     def _resized(self, images_nhwc: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
         """Return what the network sees of the pictures, `(N, h, w, 3)`, ready for the upload."""
