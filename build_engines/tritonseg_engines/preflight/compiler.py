@@ -107,7 +107,7 @@ def compile_for(onnx_path: Path, options: PlanOptions, gpu: TargetGpu, limits: L
         document = json.loads(answer.read_text()) if answer.is_file() and status == 0 else None
     if document is None:
         raise _failure(status, written, gpu, limits)
-    return _answer(document, gpu, limits)
+    return _answer(document, str(onnx_path.resolve()), gpu, limits)
 
 
 def _request(
@@ -171,7 +171,7 @@ def _failure(
     )
 
 
-def _answer(document: Mapping[str, Any], gpu: TargetGpu, limits: Limits) -> Answer:
+def _answer(document: Mapping[str, Any], onnx_path: str, gpu: TargetGpu, limits: Limits) -> Answer:
     if document.get("unknown_gpu"):
         raise PreflightUnavailableError(
             f"TensorRT-RTX {document['compiler']} does not know {gpu.name} ({gpu.models})"
@@ -184,7 +184,7 @@ def _answer(document: Mapping[str, Any], gpu: TargetGpu, limits: Limits) -> Answ
     return Answer(
         gpu=gpu,
         compiler=document["compiler"],
-        refusal=refusal,
+        refusal=refusal and refusal.removeprefix(f"{onnx_path}: "),
         seconds=document["seconds"],
         engine_bytes=document.get("engine_bytes", 0),
         warnings=tuple(document["warnings"]),

@@ -1,0 +1,121 @@
+"""What NVIDIA's compiler says of graphs whose layers are known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from residual_network import CHANNELS, CLASSES, residual_network, smooth_batch
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.precision import Int8Conversion, half_precision
+from tritonseg_engines.preflight import USUAL_GPUS, asked_sizes
+
+LAYERS = ["stem", "first", "second", "head"]
+# Worked out by hand: scores are 16x24 pixels, and so is all between.
+MACS = [
+    16 * 24 * CHANNELS * 3 * 4 * 4,
+    16 * 24 * CHANNELS * CHANNELS * 3 * 3,
+    16 * 24 * CHANNELS * CHANNELS * 3 * 3,
+    16 * 24 * CLASSES * CHANNELS,
+]
+
+
+def half() -> onnx.ModelProto:
+    return half_precision(residual_network(), ())
+
+
+def test_a_good_graph_compiles_for_every_gpu(ask) -> None:
+    found = ask(residual_network(), USUAL_GPUS)
+    assert found.accepted
+    assert [verdict.answer.gpu.name for verdict in found.verdicts] == list(USUAL_GPUS)
+    assert all(verdict.answer.engine_bytes > 0 for verdict in found.verdicts)
+    assert all(verdict.answer.warnings == () for verdict in found.verdicts)
+    found.raise_if_refused()
+
+
+def test_layers_and_their_cost_are_the_graphs(ask) -> None:
+    layers = ask(residual_network()).layers
+    assert [layer.node for layer in layers] == LAYERS
+    assert [layer.macs for layer in layers] == MACS
+    assert {(layer.asked, layer.network) for layer in layers} == {("fp32", "fp32")}
+
+
+def test_the_bound_is_worked_out_by_hand(ask) -> None:
+    bounds = ask(residual_network()).bounds
+    weights = 4 * (CHANNELS * 3 * 16 + 2 * CHANNELS * CHANNELS * 9 + CLASSES * CHANNELS)
+    stem = 4 * (3 * 64 * 96 + CHANNELS * 16 * 24)
+    assert bounds.memory_bytes == weights + stem
+    moved = weights + 4 * (3 * 64 * 96 + CLASSES * 16 * 24)
+    compute_ms = 1000 * 2 * sum(MACS) / 8.1e12
+    assert bounds.least_ms["T4"] == pytest.approx(max(compute_ms, 1000 * moved / 300e9))
+
+
+def test_half_is_half_in_file_network_and_engine(ask) -> None:
+    found = ask(half())
+    assert found.accepted
+    assert {(layer.asked, layer.network) for layer in found.layers} == {("fp16", "fp16")}
+    assert {layer.engine for layer in found.layers} <= {"fp16", None}
+
+
+def test_a_document_is_the_whole_answer(ask) -> None:
+    document = json.loads(json.dumps(ask(half()).to_json()))
+    assert document["accepted"] is True
+    assert document["precisions"] == {"fp16": {"layers": 4, "multiply_accumulates": 1.0}}
+    assert document["gpus"]["sm_86"]["compiler"].startswith("TensorRT-RTX 1.")
+
+
+def test_a_refusal_has_node_words_and_cure(ask) -> None:
+    weight = numpy_helper.from_array(np.ones((4, 3, 1, 1), np.float16), "weight")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["image", "weight"], ["scores"], "/mixed/Conv")],
+        "mixed",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 4, 8, 8])],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    found = ask(model)
+    assert not found.accepted
+    with pytest.raises(OnnxModelError) as caught:
+        found.raise_if_refused()
+    assert str(caught.value) == (
+        "for sm_86: TensorRT's parser refuses it: node '/mixed/Conv' (Conv): /mixed/Conv: "
+        "IConvolutionLayer `input` and `kernel` must be of same type. `input` type is Float but "
+        "`kernel` is of type Half; Output shape can not be computed for node /mixed/Conv. What to "
+        "do: give both inputs one type: leave the export in float32 and let `tritonseg build "
+        "--precision fp16` lower it"
+    )
+
+
+def test_an_open_size_takes_one(ask) -> None:
+    model = residual_network()
+    for dim in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[dim].dim_param = f"side{dim}"
+        model.graph.output[0].type.tensor_type.shape.dim[dim].dim_param = f"out{dim}"
+    found = ask(model, options=asked_sizes(2, (64, 96)))
+    assert found.accepted
+    assert [layer.macs for layer in found.layers] == MACS
+
+
+def test_int8_is_int8_and_what_stays_high_says_why(ask) -> None:
+    conversion = Int8Conversion(
+        residual_network(),
+        lambda: (smooth_batch(seed) for seed in range(4)),
+        4,
+        calibrator="percentile",
+        keep_fp32=["second"],
+        half_rest=True,
+    )
+    converted = conversion.convert([name for name in conversion.layers if name != "first"])
+    found = ask(converted.model, kept_float=converted.kept_float)
+    assert found.accepted
+    assert {layer.node: (layer.asked, layer.network, layer.why) for layer in found.layers} == {
+        "stem": ("int8", "int8", ""),
+        "first": ("fp16", "fp16", "costs too much in int8"),
+        "second": ("fp32", "fp32", "named by 'second'"),
+        "head": ("int8", "int8", ""),
+    }

@@ -1,0 +1,124 @@
+"""NVIDIA's compiler killed, crashed, too slow, out of memory: an error each, nothing left."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from residual_network import residual_network
+from tritonseg_engines.preflight import (
+    CompilerCrashedError,
+    CompilerMemoryError,
+    CompilerTimeoutError,
+    Limits,
+    PreflightUnavailableError,
+    read_gpus,
+)
+from tritonseg_engines.preflight import compiler as compiler_module
+from tritonseg_engines.preflight.compiler import PROGRAM
+from tritonseg_engines.preflight.libraries import find_compiler
+from tritonseg_engines.tensorrt import BatchRange, PlanOptions, PlanOptionsError
+
+LIBRARIES_ALONE = 2**30
+"""Less than the compiler's libraries and Python take together."""
+
+
+def compilers() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.is_running() and PROGRAM in child.cmdline()
+    ]
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary files go; nothing may stay."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+    assert compilers() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "was killed"),
+        (signal.SIGSEGV, "by SIGSEGV"),
+        (signal.SIGABRT, "by SIGABRT"),
+    ],
+)
+def test_a_compiler_that_dies_is_an_error(ask, scratch, number: signal.Signals, words: str) -> None:
+    def strike() -> None:
+        while not (found := compilers()):
+            time.sleep(0.01)
+        found[0].send_signal(number)
+
+    killer = threading.Thread(target=strike)
+    killer.start()
+    with pytest.raises(CompilerCrashedError, match=f"{words}.* for sm_86"):
+        ask(residual_network())
+    killer.join()
+
+
+def test_a_compiler_that_takes_too_long_is_stopped(ask, scratch) -> None:
+    started = time.monotonic()
+    with pytest.raises(CompilerTimeoutError, match=r"sm_86 after 0.2 s.*--time-limit"):
+        ask(residual_network(), limits=Limits(seconds=0.2))
+    assert time.monotonic() - started < 10
+
+
+def test_a_compiler_without_memory_says_how_much_it_had(ask, scratch) -> None:
+    with pytest.raises(CompilerMemoryError, match=r"may take 1\.0 GiB; --memory-limit"):
+        ask(residual_network(), limits=Limits(memory_bytes=LIBRARIES_ALONE))
+
+
+def test_bindings_without_their_library_are_named(ask, scratch, monkeypatch, tmp_path) -> None:
+    empty = tmp_path / "libcudart.so.12.0"
+    empty.write_bytes(b"no library")
+    broken = find_compiler()
+    monkeypatch.setattr(
+        compiler_module,
+        "find_compiler",
+        lambda: type(broken)(
+            bindings=broken.bindings,
+            files=dict.fromkeys(broken.files, empty),
+            version=broken.version,
+        ),
+    )
+    with pytest.raises(PreflightUnavailableError, match="does not start: ImportError"):
+        ask(residual_network())
+
+
+def test_what_is_not_installed_has_a_command(monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(PreflightUnavailableError, match=r"preflight.*171 MB.*licence, https"):
+        find_compiler()
+
+
+def test_batches_that_the_graph_does_not_take_are_no_refusal(ask, scratch) -> None:
+    model = residual_network()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    with pytest.raises(PlanOptionsError, match="batch axis is fixed at 1"):
+        ask(model, options=PlanOptions(batch=BatchRange(maximum=8)))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["sm_99"], "expected some of sm_75, .*, got 'sm_99'"),
+        (["sm_90"], "no compiler for data-centre Hopper"),
+        ([""], "got none"),
+    ],
+)
+def test_gpus_have_names(names: list[str], words: str) -> None:
+    with pytest.raises(PlanOptionsError, match=words):
+        read_gpus(names)
