@@ -33,7 +33,7 @@ def _answers(found: Preflight) -> Iterator[str]:
                 f"{answer.engine_bytes / 1e6:.1f} MB"
             )
     for note in dict.fromkeys(note for verdict in found.verdicts for note in verdict.notes):
-        yield f"  it remarks: {note.strip()}"
+        yield f"  it remarks: {note}"
 
 
 def _layers(found: Preflight) -> Iterator[str]:

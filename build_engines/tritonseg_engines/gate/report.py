@@ -118,11 +118,13 @@ def _parts(report: GateReport) -> Iterator[str]:
     )  # fmt: skip
     if report.layers:
         yield strip(report.layers)
-        yield table(
-            "Layers in more bits than the rest, as NVIDIA's compiler has them",
-            ("layer", "operator", "in the file", "in the engine", "of the multiplications", "why"),
-            precision_rows(report.layers),
-        )
+        if rows := precision_rows(report.layers):
+            yield table(
+                "Layers in more bits than the rest, as NVIDIA's compiler has them",
+                ("layer", "operator", "in the file", "in the engine", "of the multiplications",
+                 "why"),
+                rows,
+            )  # fmt: skip
     if report.costs:
         yield table(
             "What quantizing costs, layer by layer, most first",

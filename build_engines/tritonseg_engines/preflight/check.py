@@ -15,7 +15,7 @@ from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, load_onn
 from tritonseg_engines.graph.sized_tensors import sized_tensors
 from tritonseg_engines.preflight.bounds import Bounds, bounds_of
 from tritonseg_engines.preflight.compiler import Answer, Limits, compile_for
-from tritonseg_engines.preflight.cures import changed_values, cure_of, harmless
+from tritonseg_engines.preflight.cures import changed_values, cure_of, remarks
 from tritonseg_engines.preflight.gpus import TargetGpu
 from tritonseg_engines.preflight.layers import disagreements, layer_precisions
 from tritonseg_engines.progress import Progress, unheard
@@ -171,7 +171,7 @@ def _one_picture(model: onnx.ModelProto, options: PlanOptions) -> dict[str, tupl
 
 
 def _verdict(answer: Answer, layers: Sequence[LayerPrecision]) -> Verdict:
-    notes = tuple(harmless(answer.warnings))
+    notes = tuple(remarks(answer.warnings))
     changed = changed_values(answer.warnings)
     if answer.refusal is not None:
         refusal = f"{answer.refusal}. What to do: {cure_of(answer.refusal)}"

@@ -55,7 +55,12 @@ def changed_values(warnings: tuple[str, ...]) -> list[str]:
     ]
 
 
-def harmless(warnings: tuple[str, ...]) -> list[str]:
-    """Return the others."""
+def remarks(warnings: tuple[str, ...]) -> list[str]:
+    """Return the others, each with the reason why it changes nothing where that is known."""
     changed = changed_values(warnings)
-    return [text for text in warnings if text not in changed]
+    return [_with_reason(text) for text in warnings if text not in changed]
+
+
+def _with_reason(text: str) -> str:
+    reasons = [reason for known, reason in HARMLESS.items() if re.search(known, text)]
+    return f"{text} ({reasons[0]})" if reasons else text
