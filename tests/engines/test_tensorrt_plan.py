@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tensorrt_double import Scenario, tensorrt_double
 from tiny_models import SIZE_HW, SIZES, TinyModel, tiny_spec
 from tritonseg_engines.build.engine_file import write_engine
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.progress import unheard
 from tritonseg_engines.repository import Deployment, Engine, Provenance
@@ -213,7 +214,7 @@ def test_the_compatibility_that_a_build_asks_for_is_the_plans(
         deployment,
         tmp_path,
         gpu=GPU,
-        hardware_compatibility="ampere_plus",
+        wanted=BuildOptions(hardware_compatibility="ampere_plus"),
         progress=unheard,
     )
     assert written.facts["engines"][PLAN_FILE]["hardware_compatibility"] == "ampere_plus"
@@ -242,6 +243,51 @@ def test_timings_of_another_machine_are_not_used(build: Build, tmp_path: Path) -
     caches = [call[1] for call in scenario.calls if call[0] == "timing_cache"]
     assert caches == [b"of another machine", b""]
     assert file.read_bytes() == b"timings after the build"
+
+
+@pytest.mark.parametrize("version", STRONGLY_TYPED)
+def test_a_reproducible_build_takes_the_kernels_it_finds(
+    version: str, build: Build, tmp_path: Path
+) -> None:
+    first, second = Scenario(), Scenario()
+    noted = build(version, first, PlanOptions(timing_cache=tmp_path))
+    assert ("set_flag", "EDITABLE_TIMING_CACHE") in first.calls
+    assert ("set_flag", "ERROR_ON_TIMING_CACHE_MISS") not in first.calls
+    (file,) = tmp_path.glob("*.timing")
+    file.write_bytes(b"as it was")
+    repeated = build(version, second, PlanOptions(timing_cache=tmp_path, reproducible=True))
+    assert ("set_flag", "ERROR_ON_TIMING_CACHE_MISS") in second.calls
+    assert ("timing_cache", b"as it was", False) in second.calls
+    assert file.read_bytes() == b"as it was"
+    # What two kernels of the stand-in are, in the order of their keys.
+    expected = hashlib.sha256(b"0x0a 7\n0x0b 9").hexdigest()
+    assert noted.tactics_sha256 == repeated.tactics_sha256 == expected
+    assert plan_manifest(repeated)["tactics_sha256"] == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "scenario", "cached", "words"),
+    [
+        ("11.4.0.106", Scenario(), False, "not there; build once with the same timing cache"),
+        ("11.4.0.106", Scenario(timing_cache_fits=False), True, "does not take the timings of"),
+        ("8.6.0", Scenario(), True, r"TensorRT 8\.6\.0 cannot be told which kernels"),
+    ],
+)
+def test_a_build_that_cannot_be_reproducible_fails(
+    version: str, scenario: Scenario, cached: bool, words: str, build: Build, tmp_path: Path
+) -> None:
+    if cached:
+        (tmp_path / f"nvidia-l4_sm89_trt{version}.timing").write_bytes(b"of another machine")
+    with pytest.raises(PlanOptionsError, match=words):
+        build(version, scenario, PlanOptions(timing_cache=tmp_path, reproducible=True))
+    assert not (tmp_path / "model.plan").exists()
+
+
+def test_nothing_is_reproducible_without_a_cache() -> None:
+    with pytest.raises(PlanOptionsError, match="expected a timing cache to go by"):
+        PlanOptions(reproducible=True)
+    with pytest.raises(PlanOptionsError, match="--timing-cache FOLDER"):
+        BuildOptions(reproducible=True)
 
 
 @pytest.mark.parametrize("version", STRONGLY_TYPED)

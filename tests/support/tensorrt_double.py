@@ -18,6 +18,8 @@ from typing import Any
 
 from tensorrt_runtime_double import Running, RuntimeDouble, Strict
 
+TACTICS = {"0x0b": 9, "0x0a": 7}
+"""Kernels that a timing cache names, from TensorRT 10 on."""
 SEVERITIES = ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")
 
 
@@ -103,7 +105,11 @@ class _Module:
         )
 
     def timing_cache(self, content: bytes) -> Strict:
-        return self.strict("ITimingCache", {"serialize": lambda: content})
+        methods: dict[str, Callable[..., Any]] = {"serialize": lambda: content}
+        if "queryKeys" in self.api["classes"]["ITimingCache"]:  # not in 8.6
+            methods["queryKeys"] = lambda: list(TACTICS)
+            methods["query"] = lambda key: SimpleNamespace(tacticHash=TACTICS[key])
+        return self.strict("ITimingCache", methods)
 
     def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
         content = cache.serialize()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.gate.verdict import Judged
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.progress import Progress, unheard
@@ -59,7 +60,7 @@ def write_engine(
     folder: Path,
     *,
     gpu: Gpu | None,
-    hardware_compatibility: str = "none",
+    wanted: BuildOptions | None = None,
     progress: Progress,
 ) -> WrittenEngine:
     """Write the engine into a folder.
@@ -69,7 +70,7 @@ def write_engine(
         deployment: Says how the engine will be batched and which sizes it takes.
         folder: Empty.
         gpu: What a TensorRT plan is built on; None for OpenVINO, which runs the ONNX.
-        hardware_compatibility: Which other GPUs the plan shall run on, see `PlanOptions`.
+        wanted: What of a plan the user decides: other GPUs, the cache of timings.
         progress: Told how far TensorRT is.
 
     Raises:
@@ -82,19 +83,22 @@ def write_engine(
         return WrittenEngine(file=onnx_path)
     from tritonseg_engines.tensorrt.plan import build_plan
 
-    options = plan_options(deployment, hardware_compatibility)
+    options = plan_options(deployment, wanted)
     plan = folder / PLAN_FILE
     report = build_plan(onnx_path, plan, options, progress=progress, gpu=gpu)
     facts = {ENGINES_KEY: {plan.name: plan_manifest(report)}}
     return WrittenEngine(file=plan, facts=facts, plan=report)
 
 
-def plan_options(deployment: Deployment, hardware_compatibility: str = "none") -> PlanOptions:
-    """Return the batches and sizes that a deployment's plan is built for."""
+def plan_options(deployment: Deployment, wanted: BuildOptions | None = None) -> PlanOptions:
+    """Return the batches and sizes that a deployment's plan is built for, and how it is built."""
+    wanted = wanted or BuildOptions()
     return PlanOptions(
         batch=BatchRange(maximum=deployment.serving.max_batch_size),
         image_size=_open_sizes(deployment.engine.sizes),
-        hardware_compatibility=hardware_compatibility,
+        timing_cache=wanted.timing_cache,
+        reproducible=wanted.reproducible,
+        hardware_compatibility=wanted.hardware_compatibility,
     )
 
 

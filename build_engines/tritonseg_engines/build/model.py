@@ -258,7 +258,7 @@ def _write_repository(
             deployment,
             Path(workspace),
             gpu=gpu,
-            hardware_compatibility=order.options.hardware_compatibility,
+            wanted=order.options,
             progress=order.progress,
         )
         if written.plan is not None:

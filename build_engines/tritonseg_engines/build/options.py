@@ -37,6 +37,8 @@ class BuildOptions:
         gpu_steps: For TensorRT: normalize and argmax on the GPU too; see `Serving.steps_on_gpu`.
         hardware_compatibility: For TensorRT: which GPUs beside those of the same model the plan
             runs on, one of `HARDWARE_COMPATIBILITY`; see `PlanOptions`.
+        timing_cache: For TensorRT: folder that keeps timings and the kernels chosen; None for none.
+        reproducible: For TensorRT: take those kernels and no others; see `PlanOptions`.
         accept: Write the engine although the gate refuses it, and record that.
         onnx_only: Stop after the converted ONNX and its gate.
         preflight_gpus: For TensorRT without a GPU: for which NVIDIA's compiler is asked about the
@@ -56,6 +58,8 @@ class BuildOptions:
     cpu: Int8Cpu | None = None
     gpu_steps: bool = False
     hardware_compatibility: str = "none"
+    timing_cache: Path | None = None
+    reproducible: bool = False
     accept: bool = False
     onnx_only: bool = False
     preflight_gpus: tuple[str, ...] | None = None
@@ -66,6 +70,8 @@ class BuildOptions:
                 "hardware_compatibility: expected one of "
                 f"{', '.join(HARDWARE_COMPATIBILITY)}, got {self.hardware_compatibility!r}"
             )
+        if self.reproducible and self.timing_cache is None:
+            raise PlanOptionsError("--reproducible takes its kernels from --timing-cache FOLDER")
         if self.labels is not None and self.pictures is None:
             raise CalibrationError("labels: expected the pictures that they belong to, got none")
         if self.max_miou_drop is not None and not self.max_miou_drop >= 0:

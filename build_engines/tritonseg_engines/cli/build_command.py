@@ -118,6 +118,18 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     "from Ampere on, which is slower.",
 )
 @click.option(
+    "--timing-cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With tensorrt: a folder that keeps how fast kernels were, and which were chosen, for "
+    "each GPU and TensorRT. A second build takes seconds.",
+)
+@click.option(
+    "--reproducible",
+    is_flag=True,
+    help="With --timing-cache and TensorRT 10 or newer: take the kernels in it and no others, or "
+    "fail. Without it the same recipe may lead to another plan.",
+)
+@click.option(
     "--gpu-steps",
     is_flag=True,
     help="With tensorrt: normalize and argmax on the GPU too, so that tensors stay there. Takes "
@@ -161,6 +173,8 @@ def command(
     max_miou_drop: float | None,
     cpu: str,
     hardware_compatibility: str,
+    timing_cache: Path | None,
+    reproducible: bool,
     gpu_steps: bool,
     accept: bool,
     onnx_only: bool,
@@ -190,6 +204,8 @@ def command(
         max_miou_drop=max_miou_drop,
         cpu=None if cpu == "this" else Int8Cpu(cpu),
         hardware_compatibility=hardware_compatibility,
+        timing_cache=timing_cache,
+        reproducible=reproducible,
         gpu_steps=gpu_steps,
         accept=accept,
         onnx_only=onnx_only,

@@ -30,6 +30,7 @@ def plan_manifest(report: PlanReport) -> dict[str, Any]:
         "precision": report.precision,
         "onnx_sha256": report.onnx_sha256,
         "plan_sha256": report.plan_sha256,
+        "tactics_sha256": report.tactics_sha256,
         "tensorrt_version": report.tensorrt_version,
         "cuda_version": report.gpu.cuda_version,
         "driver_version": report.gpu.driver_version,

@@ -16,6 +16,7 @@ from tritonseg_engines.tensorrt.builder_config import (
     add_profile,
     apply_options,
     save_timing_cache,
+    tactics_sha256,
     use_timing_cache,
 )
 from tritonseg_engines.tensorrt.errors import TensorRTError, TensorRTUnavailableError
@@ -44,6 +45,7 @@ class NetworkBuild:
         log: What TensorRT wrote.
         profile: Shapes of every input by its name.
         pinned_layers: Layers that had to be pinned to float32; TensorRT 8.6 only.
+        tactics_sha256: Digest of the kernels that the timing cache names.
     """
 
     def __init__(self, trt: Any, onnx_path: Path, options: PlanOptions, *, place: str) -> None:
@@ -55,6 +57,7 @@ class NetworkBuild:
         self.log = BuildLog()
         self.profile: dict[str, ProfileShapes] = {}
         self.pinned_layers: tuple[str, ...] = ()
+        self.tactics_sha256: str | None = None
 
     def run(
         self,
@@ -121,14 +124,16 @@ class NetworkBuild:
         if monitor is not None and hasattr(config, "progress_monitor"):
             config.progress_monitor = monitor
         if timing_cache is not None:
-            use_timing_cache(config, timing_cache)
+            use_timing_cache(config, timing_cache, required=self._options.reproducible)
         serialized = builder.build_serialized_network(network, config)
         if monitor is not None and monitor.reporter.exception is not None:
             raise monitor.reporter.exception
         if serialized is None:
             raise self._failure(network)
         if timing_cache is not None:
-            save_timing_cache(config, timing_cache)
+            self.tactics_sha256 = tactics_sha256(config)
+            if not self._options.reproducible:
+                save_timing_cache(config, timing_cache)
         return bytes(serialized)
 
     def _failure(self, network: Any) -> TensorRTError:

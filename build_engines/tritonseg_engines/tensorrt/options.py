@@ -71,7 +71,10 @@ class PlanOptions:
         batch: Batch sizes; the largest must be the served model's `max_batch_size`.
         image_size: Sizes of the network's input where the ONNX leaves them open, else None.
         timing_cache: Folder with one cache per GPU model and TensorRT version. A second build of
-            a similar network then takes seconds instead of minutes and chooses the same kernels.
+            a similar network then takes seconds instead of minutes.
+        reproducible: Choose the kernels that the timing cache names, and no others: what is not in
+            it ends the build. TensorRT 10 or newer. The same ONNX, options and cache then lead to
+            the same kernels; without it another build may time, and so choose, otherwise.
         hardware_compatibility: "none": this GPU model only, fastest. "same_compute_capability":
             every GPU of this compute capability; TensorRT 10 or newer. "ampere_plus": every GPU
             from Ampere on, with less shared memory and fewer fusions, hence slower.
@@ -86,6 +89,7 @@ class PlanOptions:
     batch: BatchRange = field(default_factory=BatchRange)
     image_size: ImageSizeRange | None = None
     timing_cache: Path | None = None
+    reproducible: bool = False
     hardware_compatibility: str = "none"
 
     def __post_init__(self) -> None:
@@ -94,6 +98,8 @@ class PlanOptions:
                 f"hardware_compatibility: expected one of {list(HARDWARE_COMPATIBILITY)}, "
                 f"got {self.hardware_compatibility!r}"
             )
+        if self.reproducible and self.timing_cache is None:
+            raise PlanOptionsError("reproducible: expected a timing cache to go by, got none")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,8 @@ class PlanReport:
         profile: Shapes of every input by its name.
         options: As asked for.
         pinned_layers: Layers that had to be pinned to float32; TensorRT 8.6 only.
+        tactics_sha256: Digest of the kernels that the timing cache names; None without a cache, and
+            before TensorRT 10.
         duration_s: Seconds that building took.
         warnings: What TensorRT warned of, each once.
     """
@@ -46,6 +48,7 @@ class PlanReport:
     profile: dict[str, ProfileShapes]
     options: PlanOptions
     pinned_layers: tuple[str, ...]
+    tactics_sha256: str | None
     duration_s: float
     warnings: tuple[str, ...]
 
@@ -93,6 +96,7 @@ def build_plan(
         profile=build.profile,
         options=options,
         pinned_layers=build.pinned_layers,
+        tactics_sha256=build.tactics_sha256,
         duration_s=time.monotonic() - started,
         warnings=build.log.warnings(),
     )
