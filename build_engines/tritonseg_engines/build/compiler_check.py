@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tritonseg_engines.build.built_graph import BuiltGraph
 from tritonseg_engines.build.engine_file import ONNX_FILE, plan_options
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.build.order import BuildOrder
 from tritonseg_engines.gate.layer_precision import shares_text
 from tritonseg_engines.graph.onnx_file import save_onnx
@@ -15,11 +16,13 @@ from tritonseg_engines.install_command import install_command
 from tritonseg_engines.preflight import (
     USUAL_GPUS,
     Preflight,
+    find_compiler,
     is_installed,
     preflight,
     read_gpus,
 )
-from tritonseg_engines.tensorrt import PLAN_FILE
+from tritonseg_engines.target import BuildTarget
+from tritonseg_engines.tensorrt import PLAN_FILE, PlanOptionsError
 
 ASKED_FACT = "NVIDIA's compiler"
 
@@ -35,6 +38,22 @@ class CompilerCheck:
 
     found: Preflight | None = None
     unasked: str | None = None
+
+
+def refuse_unusable(target: BuildTarget, options: BuildOptions) -> None:
+    """Refuse now what would be ignored, or refused after minutes of building.
+
+    Raises:
+        PlanOptionsError: An option is TensorRT's, and the target's runtime is another.
+        PreflightUnavailableError: GPUs are named to ask about, and NVIDIA's compiler is not there.
+    """
+    if options.of_plans and not target.on_gpu:
+        raise PlanOptionsError(
+            f"{options.of_plans[0]}: expected --runtime tensorrt, got {target.runtime}; leave it "
+            "out"
+        )
+    if options.preflight_gpus:
+        find_compiler()
 
 
 def ask_compiler(built: BuiltGraph, order: BuildOrder) -> tuple[BuiltGraph, CompilerCheck]:

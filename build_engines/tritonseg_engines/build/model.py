@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tritonseg_engines.build.boundary_proof import Proof
 from tritonseg_engines.build.built_graph import BuiltGraph
-from tritonseg_engines.build.compiler_check import CompilerCheck, ask_compiler
+from tritonseg_engines.build.compiler_check import CompilerCheck, ask_compiler, refuse_unusable
 from tritonseg_engines.build.engine_file import engine_file_name, judge_plan, write_engine
 from tritonseg_engines.build.fuse_check import fixed_sizes, fuse_and_check
 from tritonseg_engines.build.options import BuildOptions
@@ -130,6 +130,7 @@ def build_model(
         precision, runtime, layout, cpu=options.cpu, gpu_steps=options.gpu_steps
     )
     target.require_this_cpu()
+    refuse_unusable(target, options)
     beside = repository.parent / _stem(spec.name, target)
     _refuse_overwriting(repository, spec.name, target, options, beside=beside, export=onnx_path)
     given = given_pictures(options, onnx_path) or ()

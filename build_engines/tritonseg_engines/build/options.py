@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonseg_engines.errors import CalibrationError
+from tritonseg_engines.preflight.gpus import read_gpus
 from tritonseg_engines.tensorrt.errors import PlanOptionsError
 from tritonseg_engines.tensorrt.options import HARDWARE_COMPATIBILITY
 from tritonseg_steps.int8_cpu import Int8Cpu
@@ -64,14 +65,18 @@ class BuildOptions:
     onnx_only: bool = False
     preflight_gpus: tuple[str, ...] | None = None
 
+    @property
+    def of_plans(self) -> tuple[str, ...]:
+        """Return the options given that say something about TensorRT alone, as one types them."""
+        given = {
+            "--hardware-compatibility": self.hardware_compatibility != "none",
+            "--timing-cache": self.timing_cache is not None,
+            "--gpu": bool(self.preflight_gpus),
+        }
+        return tuple(name for name, is_given in given.items() if is_given)
+
     def __post_init__(self) -> None:
-        if self.hardware_compatibility not in HARDWARE_COMPATIBILITY:
-            raise PlanOptionsError(
-                "hardware_compatibility: expected one of "
-                f"{', '.join(HARDWARE_COMPATIBILITY)}, got {self.hardware_compatibility!r}"
-            )
-        if self.reproducible and self.timing_cache is None:
-            raise PlanOptionsError("--reproducible takes its kernels from --timing-cache FOLDER")
+        self._check_plan_options()
         if self.labels is not None and self.pictures is None:
             raise CalibrationError("labels: expected the pictures that they belong to, got none")
         if self.max_miou_drop is not None and not self.max_miou_drop >= 0:
@@ -89,3 +94,14 @@ class BuildOptions:
                 "max_miou_drop: only the quantizer tritonseg searches for layers to keep; with "
                 "modelopt name them with --keep-fp32"
             )
+
+    def _check_plan_options(self) -> None:
+        if self.hardware_compatibility not in HARDWARE_COMPATIBILITY:
+            raise PlanOptionsError(
+                "hardware_compatibility: expected one of "
+                f"{', '.join(HARDWARE_COMPATIBILITY)}, got {self.hardware_compatibility!r}"
+            )
+        if self.reproducible and self.timing_cache is None:
+            raise PlanOptionsError("--reproducible takes its kernels from --timing-cache FOLDER")
+        if self.preflight_gpus:
+            read_gpus(self.preflight_gpus)

@@ -1,0 +1,166 @@
+"""`tritonseg preflight` and the builds that ask, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import numpy_helper
+
+from residual_network import residual_network, residual_spec
+from tritonseg_engines.build import compiler_check
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
+from tritonseg_engines.cli.app import cli
+from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.preflight import libraries
+from tritonseg_engines.tensorrt import PlanOptionsError
+
+
+@pytest.fixture
+def run():
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+    return run
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    path = tmp_path / "export.onnx"
+    onnx.save(residual_network(), path)
+    return path
+
+
+def in_half(path: Path) -> Path:
+    """Kernel and input of the first layer in two types."""
+    model = residual_network()
+    weights = model.graph.initializer[0]
+    values = numpy_helper.to_array(weights).astype(np.float16)
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+    onnx.save(model, path)
+    return path
+
+
+def test_a_graph_that_compiles(compiler: None, run, export: Path) -> None:
+    result = run("preflight", export, "--gpu", "sm_75,sm_120", "--batch", 4)
+    assert result.exit_code == 0, result.output
+    assert "licence: https://docs.nvidia.com" in result.stderr
+    assert "sm_75  T4" in result.stdout
+    assert "sm_120 RTX PRO" in result.stdout
+    assert "4 of 4 layers in fp32 (100.0% of the multiply-accumulates)" in result.stdout
+    assert "bounds by data sheets, no measurements" in result.stdout
+
+
+def test_a_graph_that_is_refused_ends_with_1(compiler: None, run, tmp_path: Path) -> None:
+    result = run("preflight", in_half(tmp_path / "half.onnx"), "--gpu", "sm_86")
+    assert result.exit_code == 1
+    assert "refused: TensorRT's parser refuses it: node 'stem' (Conv)" in result.stdout
+    assert "What to do: give both inputs one type" in result.stdout
+    assert str(tmp_path) not in result.stdout
+
+
+def test_a_document_says_the_same(compiler: None, run, export: Path) -> None:
+    result = run("preflight", export, "--gpu", "sm_86", "--json")
+    document = json.loads(result.stdout)
+    assert document["accepted"] is True
+    assert [layer["node"] for layer in document["layers"]] == ["stem", "first", "second", "head"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--gpu", "sm_90"], "got 'sm_90'"),
+        (["--size", "64"], "expected HEIGHTxWIDTH"),
+        (["--size", "32x32"], "64x96 is fixed in the file"),
+        (["--time-limit", "0"], "not in the range"),
+    ],
+)
+def test_what_cannot_be_asked(compiler: None, run, export: Path, arguments, words: str) -> None:
+    result = run("preflight", export, *arguments)
+    assert result.exit_code in (1, 2)
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_file_that_is_not_there(compiler: None, run, tmp_path: Path) -> None:
+    result = run("preflight", tmp_path / "none.onnx")
+    assert result.exit_code == 1
+    assert "none.onnx: no such file" in result.stderr
+
+
+def test_without_the_extra_there_is_a_command(run, export: Path, monkeypatch) -> None:
+    monkeypatch.setattr(libraries, "_folder", lambda _package: None)
+    result = run("preflight", export)
+    assert result.exit_code == 1
+    assert "not installed: " in result.stderr
+    assert "preflight" in result.stderr
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_build_that_stops_at_the_onnx_asks(
+    compiler: None, export: Path, tmp_path: Path, precision: str
+) -> None:
+    options = BuildOptions(onnx_only=True, preflight_gpus=("sm_89",))
+    report = build_model(
+        residual_spec(), export, tmp_path / "out" / "models", precision=precision,
+        runtime="tensorrt", options=options,
+    )  # fmt: skip
+    assert report.compiler.found is not None
+    assert report.compiler.found.accepted
+    assert {layer.asked for layer in report.gate.layers} == {precision}
+    assert "compiles it for sm_89: 4 of 4 layers" in report.gate.facts["NVIDIA's compiler"]
+    page = report.report.read_text()
+    assert page.count("<rect ") == 4
+    document = json.loads((tmp_path / "out" / f"{report.model.stem}.report.json").read_text())
+    assert len(document["layer_precisions"]) == 4
+
+
+def test_what_the_compiler_refuses_is_not_written(
+    compiler: None, export: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """A fault that neither lint nor gate saw: the graph is changed behind their backs."""
+    faulty = onnx.load(in_half(tmp_path / "half.onnx"))
+    monkeypatch.setattr(compiler_check, "save_onnx", lambda _model, path: onnx.save(faulty, path))
+    out = tmp_path / "out"
+    with pytest.raises(OnnxModelError, match=r"for sm_80: .*node 'stem' \(Conv\).*What to do"):
+        build_model(
+            residual_spec(), export, out / "models", runtime="tensorrt",
+            options=BuildOptions(onnx_only=True),
+        )  # fmt: skip
+    assert not list(out.glob("**/*")) if out.exists() else True
+
+
+@pytest.mark.parametrize(
+    ("gpus", "installed", "words"),
+    [((), True, "as asked"), (None, False, "it is not installed; ")],
+)
+def test_a_build_that_asks_nobody_says_so(
+    export: Path, tmp_path: Path, monkeypatch, gpus, installed: bool, words: str
+) -> None:
+    monkeypatch.setattr(compiler_check, "is_installed", lambda: installed)
+    report = build_model(
+        residual_spec(), export, tmp_path / "out" / "models", runtime="tensorrt",
+        options=BuildOptions(onnx_only=True, preflight_gpus=gpus),
+    )  # fmt: skip
+    assert report.compiler.found is None
+    assert words in (report.compiler.unasked or "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        BuildOptions(preflight_gpus=("sm_86",)),
+        BuildOptions(hardware_compatibility="ampere_plus"),
+        BuildOptions(timing_cache=Path("timings")),
+    ],
+)
+def test_options_of_plans_are_not_ignored(
+    options: BuildOptions, export: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(PlanOptionsError, match="expected --runtime tensorrt, got openvino"):
+        build_model(residual_spec(), export, tmp_path / "models", options=options)
