@@ -37,6 +37,16 @@ def test_a_good_graph_compiles_for_every_gpu(ask) -> None:
     found.raise_if_refused()
 
 
+def test_memory_grows_by_the_pictures_of_a_batch(ask) -> None:
+    few, many = (
+        ask(residual_network(), options=asked_sizes(batch, None)).verdicts[0].answer
+        for batch in (2, 8)
+    )
+    stem = CHANNELS * 16 * 24 * 4  # what it writes for one picture, which the second layer reads
+    more = many.activation_bytes - few.activation_bytes
+    assert 6 * stem <= more <= 6 * (3 * 64 * 96 * 4 + 8 * stem)
+
+
 def test_layers_and_their_cost_are_the_graphs(ask) -> None:
     layers = ask(residual_network()).layers
     assert [layer.node for layer in layers] == LAYERS

@@ -30,7 +30,8 @@ def _answers(found: Preflight) -> Iterator[str]:
         else:
             yield (
                 f"{head}compiles in {answer.seconds:.1f} s, engine of "
-                f"{answer.engine_bytes / 1e6:.1f} MB"
+                f"{answer.engine_bytes / 1e6:.1f} MB, {answer.activation_bytes / 2**20:.0f} MiB of "
+                f"tensors in batches of {found.largest_batch}"
             )
     for note in dict.fromkeys(note for verdict in found.verdicts for note in verdict.notes):
         yield f"  it remarks: {note}"

@@ -52,12 +52,14 @@ class Preflight:
         verdicts: One for every GPU, in the order asked for.
         layers: Precision of every layer that multiplies; empty where no GPU's compiler took it.
         bounds: What one picture takes at least; None likewise.
+        largest_batch: That was compiled for.
     """
 
     graph: Path
     verdicts: tuple[Verdict, ...]
     layers: tuple[LayerPrecision, ...] = ()
     bounds: Bounds | None = None
+    largest_batch: int = 1
 
     @property
     def accepted(self) -> bool:
@@ -86,6 +88,7 @@ class Preflight:
                     "compiler": f"TensorRT-RTX {verdict.answer.compiler}",
                     "seconds": round(verdict.answer.seconds, 2),
                     "engine_bytes": verdict.answer.engine_bytes,
+                    "activation_bytes": verdict.answer.activation_bytes,
                     "notes": list(verdict.notes),
                 }
                 for verdict in self.verdicts
@@ -157,6 +160,7 @@ def preflight(
         verdicts=tuple(verdicts),
         layers=layers,
         bounds=bounds_of(model, tensors, layers) if layers else None,
+        largest_batch=options.batch.maximum,
     )
 
 

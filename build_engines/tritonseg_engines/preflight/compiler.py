@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +40,7 @@ OUT_OF_MEMORY: Final = (
 )
 """Words of C++, TensorRT, Python and the loader for it."""
 OUTPUT_BYTES: Final = 65_536
+ACTIVATIONS: Final = re.compile(r"Total Activation Memory: (\d+) bytes")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +66,8 @@ class Answer:
         refusal: Why it is refused, in NVIDIA's words with our node; None where it compiles.
         seconds: That parsing and compiling took.
         engine_bytes: Size of the engine; 0 where there is none.
+        activation_bytes: Memory that the engine's tensors take at the largest batch and size, by
+            the compiler's own plan; 0 where it does not say.
         warnings: Of parser and builder, each once.
         multiplying: Name, origin and precision of the layers that multiply, as parsed.
         engine: The finished engine's layers, as `engine_layers` reads them.
@@ -75,6 +79,7 @@ class Answer:
     refusal: str | None
     seconds: float
     engine_bytes: int
+    activation_bytes: int
     warnings: tuple[str, ...] = ()
     multiplying: tuple[Mapping[str, str], ...] = ()
     engine: tuple[Mapping[str, Any], ...] = ()
@@ -187,11 +192,17 @@ def _answer(document: Mapping[str, Any], onnx_path: str, gpu: TargetGpu, limits:
         refusal=refusal and refusal.removeprefix(f"{onnx_path}: "),
         seconds=document["seconds"],
         engine_bytes=document.get("engine_bytes", 0),
+        activation_bytes=_activation_bytes(document["log"]),
         warnings=tuple(document["warnings"]),
         multiplying=tuple(document["multiplying"]),
         engine=tuple(document["engine"]),
         log=tuple(document["log"]),
     )
+
+
+def _activation_bytes(log: Iterable[str]) -> int:
+    found = [match for line in log if (match := ACTIVATIONS.search(line))]
+    return int(found[-1][1]) if found else 0
 
 
 def _no_memory(gpu: TargetGpu, limits: Limits) -> str:
