@@ -54,6 +54,18 @@ def test_layers_and_their_cost_are_the_graphs(ask) -> None:
     assert {(layer.asked, layer.network) for layer in layers} == {("fp32", "fp32")}
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_every_layer_is_found_in_nvidias_network(ask, named: bool) -> None:
+    """By the name that the parser gives, also to nodes that have none; 8.6 is pinned by it."""
+    model = residual_network()
+    if not named:
+        for node in model.graph.node:
+            node.name = ""
+    layers = ask(model).layers
+    assert [layer.network for layer in layers] == ["fp32"] * 4
+    assert "fp32" in {layer.engine for layer in layers}
+
+
 def test_the_bound_is_worked_out_by_hand(ask) -> None:
     bounds = ask(residual_network()).bounds
     weights = 4 * (CHANNELS * 3 * 16 + 2 * CHANNELS * CHANNELS * 9 + CLASSES * CHANNELS)

@@ -72,8 +72,11 @@ def read_onnx_types(path: Path) -> OnnxTypes:
 
 
 def layer_name(node: onnx.NodeProto) -> str:
-    """Return what TensorRT's parser calls the layer that it makes of a node."""
-    return node.name or (node.output[0] if node.output else "")
+    """Return what TensorRT's parser calls the layer that it makes of a node.
+
+    Source: onnx/onnx-tensorrt, `getNodeName`; held against TensorRT-RTX.
+    """
+    return node.name or (f"node_of_{node.output[0]}" if node.output else "")
 
 
 def _tensor_types(graph: onnx.GraphProto) -> Iterator[int]:
