@@ -8,11 +8,17 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+STAGING: Final = ".tmp"
+"""How the names of what is not whole yet end."""
+RETIRED: Final = ".old"
+"""How those end of what was replaced, until it is known that it will not be put back."""
 
 
-def temporary_sibling(path: Path) -> Path:
+def temporary_sibling(path: Path, ending: str = STAGING) -> Path:
     """Return a hidden, unused name beside the path, so that a rename stays on one file system."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{ending}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -36,11 +42,12 @@ def replaced_directories(
     """Yield an empty folder; on success move its subfolders `names` into `parent`.
 
     Those of the same names are replaced, and those named in `removed` go if they are there, all
-    or none: if the body or a move fails, what was there is there again and nothing new is.
+    or none: if the body or a move fails, or is interrupted, what was there is there again and
+    nothing new is. A process that is killed leaves folders that end in `STAGING` and `RETIRED`.
     """
     parent.mkdir(parents=True, exist_ok=True)
     staging = temporary_sibling(parent / names[0])
-    retired = temporary_sibling(parent / names[0])
+    retired = temporary_sibling(parent / names[0], RETIRED)
     staging.mkdir()
     try:
         yield staging
@@ -54,17 +61,21 @@ def replaced_directories(
 def _exchange(
     parent: Path, names: tuple[str, ...], removed: tuple[str, ...], staging: Path, retired: Path
 ) -> None:
-    undo: list[tuple[Path, Path]] = []
+    begun: list[tuple[Path, Path]] = []
+
+    def move(source: Path, destination: Path) -> None:
+        begun.append((source, destination))  # first: Ctrl-C may come between the two
+        source.rename(destination)
+
     try:
         for name in (*names, *removed):
             target = parent / name
             if target.exists():
-                target.rename(retired / name)
-                undo.append((retired / name, target))
+                move(target, retired / name)
             if name in names:
-                (staging / name).rename(target)
-                undo.append((target, staging / name))
-    except OSError:
-        for source, destination in reversed(undo):
-            source.rename(destination)
+                move(staging / name, target)
+    except BaseException:
+        for source, destination in reversed(begun):
+            if destination.exists() and not source.exists():
+                destination.rename(source)
         raise

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from tritonseg_steps.geometry import Geometry, Size
 from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.resize_policy import KeepRatio, ResizePolicy
 
 MOST_PIXELS = 32_000_000
-"""Of what a picture is enlarged to; by a bound of its short side alone there is no other."""
+"""Of what a picture is enlarged to, before anything is cut off; by a bound of its short side alone
+there is no other."""
 ANY_SQUARE = (1, 1)
 """All squares become one size."""
 
@@ -21,7 +24,7 @@ def picture_refusal(resize: ResizePolicy, sizes: NetworkSizes, image_hw: Size) -
         image_hw: Of the picture, in pixels.
     """
     geometry = resize.geometry(image_hw)
-    height, width = geometry.network_hw
+    height, width = max(geometry.network_hw, geometry.content_hw, key=math.prod)
     if height * width > MOST_PIXELS and geometry.content_hw != image_hw:
         return (
             f"this model makes {height}x{width} (height x width) of a picture of {_by(image_hw)}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import cv2
 import numpy as np
@@ -15,12 +15,13 @@ from tritonseg_steps.float_antialiasing import antialiased_floats
 from tritonseg_steps.geometry import Size
 from tritonseg_steps.validation import exact_keys, one_of
 
+AnyNumber = TypeVar("AnyNumber", np.uint8, np.float32)
 OPENCV_FLAGS: Final = {
     "bilinear": cv2.INTER_LINEAR,
     "bicubic": cv2.INTER_CUBIC,
-    "nearest": cv2.INTER_NEAREST_EXACT,
     "area": cv2.INTER_AREA,
 }
+INTERPOLATIONS: Final = (*OPENCV_FLAGS, "nearest")
 ANTIALIASED: Final = ("bilinear", "bicubic")
 """Filters that can be as wide as what they shrink; "area" always is, and "nearest" never."""
 REQUIRED: Final = ("interpolation", "antialias")
@@ -47,7 +48,7 @@ class Resampling:
     after_normalization: bool = False
 
     def __post_init__(self) -> None:
-        one_of("resize.interpolation", self.interpolation, OPENCV_FLAGS)
+        one_of("resize.interpolation", self.interpolation, INTERPOLATIONS)
         for name in ("antialias", *ADDED):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(
@@ -71,6 +72,8 @@ class Resampling:
         """
         if self.antialias:
             return antialiased(image_hwc, size_hw, self.interpolation)
+        if self.interpolation == "nearest":
+            return _nearest(image_hwc, size_hw)
         flags = OPENCV_FLAGS[self.interpolation]
         return cv2.resize(image_hwc, size_hw[::-1], interpolation=flags).astype(
             np.uint8, copy=False
@@ -88,6 +91,8 @@ class Resampling:
         """
         if self.antialias:
             return antialiased_floats(plane_hw, size_hw, self.interpolation)
+        if self.interpolation == "nearest":
+            return _nearest(plane_hw, size_hw)
         flags = OPENCV_FLAGS[self.interpolation]
         return cv2.resize(plane_hw, size_hw[::-1], interpolation=flags).astype(
             np.float32, copy=False
@@ -110,3 +115,27 @@ class Resampling:
         """
         exact_keys("resampling", document, REQUIRED, ADDED)
         return cls(**document)
+
+
+def _nearest(values: NDArray[AnyNumber], size_hw: Size) -> NDArray[AnyNumber]:
+    """Return what has height and width first at another size, each pixel as it was.
+
+    OpenCV's `INTER_NEAREST` takes other pixels, and its `INTER_NEAREST_EXACT` reads beyond sides of
+    more than 32767 pixels (4.11).
+    """
+    rows, columns = (
+        _centres(source, target) for source, target in zip(values.shape[:2], size_hw, strict=True)
+    )
+    return values.take(rows, axis=0).take(columns, axis=1)
+
+
+def _centres(source: int, target: int) -> NDArray[np.int64]:
+    """Return the source pixel in which the centre of every target pixel lies, `(target,)`.
+
+    Positions are added up one by one, because that is how Pillow comes to those near a border.
+    Source: Pillow, `src/libImaging/Geometry.c`, `ImagingScaleAffine`.
+    """
+    steps = np.full(target, source / target)
+    steps[0] /= 2
+    centres: NDArray[np.int64] = np.minimum(np.cumsum(steps).astype(np.int64), source - 1)
+    return centres

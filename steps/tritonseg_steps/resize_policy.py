@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from tritonseg_steps.geometry import Geometry, Size
 from tritonseg_steps.validation import exact_keys, one_of, positive_int
 
-ROUNDINGS = ("truncate", "round")
+ROUNDINGS = ("truncate", "round", "half_even")
 ALIGNMENTS = ("top_left", "center")
 ADDED = ("rounding", "align")
 """Fields that older steps do not know."""
@@ -79,8 +79,9 @@ class FitPad(_FixedSize):
     """Resize to fit inside a fixed size, aspect ratio kept, and pad the rest.
 
     Attributes:
-        rounding: Of the other side, to whole pixels: "truncate" or "round". Source: Open Model Zoo
-            `pspnet-pytorch/accuracy-check.yml`, `fit_to_window`; Ultralytics' `LetterBox` rounds.
+        rounding: Of the other side, to whole pixels: "truncate", "round" (half up) or "half_even".
+            Source: Open Model Zoo `pspnet-pytorch/accuracy-check.yml`, `fit_to_window`, truncates;
+            Ultralytics' `LetterBox` takes Python's `round`, which is half to even.
         align: Where the picture lies, "top_left", or "center" with the odd pixel of padding at the
             right and bottom, as in Ultralytics' `LetterBox` and Albumentations' `PadIfNeeded`.
     """
@@ -156,7 +157,9 @@ class KeepRatio(_OpenSize):
         rounding: Of the other side, to whole pixels: "round" (half up), or "truncate". Source:
             mmcv 1.7 `image/geometric.py`, `rescale_size`, rounds (mmsegmentation's `Resize` with
             `keep_ratio=True` and `img_scale=(long_side, short_side)`); torchvision's `Resize(size)`
-            truncates, and Hugging Face's `shortest_edge` with it.
+            truncates, and Hugging Face's `shortest_edge` with it; "half_even" is Python's `round`,
+            as in Albumentations' `LongestMaxSize`. With both bounds "truncate" truncates twice, as
+            torchvision's `Resize(short_side, max_size=long_side)` does.
     """
 
     policy: ClassVar[str] = "keep_ratio"
@@ -177,6 +180,9 @@ class KeepRatio(_OpenSize):
         """Scale both sides by the smaller of the two allowed factors."""
         sides = ((self.long_side, max(image_hw)), (self.short_side, min(image_hw)))
         bounds = [(most, side) for most, side in sides if most is not None]
+        if self.rounding == "truncate" and self.long_side and self.short_side:
+            content_hw = _twice_truncated(image_hw, self.long_side, self.short_side)
+            return self._placed(image_hw, content_hw)
         target, source = min(bounds, key=lambda bound: bound[0] / bound[1])
         height, width = (_scaled(side, target, source, self.rounding) for side in image_hw)
         return self._placed(image_hw, (height, width))
@@ -190,11 +196,24 @@ def _aligned(geometry: Geometry, align: str) -> Geometry:
     return replace(geometry, offset_hw=(top, left))
 
 
+def _twice_truncated(image_hw: Size, long_side: int, short_side: int) -> Size:
+    """Return a size whose short side is the bound, or whose long side is, if that is smaller.
+
+    Source: torchvision 0.28, `transforms/functional.py`, `_compute_resized_output_size`.
+    """
+    short, long = short_side, short_side * max(image_hw) // min(image_hw)
+    if long > long_side:
+        short, long = max(1, long_side * short // long), long_side
+    return (short, long) if image_hw[0] <= image_hw[1] else (long, short)
+
+
 def _scaled(side: int, target: int, source: int, rounding: str) -> int:
     """Return a side times target / source in whole pixels, at least one."""
     if rounding == "truncate":
         # Integer arithmetic: int(h * (H / h)) falls one short of H for some h in floating point.
         return max(1, side * target // source)
+    if rounding == "half_even":
+        return max(1, round(side * (target / source)))
     return max(1, math.floor(side * (target / source) + 0.5))
 
 

@@ -199,3 +199,70 @@ def test_what_no_client_would_take_is_not_written(
     with pytest.raises(RepositoryError, match=rf"street: no client.*{match}.*Nothing was changed"):
         write(tmp_path / "r", "street", layout, **changes)
     assert contents(tmp_path / "r") == before
+
+
+@pytest.mark.parametrize("place", ["", "1", "2", "notes"])
+@pytest.mark.parametrize("folder", ["street", "street_argmax"])
+def test_what_the_user_put_into_a_models_folder_stays(
+    folder: str, place: str, tmp_path: Path
+) -> None:
+    repository = tmp_path / "repository"
+    write(repository, "street")
+    theirs = repository / folder / place / "NOTES.txt"
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("how it was trained")
+    top = theirs.relative_to(repository / folder).parts[0] if place != "1" else "1/NOTES.txt"
+    refused(repository, f"{folder} holds {top}, which no build wrote", "street")
+    refused(repository, f"{folder} holds {top}, which no build wrote", "street", "single")
+
+
+def test_what_builds_and_servers_write_is_replaced(tmp_path: Path) -> None:
+    onnx.save(TinyModel().model(), tmp_path / "export.onnx")
+    repository = tmp_path / "repository"
+    for layout in ("ensemble", "single", "ensemble"):
+        build_model(tiny_spec(), tmp_path / "export.onnx", repository, layout=layout)
+        for step in repository.glob("*/1/model.py"):  # as a server's Python does
+            cache = step.parent / "__pycache__"
+            cache.mkdir()
+            (cache / "model.cpython-311.pyc").touch()
+
+
+@pytest.mark.parametrize("moves", range(1, 9))
+def test_a_build_that_is_interrupted_leaves_what_was_there(
+    moves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "repository"
+    write(repository, "street")
+    before = contents(repository)
+    rename, done = Path.rename, []
+
+    def interrupted(path: Path, target: Path) -> Path:
+        result = rename(path, target)
+        done.append(path)
+        if len(done) == moves:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(repository, "street", ignore_index=7)
+    monkeypatch.undo()
+    assert contents(repository) == before
+    assert not [path for path in repository.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_killed_build_left_is_told(tmp_path: Path) -> None:
+    """As `kill -9` leaves it: half of the new folders, and the old ones not yet removed."""
+    repository = tmp_path / "repository"
+    write(repository, "street")
+    (repository / ".street.deadbeef.tmp").mkdir()
+    retired = repository / ".street.deadbeef.old"
+    retired.mkdir()
+    (repository / "street").rename(retired / "street")
+    outcome = CliRunner().invoke(cli, ["doctor", "--repository", str(repository)])
+    assert outcome.exit_code == 1
+    assert "a build that was killed had begun; remove it" in outcome.output
+    assert "street as before a build that was killed while it replaced it" in outcome.output
+    outcome = CliRunner().invoke(cli, ["serve", "--repository", str(repository)])
+    assert outcome.exit_code == 1
+    assert ".tmp: what a build that was killed had begun; remove it" in outcome.output

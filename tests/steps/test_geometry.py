@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -195,3 +196,37 @@ def test_documents_of_older_models_mean_what_they_did() -> None:
 def test_bad_documents_are_refused(document: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         resize_from_json(document)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_both_bounds_truncated_are_torchvisions(seed: int) -> None:
+    """Worked out as torchvision's `_compute_resized_output_size` does, in floating point."""
+    height, width, short_side = np.random.default_rng(seed).integers(1, 3000, 3).tolist()
+    long_side = short_side + 1 + seed * 50
+    short, long = sorted((height, width))
+    new_short, new_long = short_side, int(short_side * long / short)
+    if new_long > long_side:
+        new_short, new_long = int(long_side * new_short / new_long), long_side
+    expected = (new_short, new_long) if height <= width else (new_long, new_short)
+    resize = KeepRatio(short_side=short_side, long_side=long_side, rounding="truncate")
+    assert resize.geometry((height, width)).content_hw == tuple(max(1, side) for side in expected)
+
+
+@pytest.mark.parametrize(
+    ("resize", "image_hw", "content_hw", "top"),
+    [
+        # Ultralytics 8.4, `LetterBox((640, 640), auto=False)`: 853/1280 of 640 is 426.5.
+        (FitPad(height=640, width=640, rounding="half_even", align="center"), (853, 1280),
+         (426, 640), 107),
+        # Albumentations 2.0, `LongestMaxSize(1024)`: 682.5 and 512.5.
+        (KeepRatio(long_side=1024, rounding="half_even"), (1365, 2048), (682, 1024), 0),
+        (KeepRatio(long_side=1024, rounding="half_even"), (2048, 1025), (1024, 512), 0),
+        # mmcv: half up.
+        (KeepRatio(long_side=1024), (2048, 1025), (1024, 513), 0),
+    ],
+)  # fmt: skip
+def test_halves_go_where_the_trainers_round(
+    resize: FitPad | KeepRatio, image_hw: tuple[int, int], content_hw: tuple[int, int], top: int
+) -> None:
+    geometry = resize.geometry(image_hw)
+    assert (geometry.content_hw, geometry.offset_hw[0]) == (content_hw, top)

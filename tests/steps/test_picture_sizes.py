@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tritonseg_steps.geometry import Size
 from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.picture_sizes import picture_refusal
-from tritonseg_steps.resize_policy import FitPad, KeepRatio, Native, ResizePolicy
+from tritonseg_steps.resize_policy import CenterCrop, FitPad, KeepRatio, Native, ResizePolicy
 
 BOUNDS = "by resize: {policy: keep_ratio, long_side: 64, short_side: 32}"
 WORDS = {
@@ -98,3 +98,12 @@ def test_a_strip_is_not_made_a_picture_that_fills_the_memory() -> None:
     words = picture_refusal(resize, NetworkSizes(), (1, 5000))
     assert words is not None
     assert words.startswith("this model makes 520x2600000 (height x width) of a picture of 1x5000")
+
+
+def test_what_is_cropped_is_resized_first() -> None:
+    """1x300000 becomes 72 x 21,600,000 before 64x80 pixels of it are kept."""
+    resize = CenterCrop(height=64, width=80, short_side=72, outside=0)
+    refusal = picture_refusal(resize, NetworkSizes(height=64, width=80), (1, 300_000))
+    assert refusal is not None
+    assert "makes 72x21600000 (height x width) of a picture of 1x300000" in refusal
+    assert picture_refusal(resize, NetworkSizes(height=64, width=80), (1, 6000)) is None

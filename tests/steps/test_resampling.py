@@ -46,6 +46,24 @@ def by_pillow(
 
 
 @settings(max_examples=200, deadline=None)
+@given(image_hw=sizes, size_hw=sizes, seed=sides)
+def test_nearest_is_pillows(image_hw: tuple[int, int], size_hw: tuple[int, int], seed: int) -> None:
+    image_hwc = picture(image_hw, seed)
+    actual = Resampling(interpolation="nearest").resized(image_hwc, size_hw)
+    expected = Image.fromarray(image_hwc).resize(size_hw[::-1], Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(actual, np.asarray(expected))
+
+
+@pytest.mark.parametrize("image_hw", [(4, 33_000), (40_000, 3), (1024, 2048), (720, 1280)])
+def test_nearest_at_sizes_that_opencv_gets_wrong(image_hw: tuple[int, int]) -> None:
+    """`INTER_NEAREST_EXACT` reads beyond sides of 32768 and more, and is another near borders."""
+    image_hwc = picture(image_hw, 1)
+    actual = Resampling(interpolation="nearest").resized(image_hwc, (384, 384))
+    expected = Image.fromarray(image_hwc).resize((384, 384), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(actual, np.asarray(expected))
+
+
+@settings(max_examples=200, deadline=None)
 @given(image_hw=sizes, size_hw=sizes, interpolation=filters, binary=st.booleans(), seed=sides)
 def test_antialiased_is_pillow_in_every_bit(
     image_hw: tuple[int, int], size_hw: tuple[int, int], interpolation: str, binary: bool, seed: int

@@ -60,7 +60,7 @@ def fixed_sizes(prepared: Prepared) -> FixedSizes:
             f"takes at most {NO_CLASS} classes, got {len(prepared.spec.classes)}; {KEEP_ENSEMBLE}"
         )
     resized = prepared.spec.preprocessing.resize.geometry(image_hw)
-    if resized != Geometry(image_hw, image_hw, image_hw):
+    if replace(resized, outside=None) != Geometry(image_hw, image_hw, image_hw):
         raise SpecificationError(
             f"{name}: the fused layout does not resize, but resize policy "
             f"{prepared.spec.preprocessing.resize.policy!r} makes {_by(resized.content_hw)} of a "

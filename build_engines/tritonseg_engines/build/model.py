@@ -192,8 +192,8 @@ def _refuse_overwriting(
     """Refuse now what would be refused after minutes of building."""
     if not options.onnx_only:
         needed = layout_folders(name, target.layout)
-        refuse_taken(repository, name, needed)
         refuse_replacing(export, repository, name, needed)
+        refuse_taken(repository, name, needed)
     onnx_path = _suffixed(beside, ".onnx")
     stops_at_onnx = options.onnx_only or target.on_gpu
     if stops_at_onnx and onnx_path.exists() and export.exists() and onnx_path.samefile(export):

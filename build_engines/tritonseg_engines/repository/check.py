@@ -22,6 +22,7 @@ from tritonseg_engines.repository.files import (
     VERSION_FOLDER,
     read_config,
 )
+from tritonseg_engines.repository.leftovers import leftovers
 from tritonseg_engines.repository.manifests import (
     manifest_of_ours,
     manifests_of,
@@ -54,12 +55,13 @@ def check_repository(repository: Path, machine: Machine) -> dict[str, list[str]]
     if not repository.is_dir():
         raise RepositoryError(f"there is no model repository at {repository}")
     manifests, bare = manifests_of(repository), models_without(repository)
-    if not manifests and not bare:
+    left = {name: [line] for name, line in leftovers(repository).items()}
+    if not manifests and not bare and not left:
         raise RepositoryError(
             f"{repository} holds no model that tritonseg built (no */{MANIFEST_FILE})"
         )
     found = {path.parent.name: list(_problems(path, machine)) for path in manifests}
-    return found | {name: [NO_MANIFEST] for name in bare}
+    return found | {name: [NO_MANIFEST] for name in bare} | left
 
 
 def built_models(repository: Path) -> tuple[str, ...]:

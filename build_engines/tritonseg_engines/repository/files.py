@@ -14,6 +14,14 @@ CONFIG_FILE = "config.pbtxt"
 MANIFEST_FILE = "manifest.json"
 EMPTY_FOLDER_FILE = ".gitkeep"
 """Version folders must be there even where nothing is in them, and git keeps no empty ones."""
+WARM_UP_FOLDER = "warmup"
+STEP_FILE = "model.py"
+WRITTEN = {
+    "": {CONFIG_FILE, MANIFEST_FILE, "report.json", "report.html", VERSION_FOLDER, WARM_UP_FOLDER},
+    VERSION_FOLDER: {STEP_FILE, "model.onnx", "model.plan", EMPTY_FOLDER_FILE, "__pycache__"},
+    WARM_UP_FOLDER: {"image_size"},
+}
+"""What builds write into a model's folder, and Python into its versions, by folder in it."""
 
 
 def read_config(path: Path) -> pb.ModelConfig:

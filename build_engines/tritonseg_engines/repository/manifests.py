@@ -15,8 +15,9 @@ from tritonseg_steps import contract
 
 
 def manifests_of(repository: Path) -> list[Path]:
-    """Return the paths of the manifests, in the order of their models."""
-    return sorted(repository.glob(f"*/{MANIFEST_FILE}"))
+    """Return the paths of the manifests, in the order of their models; hidden ones are none."""
+    found = sorted(repository.glob(f"*/{MANIFEST_FILE}"))
+    return [path for path in found if not path.parent.name.startswith(".")]
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

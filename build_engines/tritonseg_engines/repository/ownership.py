@@ -1,7 +1,8 @@
 """Which folders of a repository a build may replace: its own, and nobody else's.
 
 A model's folder says so by its parameter `tritonseg_model`; a step has only the contract's. What
-has neither is the user's, unless the model's own manifest lists it.
+has neither is the user's, unless the model's own manifest lists it. So is what lies in a folder of
+its own besides what builds write.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names
-from tritonseg_engines.repository.files import CONFIG_FILE, MANIFEST_FILE, read_config
+from tritonseg_engines.repository.files import CONFIG_FILE, MANIFEST_FILE, WRITTEN, read_config
 from tritonseg_engines.repository.mask_settings import SETTINGS
 from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
@@ -58,6 +59,12 @@ def refuse_taken(repository: Path, name: str, needed: Collection[str]) -> None:
                 f"{repository / folder} was not written by a build of {name}, and would be "
                 f"replaced; {ELSEWHERE}, or move that folder away"
             )
+    for folder in sorted(own):
+        if foreign := _foreign(repository / folder):
+            raise RepositoryError(
+                f"{repository / folder} holds {foreign}, which no build wrote, and is replaced as "
+                "a whole; move that out of there"
+            )
 
 
 def refuse_replacing(export: Path, repository: Path, name: str, needed: Collection[str]) -> None:
@@ -79,6 +86,16 @@ def refuse_replacing(export: Path, repository: Path, name: str, needed: Collecti
                 f"{export} lies in {repository / folder}, which a build of {name} replaces; move "
                 "the export out of there"
             )
+
+
+def _foreign(folder: Path) -> str | None:
+    """Return the first thing in a model's folder that builds do not write, or None."""
+    for inner, written in WRITTEN.items():
+        with contextlib.suppress(OSError):
+            for entry in sorted((folder / inner).iterdir()):
+                if entry.name not in written:
+                    return entry.relative_to(folder).as_posix()
+    return None
 
 
 def obsolete_folders(repository: Path, name: str, needed: Collection[str]) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from tritonclient.grpc import model_config_pb2 as pb
 from tritonseg_engines.repository.deployment import Deployment
 from tritonseg_steps import contract
 
-WARM_UP_FOLDER = "warmup"
 """Where Triton looks for `input_data_file`. Source: model_config.proto, ModelWarmup."""
 IMAGE_SIZE_FILE = "image_size"
 

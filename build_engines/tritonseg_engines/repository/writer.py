@@ -21,14 +21,16 @@ from tritonseg_engines.repository.files import (
     CONFIG_FILE,
     EMPTY_FOLDER_FILE,
     MANIFEST_FILE,
+    STEP_FILE,
     VERSION_FOLDER,
+    WARM_UP_FOLDER,
     read_config,
 )
 from tritonseg_engines.repository.mask_settings import SETTINGS, mask_settings
 from tritonseg_engines.repository.one_model import fused_config, single_config
 from tritonseg_engines.repository.ownership import obsolete_folders, refuse_taken
 from tritonseg_engines.repository.read_back import refuse_unreadable
-from tritonseg_engines.repository.warm_up import WARM_UP_FOLDER, warm_up
+from tritonseg_engines.repository.warm_up import warm_up
 from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
 
@@ -119,7 +121,7 @@ def _write_steps(staging: Path, deployment: Deployment) -> list[Path]:
     """Write the Python steps and their warm-up; return the files that Triton imports."""
     written = []
     for folder, step_class in _python_steps(deployment).items():
-        path = staging / folder / VERSION_FOLDER / "model.py"
+        path = staging / folder / VERSION_FOLDER / STEP_FILE
         path.write_text(_model_py(step_class), encoding="utf-8")
         written.append(path)
     for suffix in PYTHON_STEPS if deployment.layout is ServingLayout.ENSEMBLE else ():

@@ -7,6 +7,7 @@ from typing import Final
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.check import changed_since_build
+from tritonseg_engines.repository.leftovers import leftovers
 from tritonseg_engines.serving.config import ServerConfig
 
 _HINT: Final = (
@@ -20,14 +21,18 @@ def checked_repository(config: ServerConfig) -> Path:
 
     Raises:
         RepositoryError: There is none, it is empty, a model asked for is not in it, or an engine
-            that tritonseg built was exchanged since, or what decides its masks was changed.
+            that tritonseg built was exchanged since, or what decides its masks was changed, or a
+            build that was killed left something in it.
     """
     repository = config.repository.expanduser().resolve()
     if not repository.is_dir():
         raise RepositoryError(f"there is no model repository at {repository}: {_HINT}")
     if (repository / "config.pbtxt").is_file():
         raise RepositoryError(f"{repository} is a model; give the directory that it lies in")
-    models = sorted(file.parent.name for file in repository.glob("*/config.pbtxt"))
+    if not config.models and (left := leftovers(repository)):  # Triton would load all there is
+        raise RepositoryError(next(iter(left.values())))
+    names = (file.parent.name for file in repository.glob("*/config.pbtxt"))
+    models = sorted(name for name in names if not name.startswith("."))
     if not models:
         raise RepositoryError(f"{repository} holds no model (no */config.pbtxt): {_HINT}")
     missing = sorted(set(config.models) - set(models))
