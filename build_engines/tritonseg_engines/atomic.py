@@ -12,13 +12,17 @@ from typing import Final
 
 STAGING: Final = ".tmp"
 """How the names of what is not whole yet end."""
+KEPT_OF_NAME: Final = 32
 RETIRED: Final = ".old"
 """How those end of what was replaced, until it is known that it will not be put back."""
 
 
 def temporary_sibling(path: Path, ending: str = STAGING) -> Path:
-    """Return a hidden, unused name beside the path, so that a rename stays on one file system."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{ending}")
+    """Return a hidden, unused name beside the path, so that a rename stays on one file system.
+
+    It has the beginning of the path's own name, which may be as long as names can be.
+    """
+    return path.with_name(f".{path.name[:KEPT_OF_NAME]}.{secrets.token_hex(4)}{ending}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

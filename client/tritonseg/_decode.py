@@ -37,6 +37,7 @@ from ._errors import (
     InvalidImageError,
     UnsupportedImageError,
 )
+from ._stored import as_stored
 
 Decoder: TypeAlias = Callable[[io.BytesIO], ImageFile.ImageFile]
 
@@ -81,7 +82,7 @@ def decode_image(encoded: bytes, limits: ImageLimits) -> tuple[Image.Image, tupl
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
     image = open_image(encoded, limits)
-    rendered = _render(image, limits)
+    rendered = _render(image, limits, is_wide=is_wide(image))
     if limits.strict and image.format in ("JPEG", "MPO"):
         check_undamaged(encoded, image)
     return rendered
@@ -105,9 +106,7 @@ def open_image(encoded: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
         image = _DECODERS[name](io.BytesIO(encoded))
     except Exception as exc:  # on corrupt files decoders raise all kinds
         raise _error_from_pillow(exc) from exc
-    if name == "PNG" and "transparency" in image.info:
-        _check_transparent_color(encoded)
-    _check_header(image, limits)
+    _check_header(image, limits, encoded)
     return image
 
 
@@ -122,8 +121,13 @@ def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tu
         ImageTooLargeError: It exceeds `limits`.
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
-    _check_header(image, limits)
-    return _render(image, limits)
+    stored = as_stored(image)
+    if stored is None:
+        _check_header(image, limits)
+        return _render(image, limits, is_wide=is_wide(image))
+    _check_header(stored.image, limits, stored.encoded)
+    shown = stored.image if stored.is_whole else image
+    return _render(shown, limits, is_wide=is_wide(stored.image))
 
 
 def is_sideways(orientation: object) -> bool:
@@ -131,14 +135,15 @@ def is_sideways(orientation: object) -> bool:
     return orientation in _SIDEWAYS_ORIENTATIONS
 
 
-def _render(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tuple[int, int]]:
-    wide = is_wide(image)
+def _render(
+    image: Image.Image, limits: ImageLimits, *, is_wide: bool
+) -> tuple[Image.Image, tuple[int, int]]:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         image.load()
         conversion = conversion_to_srgb(image)  # behind the pixels, too, a PNG may have a profile
         displayed = image if orientation == 1 else ImageOps.exif_transpose(image)
-        if wide:
+        if is_wide:
             check_filled(displayed.convert("RGB"))
         rgb = _convert_to_rgb(displayed, limits.background, conversion)
     except UnsupportedImageError:
@@ -176,7 +181,9 @@ def _check_transparent_color(png: bytes) -> None:
         )
 
 
-def _check_header(image: Image.Image, limits: ImageLimits) -> None:
+def _check_header(image: Image.Image, limits: ImageLimits, encoded: bytes = b"") -> None:
+    if encoded and image.format == "PNG" and "transparency" in image.info:
+        _check_transparent_color(encoded)
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageDecodeError(f"the picture has no pixels: {height}×{width}")

@@ -19,6 +19,9 @@ _WIDE_GRAY_RAW_MODE: Final = "LA;16"
 # Source: TIFF 6.0, tags BitsPerSample, PlanarConfiguration and SampleFormat.
 _TIFF_BITS: Final = 258
 _TIFF_PLANAR: Final = 284
+_TIFF_COLOR_MAP: Final = 320
+_LEAST_COLOR: Final = 256
+"""Of the levels in a TIFF's palette, which have 16 bits; Pillow keeps the high byte."""
 _TIFF_SEPARATE_PLANES: Final = 2
 _TIFF_SAMPLE_FORMAT: Final = 339
 _TIFF_UNSIGNED: Final = (1, 4)
@@ -48,6 +51,12 @@ def check_stored(image: Image.Image) -> None:
         )
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return
+    brightest = max(image.tag_v2.get(_TIFF_COLOR_MAP, (0,)))
+    if 0 < brightest < _LEAST_COLOR:
+        raise UnsupportedImageError(
+            f"expected a TIFF palette of 16-bit levels, got none above {brightest}, as in one of 8 "
+            "bits, which Pillow reads as black; save it as RGB"
+        )
     formats = image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))
     if any(value not in _TIFF_UNSIGNED for value in formats):
         raise UnsupportedImageError(

@@ -62,7 +62,8 @@ class RemoteModel:
             InvalidImageError: The file is corrupt behind its header.
         """
         model = self.describe(deadline)
-        if confidence:
+        if confidence and not model.gives_confidence:  # a model that took its place may do so
+            model = self._send(lambda: self._described_again(deadline), deadline).model
             _require_confidence(model)
         ask = functools.partial(
             self._ask, confidence=confidence, request_id=request_id, deadline=deadline
@@ -112,6 +113,9 @@ class RemoteModel:
             if known.may_end_with(error):
                 self._description.forget(known)
             raise
+
+    def _described_again(self, deadline: Deadline) -> Description:
+        return self._described_anew(self._description.current(deadline), deadline)
 
     def _described_anew(self, known: Description, deadline: Deadline) -> Description:
         self._description.forget(known)

@@ -146,7 +146,7 @@ class Segmentation:
         target = Path(path)
         if target.suffix.lower() != ".png":
             raise ConfigurationError(f"path must end in .png, got '{target}'")
-        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+        partial = target.with_name(f".{uuid.uuid4().hex}.partial")
         try:
             Image.fromarray(self.class_map).save(partial, format="PNG")
             partial.replace(target)

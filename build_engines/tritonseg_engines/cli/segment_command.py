@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 from collections.abc import Iterator
@@ -102,9 +103,11 @@ def _written_in(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        advice = "give another folder with -o"
+        if error.errno == errno.ENAMETOOLONG:
+            advice = "give the picture a shorter name"
         raise click.ClickException(
-            f"{folder}: results cannot be written there: {error.strerror or error}; give another "
-            "folder with -o"
+            f"{folder}: results cannot be written there: {error.strerror or error}; {advice}"
         ) from error
 
 

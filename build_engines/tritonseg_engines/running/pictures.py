@@ -86,6 +86,7 @@ def picture_folder(folder: Path, labels: Path | None = None) -> Pictures:
     files = _picture_files(folder)
     if not files:
         raise CalibrationError(f"{folder}: expected pictures ({', '.join(SUFFIXES)}), found none")
+    _refuse_same_names(files)
     label_files = [] if labels is None else [_label_file(labels, file) for file in files]
 
     def read(index: int) -> Picture:
@@ -143,8 +144,25 @@ def _picture_files(folder: Path) -> list[Path]:
     return [entry for entry in entries if entry.suffix.lower() in SUFFIXES and entry.is_file()]
 
 
+def _refuse_same_names(files: Sequence[Path]) -> None:
+    """Refuse what would have one label file, or be one: labels that lie among the pictures."""
+    first: dict[str, Path] = {}
+    for file in files:
+        other = first.setdefault(file.stem, file)
+        if other is not file:
+            raise CalibrationError(
+                f"{file.parent}: expected one picture of a name, got {other.name} and {file.name}; "
+                "labels belong in a folder of their own"
+            )
+
+
 def _label_file(labels: Path, picture: Path) -> Path:
     file = labels / f"{picture.stem}.png"
+    if file.is_file() and file.samefile(picture):
+        raise CalibrationError(
+            f"{picture}: expected a picture and its labels, got one file for both; labels belong "
+            "in a folder of their own"
+        )
     if not file.is_file():
         raise CalibrationError(f"{picture.name}: expected its labels at {file}, found none")
     return file

@@ -48,6 +48,8 @@ def palette_colors(document: object, count: int) -> tuple[Color, ...]:
 
 def _in_order(names: Mapping[object, object]) -> list[object]:
     by_index = {_index(key): name for key, name in names.items()}
+    if len(by_index) < len(names):
+        raise ValueError(f"classes: expected every index once, got {_few(list(names))}")
     expected = range(len(names))
     missing = [index for index in expected if index not in by_index]
     if missing:
@@ -58,8 +60,12 @@ def _in_order(names: Mapping[object, object]) -> list[object]:
     return [by_index[index] for index in expected]
 
 
-def _index(key: object) -> object:
-    return int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
+def _index(key: object) -> int:
+    if isinstance(key, int) and not isinstance(key, bool):
+        return key
+    if isinstance(key, str) and key.isascii() and key.isdigit():
+        return int(key)
+    raise ValueError(f"classes: expected indices as keys, got {key!r}")
 
 
 def _name(index: int, name: object) -> str:

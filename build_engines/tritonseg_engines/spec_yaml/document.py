@@ -14,6 +14,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 PLAIN: Final = (Decimal("1e-4"), Decimal("1e7"))
 """From where to where a number is written without an exponent."""
 LARGEST: Final = int(sys.float_info.max)
+MERGE: Final = "tag:yaml.org,2002:merge"
 LONGEST: Final = 60
 """Characters of a value in a message."""
 DECIMAL: Final = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
@@ -123,13 +124,17 @@ class _Loader(yaml.SafeLoader):
 
     def compose_mapping_node(self, anchor: dict[Any, Node]) -> MappingNode:
         mapping = super().compose_mapping_node(anchor)
-        first: dict[tuple[str, str], ScalarNode] = {}
+        first: dict[object, ScalarNode] = {}
         for key, _ in mapping.value:
             if isinstance(key, ScalarNode):
-                other = first.setdefault((key.tag, key.value), key)
+                other = first.setdefault(self._meant(key), key)
                 if other is not key:
                     raise ValueError(_twice(key, other))
         return mapping
+
+    def _meant(self, key: ScalarNode) -> object:
+        """Return what a key is in the mapping, where `1` and `+1` are the same."""
+        return MERGE if key.tag == MERGE else self.construct_object(key)
 
 
 def _check_scalar(node: ScalarNode, value: object) -> None:

@@ -13,6 +13,8 @@ FACTORS = {"0-255": 1.0, "0-1": 255.0}
 """By `unit`: what mean and scale are multiplied by."""
 MOST_MEAN, MOST_SCALE = 255.0, 65535.0
 """Beyond the first no value of a picture lies; beyond the second all become much the same."""
+MOST_SCALE_OF_ONE = 16.0
+"""In units of 0-1, where 255 is what one divides by to come to them."""
 
 
 def mean_and_scale(fields: Mapping[str, Any]) -> tuple[Triple, Triple]:
@@ -27,6 +29,11 @@ def mean_and_scale(fields: Mapping[str, Any]) -> tuple[Triple, Triple]:
         _refuse_fractions(mean, scale)
     elif unit not in FACTORS:
         raise ValueError(f"unit: expected one of {list(FACTORS)}, got {unit!r}")
+    elif unit == "0-1" and max(map(abs, scale)) > MOST_SCALE_OF_ONE:
+        raise ValueError(
+            f"scale: expected numbers up to {MOST_SCALE_OF_ONE:.0f} in units of 0-1, got "
+            f"{_list(scale)}; scale: 1 divides a picture's bytes by 255"
+        )
     mean, scale = (_times(values, FACTORS[unit or "0-255"]) for values in (mean, scale))
     if max(map(abs, mean)) > MOST_MEAN:
         raise ValueError(
@@ -38,6 +45,25 @@ def mean_and_scale(fields: Mapping[str, Any]) -> tuple[Triple, Triple]:
             "0-255, with which pictures are of one value; it is what is divided by"
         )
     return mean, scale
+
+
+def padding_color(fields: Mapping[str, Any]) -> Triple | None:
+    """Return the colour of what is padded in units of 0-255; None where none is given.
+
+    Raises:
+        ValueError: It is no colour in the document's unit.
+    """
+    if fields.get("padding") is None:
+        return None
+    padding = triple("padding", fields["padding"])
+    unit = fields.get("unit", "0-255")
+    color = _times(padding, FACTORS[unit])
+    is_fraction = "unit" not in fields and any(0 < level < 1 for level in color)
+    if is_fraction or not all(0 <= level <= MOST_MEAN for level in color):
+        raise ValueError(
+            f"padding: expected levels of {unit}, the unit of mean and scale, got {_list(padding)}"
+        )
+    return color
 
 
 def triple(where: str, value: object) -> Triple:

@@ -24,7 +24,7 @@ from tritonseg_engines.errors import SpecificationError
 from tritonseg_engines.spec import CardFigures, InputSpec, ModelSpec, OutputSpec
 from tritonseg_engines.spec_yaml.classes import class_names, palette_colors
 from tritonseg_engines.spec_yaml.document import parse_yaml, refuse_numbers_as_text, yaml_reason
-from tritonseg_engines.spec_yaml.normalization import mean_and_scale, triple
+from tritonseg_engines.spec_yaml.normalization import mean_and_scale, padding_color
 from tritonseg_engines.spec_yaml.resize import ExportSize, read_resize
 from tritonseg_steps.geometry import Size
 from tritonseg_steps.preprocessing import Preprocessing
@@ -95,7 +95,6 @@ def spec_from_document(document: object, export_hw: ExportSize = no_export) -> M
     )
     mean, scale = mean_and_scale(fields)
     classes = class_names(fields["classes"])
-    padding = fields.get("padding")
     return ModelSpec(
         name=fields["name"],
         input=input_spec,
@@ -104,7 +103,7 @@ def spec_from_document(document: object, export_hw: ExportSize = no_export) -> M
             scale=scale,
             color_order=color_order,
             resize=resize,
-            padding=None if padding is None else triple("padding", padding),
+            padding=padding_color(fields),
             resampling=resampling,
         ),
         output=_output(fields["output"]),

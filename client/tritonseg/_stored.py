@@ -1,0 +1,60 @@
+"""How the file of a caller's PIL image is stored, which the image itself forgets when it is loaded.
+
+A caller's image is not loaded here, so that it says the same when it is passed again.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """The file that an image was opened from, opened once more.
+
+    Attributes:
+        image: The same picture, not loaded.
+        encoded: The bytes of the file.
+        is_whole: Whether the caller's image was not loaded either, and so can hold no other pixels.
+    """
+
+    image: ImageFile.ImageFile
+    encoded: bytes
+    is_whole: bool
+
+
+def as_stored(image: Image.Image) -> StoredImage | None:
+    """Return what an image was opened from; None where that is not known any more.
+
+    It is not where the image was made in memory, or was loaded from something else than a file that
+    is still there, or is to be decoded at another size.
+    """
+    if not isinstance(image, ImageFile.ImageFile):
+        return None
+    try:
+        encoded = _bytes_of(image)
+        if encoded is None:
+            return None
+        stored = type(image)(io.BytesIO(encoded))
+    except Exception:  # noqa: BLE001 - whatever it is, the image's own decoder says it better
+        return None
+    if (stored.size, stored.mode) != (image.size, image.mode):
+        return None
+    return StoredImage(image=stored, encoded=encoded, is_whole=bool(image.tile))
+
+
+def _bytes_of(image: ImageFile.ImageFile) -> bytes | None:
+    if image.tile and image.fp is not None:
+        position = image.fp.tell()
+        try:
+            image.fp.seek(0)
+            return image.fp.read()
+        finally:
+            image.fp.seek(position)
+    path = Path(os.fsdecode(image.filename)) if image.filename else None
+    return path.read_bytes() if path is not None and path.is_file() else None
