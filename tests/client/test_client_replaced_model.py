@@ -74,6 +74,21 @@ def test_another_contract(client, triton, photo, reordered):
         client.segment(photo)
 
 
+def test_confidence_that_another_build_gives(client, triton, photo):
+    """Known as a model without it, replaced by one that has it."""
+    edit = triton.edit_metadata
+
+    def without_confidence(response):
+        del response.outputs[1]
+
+    triton.edit_metadata = without_confidence
+    client.segment(photo)
+    with pytest.raises(tritonseg.ConfigurationError, match="gives no confidence"):
+        client.segment(photo, confidence=True)
+    triton.edit_metadata = edit
+    assert client.segment(photo, confidence=True).confidence is not None
+
+
 def test_answer_and_description_that_never_agree(connect, triton, photo):
     """Two servers behind one address, say, in the middle of an update."""
     client = connect(triton.address)

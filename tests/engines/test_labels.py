@@ -23,7 +23,7 @@ from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import CalibrationError
 from tritonseg_engines.gate.label_check import LabelCheck
 from tritonseg_engines.running.labels import read_labels
-from tritonseg_engines.running.pictures import Picture
+from tritonseg_engines.running.pictures import Picture, picture_folder
 
 GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
 INDICES = np.array([[0, 1, 1, 0, 1], [1, 0, 0, 1, 1], [0, 0, 1, 0, 1]])
@@ -176,3 +176,20 @@ def test_a_build_ends_before_anything_is_judged_by_them(
     with pytest.raises(CalibrationError, match=rf"labels.*{message}"):
         build_with(tmp_path, labels_hw)
     assert not (tmp_path / "repository").exists()
+
+
+def test_labels_among_the_pictures_are_no_pictures(tmp_path: Path) -> None:
+    """Else a build would be calibrated with label maps, and judged by them."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    for labels in (None, tmp_path):
+        with pytest.raises(
+            CalibrationError, match=r"got a.jpg and a.png; labels belong in a folder"
+        ):
+            picture_folder(tmp_path, labels)
+
+
+def test_a_picture_is_not_its_own_label(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(CalibrationError, match="a picture and its labels, got one file for both"):
+        picture_folder(tmp_path, tmp_path)

@@ -43,6 +43,17 @@ NOT_MEANT: dict[str, tuple[dict[str, object], str]] = {
     "mean beyond what a byte holds": ({"mean": 1e300}, "mean: expected numbers of -255 to 255"),
     "mean of 0-255 said to be 0-1": ({"unit": "0-1"}, "mean: expected numbers of -255 to 255"),
     "scale that leaves nothing": ({"scale": 1e9}, "scale: expected numbers up to 65535"),
+    "scale of 0-255 said to be 0-1": (
+        {"mean": 0, "scale": 255, "unit": "0-1"},
+        r"scale: expected numbers up to 16 in units of 0-1, got \[255, 255, 255\]; scale: 1 div",
+    ),
+    "padding of 0-255 beside units of 0-1": (
+        {"mean": 0, "scale": 1, "unit": "0-1", "padding": 114},
+        r"padding: expected levels of 0-1, the unit of mean and scale, got \[114, 114, 114\]",
+    ),
+    "padding of 0-1": ({"padding": 0.5}, "padding: expected levels of 0-255"),
+    "padding beyond what a byte holds": ({"padding": 300}, "padding: expected levels of 0-255"),
+    "padding below black": ({"padding": -5}, "padding: expected levels of 0-255"),
     "palette of 0-1": (
         {"palette": [[0, 0, 0], [0.5, 0.25, 0]]},
         r"palette: expected whole numbers of 0-255, got \[0.5, 0.25, 0\]; multiply them by 255",
@@ -155,3 +166,28 @@ def test_a_size_is_taken_from_wherever_it_stands(tmp_path: Path) -> None:
         path.write_text(yaml.safe_dump({**document, "resize": {"policy": "stretch"}}))
         spec = read_spec(path, lambda axes: declared_hw(tmp_path / "export.onnx", axes))
         assert spec.preprocessing.resize == Stretch(height=SIZE_HW[0], width=SIZE_HW[1])
+
+
+def test_padding_is_in_the_unit_of_mean_and_scale(tmp_path: Path) -> None:
+    spec = read(tmp_path, mean=0.5, scale=0.25, padding=0.5, unit="0-1")
+    assert spec.preprocessing.padding == (127.5,) * 3
+    assert spec.preprocessing.padding_values().tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ("{0: road, 1: wall, +1: sky}", "every key of a mapping once, got '[+]1' twice"),
+        ("{0: road, 0.0: wall, 1: sky}", "every key of a mapping once, got '0.0' twice"),
+        ("{0: road, no: wall, 1: sky}", "every key of a mapping once, got 'no' twice"),
+        ("{no: road, yes: wall}", "classes: expected indices as keys, got False"),
+        ("{0.0: road, 1.0: wall}", "classes: expected indices as keys, got 0.0"),
+        ("{0: road, '0': wall}", "classes: expected every index once, got 0, '0'"),
+    ],
+)
+def test_no_name_takes_anothers_place(classes: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    whole = {key: value for key, value in MINIMAL.items() if key != "classes"}
+    path.write_text(f"{yaml.safe_dump(whole)}classes: {classes}\n")
+    with pytest.raises(SpecificationError, match=words):
+        read_spec(path)

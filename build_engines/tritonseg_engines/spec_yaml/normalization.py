@@ -29,15 +29,16 @@ def mean_and_scale(fields: Mapping[str, Any]) -> tuple[Triple, Triple]:
         _refuse_fractions(mean, scale)
     elif unit not in FACTORS:
         raise ValueError(f"unit: expected one of {list(FACTORS)}, got {unit!r}")
-    elif unit == "0-1" and max(map(abs, scale)) > MOST_SCALE_OF_ONE:
-        raise ValueError(
-            f"scale: expected numbers up to {MOST_SCALE_OF_ONE:.0f} in units of 0-1, got "
-            f"{_list(scale)}; scale: 1 divides a picture's bytes by 255"
-        )
+    written_scale = scale
     mean, scale = (_times(values, FACTORS[unit or "0-255"]) for values in (mean, scale))
     if max(map(abs, mean)) > MOST_MEAN:
         raise ValueError(
             f"mean: expected numbers of -255 to 255, got {_list(mean)} in units of 0-255"
+        )
+    if unit == "0-1" and max(map(abs, written_scale)) > MOST_SCALE_OF_ONE:
+        raise ValueError(
+            f"scale: expected numbers up to {MOST_SCALE_OF_ONE:.0f} in units of 0-1, got "
+            f"{_list(written_scale)}; scale: 1 divides a picture's bytes by 255"
         )
     if max(map(abs, scale)) > MOST_SCALE:
         raise ValueError(
@@ -56,9 +57,9 @@ def padding_color(fields: Mapping[str, Any]) -> Triple | None:
     if fields.get("padding") is None:
         return None
     padding = triple("padding", fields["padding"])
-    unit = fields.get("unit", "0-255")
+    unit = fields.get("unit") or "0-255"
     color = _times(padding, FACTORS[unit])
-    is_fraction = "unit" not in fields and any(0 < level < 1 for level in color)
+    is_fraction = fields.get("unit") is None and any(0 < level < 1 for level in color)
     if is_fraction or not all(0 <= level <= MOST_MEAN for level in color):
         raise ValueError(
             f"padding: expected levels of {unit}, the unit of mean and scale, got {_list(padding)}"
