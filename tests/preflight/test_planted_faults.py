@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 import pytest
 
-from planted_faults import FAULTS, Fault
+from planted_fault import Fault
+from planted_faults import FAULTS
 from planted_graphs import F16, behind_conv, node, quantized
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.chance import refuse_chance
@@ -106,8 +107,8 @@ def test_what_nvidia_says(ask, name: str) -> None:
 def nodes_of(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Nodes, those of loops too."""
     found = list(graph.node)
-    for node in graph.node:
-        for attribute in node.attribute:
+    for one in graph.node:
+        for attribute in one.attribute:
             found += nodes_of(attribute.g)
     return found
 

@@ -8,13 +8,11 @@ writes the table of the page on preflight; every row of it is held by tests/pref
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
+from planted_fault import CANNOT_LOAD, CANNOT_RUN, FURTHER, Fault
 from planted_graphs import (
     CONV,
     F16,
@@ -25,208 +23,42 @@ from planted_graphs import (
     graph,
     in_loop,
     node,
-    paired,
     quantized,
     resized,
     weights,
-    weights_int8,
 )
-
-ANEW = "export the float network and let `tritonseg build --precision int8` quantize it"
-HALVES = {"kernel_shape": [2, 2], "strides": [2, 2]}
-SAME = {"kernel_shape": [3, 3], "pads": [1] * 4}
-PAIR = node("DequantizeLinear", "q scale zero")
-NORM = {"g": np.ones(8, F32), "b": np.zeros(8, F32)}
-ROI = [0, 0, 0.1, 0.1, 1, 1, 0.9, 0.9]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
-    """One graph and what is said to it.
-
-    Attributes:
-        make: The graph.
-        ours: What this project refuses it with; "" where it does not.
-        nvidia: What the compiler says; "" where it takes the graph without a word.
-        warns: Whether the compiler takes the graph, with those words as a warning.
-        cure: What a user reads behind NVIDIA's words; "" where there is no refusal.
-    """
-
-    make: Callable[[], onnx.ModelProto]
-    ours: str = ""
-    nvidia: str = ""
-    warns: bool = False
-    cure: str = ""
-
-
-def two_types() -> onnx.ModelProto:
-    return graph([CONV], {"weight": weights(dtype=F16)})
-
-
-def float_half(op_type: str, **attributes: object) -> onnx.ModelProto:
-    reads = "h half" if op_type == "Add" else "h conv"
-    channels = 4 if op_type == "Add" else 8
-    return behind_conv(
-        node("Cast", "conv", "h", to=TensorProto.FLOAT16),
-        node(op_type, reads, "x", **attributes),
-        node("Cast", "x", to=TensorProto.FLOAT),
-        constants={"half": F32(1)} if op_type == "Add" else {},
-        shape=("N", channels, 8, 8),
-    )
-
-
-def indices() -> onnx.ModelProto:
-    pool = node("MaxPool", "NORMALIZED", "m i", **HALVES)
-    return graph([pool, node("Cast", "i", to=TensorProto.FLOAT)], shape=("N", 4, 4, 4))
-
-
-def unpool() -> onnx.ModelProto:
-    return graph(
-        [node("MaxPool", "NORMALIZED", "m i", **HALVES), node("MaxUnpool", "m i", **HALVES)]
-    )
-
-
-def integer_convolution() -> onnx.ModelProto:
-    nodes = [
-        node("QuantizeLinear", "NORMALIZED s z", "q"),
-        node("QLinearConv", "q s z w s z s z", "y", pads=[1] * 4),
-        node("DequantizeLinear", "y s z"),
-    ]
-    return graph(nodes, {"s": F32(0.05), "z": np.int8(0), "w": np.ones((4, 4, 3, 3), np.int8)})
-
-
-def int32_bias() -> onnx.ModelProto:
-    nodes = [
-        node("DequantizeLinear", "b s", "bias"),
-        node("Conv", "NORMALIZED w bias", pads=[1] * 4),
-    ]
-    return graph(nodes, {"b": np.arange(4, dtype=np.int32), "s": F32(0.1), "w": weights()})
-
-
-def training(op_type: str) -> onnx.ModelProto:
-    if op_type == "Dropout":
-        constants = {"r": F32(0.5), "t": np.bool_(True)}
-        return behind_conv(node("Dropout", "conv r t"), constants=constants)
-    norm = node("BatchNormalization", "conv g b m v", "SCORES rm rv", training_mode=1)
-    return behind_conv(norm, constants={name: np.ones(4, F32) for name in "gbmv"})
-
-
-def bytes_of_a_constant() -> onnx.ModelProto:
-    return behind_conv(
-        node("Cast", "k", "f", to=TensorProto.FLOAT),
-        node("Add", "conv f"),
-        constants={"k": np.uint8(3)},
-    )
-
-
-def int16_constant() -> onnx.ModelProto:
-    model = bytes_of_a_constant()
-    constant = next(one for one in model.graph.initializer if one.name == "k")
-    constant.CopyFrom(helper.make_tensor("k", TensorProto.INT16, [], [3]))
-    return model
-
-
-def bytes_in() -> onnx.ModelProto:
-    flip = node("Transpose", "NORMALIZED", "f", perm=[0, 1, 3, 2])
-    cast = node("Cast", "f", to=TensorProto.FLOAT)
-    return graph([flip, cast], reads_dtype=TensorProto.UINT8)
-
-
-def double_scalar() -> onnx.ModelProto:
-    multiplied = node("Mul", "there third", "back")
-    model = cast_through(TensorProto.DOUBLE, multiplied)
-    model.graph.initializer.append(helper.make_tensor("third", TensorProto.DOUBLE, [], [1 / 3]))
-    return model
-
-
-def scatter(op_type: str) -> onnx.ModelProto:
-    if op_type == "ScatterND":
-        places, values, attributes = np.zeros((2, 1), np.int64), weights(2, 4, 8, 8), {}
-    else:
-        places, values, attributes = (
-            np.zeros((1, 4, 8, 8), np.int64),
-            weights(1, 4, 8, 8),
-            {"axis": 2},
-        )
-    add = node(op_type, "NORMALIZED i u", reduction="add", **attributes)
-    return graph([add], {"i": places, "u": values}, opset=18, read=(1, 4, 8, 8), shape=(1, 4, 8, 8))
-
-
-def to_sizes() -> onnx.ModelProto:
-    resize = node(
-        "Resize", "conv _ _ s", mode="linear", axes=[2, 3], keep_aspect_ratio_policy="not_larger"
-    )
-    sizes = {"s": np.array([16, 32], np.int64)}
-    return behind_conv(resize, constants=sizes, opset=18, shape=("N", 4, 16, 16))
-
-
-def statistics() -> onnx.ModelProto:
-    nodes = [node("LayerNormalization", "conv g b", "n mean"), node("Add", "n mean")]
-    return behind_conv(*nodes, constants=NORM)
-
-
-def grouped() -> onnx.ModelProto:
-    conv = node("Conv", "NORMALIZED weight", pads=[1] * 4, group=3)
-    return graph([conv], {"weight": weights(3, 1, 3, 3)}, shape=("N", 3, 8, 8))
-
-
-def norm_of_groups() -> onnx.ModelProto:
-    constants = {"g": np.ones(4, F32), "b": np.zeros(4, F32)}
-    return behind_conv(
-        node("GroupNormalization", "conv g b", num_groups=3), constants=constants, opset=21
-    )
-
-
-def one_picture() -> onnx.ModelProto:
-    shape = {"s": np.array([1, 4, 8, 8], np.int64)}
-    return behind_conv(node("Reshape", "conv s"), constants=shape)
-
-
-def fp8() -> onnx.ModelProto:
-    zero = helper.make_tensor("z", TensorProto.FLOAT8E4M3FN, (), [0.0])
-    nodes = [node("QuantizeLinear", "NORMALIZED s z", "q"), node("DequantizeLinear", "q s z")]
-    return graph(nodes, {"s": F32(0.05)}, opset=19, tensors=[zero])
-
-
-def nonzero() -> onnx.ModelProto:
-    return behind_conv(
-        node("NonZero", "conv", "z"),
-        node("Cast", "z", "c", to=TensorProto.FLOAT),
-        node("ReduceMax", "c", "m", keepdims=0),
-        node("Add", "conv m"),
-    )
-
-
-def same_names() -> onnx.ModelProto:
-    model = behind_conv(node("Relu", "conv", "r"), node("Neg", "r"))
-    for one in model.graph.node:
-        one.name = "/Cast"
-    return model
-
-
-def broken_types() -> onnx.ModelProto:
-    return behind_conv(
-        node("ArgMax", "conv", "a", axis=1), node("Add", "a k", "b"),
-        node("Cast", "b", to=TensorProto.FLOAT), constants={"k": np.int32(1)}, shape=("N", 1, 8, 8),
-    )  # fmt: skip
-
-
-def einsum(equation: str, *matrices: str) -> onnx.ModelProto:
-    reads = " ".join(["conv", *matrices])
-    constants = {name: weights(4, 4) for name in matrices}
-    return behind_conv(node("Einsum", reads, equation=equation), constants=constants)
-
+from planted_makers import (
+    ROI,
+    broken_types,
+    bytes_in,
+    bytes_of_a_constant,
+    double_scalar,
+    float_half,
+    fp8,
+    grouped,
+    indices,
+    int16_constant,
+    int32_bias,
+    integer_convolution,
+    nonzero,
+    norm_of_groups,
+    one_picture,
+    scatter,
+    statistics,
+    to_sizes,
+    training,
+    two_types,
+    unpool,
+)
+from planted_unseen import UNSEEN
 
 SAME_TYPE = "give both inputs one type"
 SYMMETRIC = "TensorRT's int8 is symmetric"
 BYTES = "put a Cast right behind the input"
 RESIZED = "export the Resize with half_pixel or align_corners"
 OTHER = "export the network with another one in its place"
-FURTHER = "export the network without the further outputs"
 NUMBERS = "use float32, int32 or int64"
 SCALED = "scales are above 0"
-CANNOT_RUN = "cannot be run"
-CANNOT_LOAD = "cannot load the network"
 
 FAULTS: dict[str, Fault] = {
     # Of section E: what NVIDIA sees.
@@ -493,97 +325,7 @@ FAULTS: dict[str, Fault] = {
     "NonZero": Fault(
         make=nonzero, nvidia="was not found in plugin registry", cure="build on the GPU"
     ),
-    # What NVIDIA does not see.
-    "float64, no arithmetic": Fault(
-        make=lambda: cast_through(TensorProto.DOUBLE, node("Sqrt", "there", "back")),
-        ours="got double, which TensorRT computes in float32",
-    ),
-    "weights in int8, input in float": Fault(
-        make=weights_int8, ours="int8 weights, but a float input"
-    ),
-    "input in int8, weights in float": Fault(
-        make=lambda: behind_conv(
-            node("QuantizeLinear", "conv s z", "q"),
-            node("DequantizeLinear", "q s z", "d"),
-            node("Conv", "d weight", pads=[1] * 4),
-            constants={"s": F32(0.05), "z": np.int8(0)},
-        ),
-        ours="expected int8 input and weights",
-    ),
-    "NaN among the weights": Fault(
-        make=lambda: graph([CONV], {"weight": np.full((4, 4, 3, 3), np.nan, F32)}),
-        ours="expected numbers, got NaN at 144 of 144",
-    ),
-    "infinite weights": Fault(
-        make=lambda: graph([CONV], {"weight": np.full((4, 4, 3, 3), np.inf, F32)}),
-        ours="not all finite",
-    ),
-    "infinite scale": Fault(
-        make=lambda: quantized(scale=F32(np.inf)), ours="finite scales above 0"
-    ),
-    "scale that a picture decides": Fault(
-        make=lambda: behind_conv(
-            node("ReduceMax", "conv", "s", keepdims=0),
-            node("QuantizeLinear", "conv s z", "q"),
-            node("DequantizeLinear", "q s z"),
-            constants={"z": np.int8(0)},
-        ),
-        ours="expected constant, finite scales above 0",
-    ),
-    "scales of weights along axis 1": Fault(
-        make=lambda: quantized(axis=1), ours="expected one weight scale per output channel, axis 0"
-    ),
-    "uint8 by default: no zero point": Fault(
-        make=lambda: behind_conv(
-            node("QuantizeLinear", "conv s", "q"),
-            node("DequantizeLinear", "q s"),
-            constants={"s": F32(0.1)},
-        ),
-        ours="expected a constant int8 zero point",
-    ),
-    "rows beyond the end of a table": Fault(
-        make=lambda: behind_conv(
-            node("Gather", "conv i", axis=1), constants={"i": np.array([9, 0, 1, 2], np.int64)}
-        ),
-        ours=CANNOT_RUN,
-    ),
-    "an opset that no release lists": Fault(
-        make=lambda: alone("Relu", opset=26), ours="reads opset 9 to 25, got 26"
-    ),
-    "random numbers": Fault(
-        make=lambda: behind_conv(node("RandomNormalLike", "conv", "r"), node("Add", "conv r")),
-        ours="gives random numbers",
-    ),
-    # No faults.
-    "MaxPool whose indices nobody reads": Fault(
-        make=lambda: graph([node("MaxPool", "NORMALIZED", "SCORES i", **SAME)]),
-        ours="expected one output of MaxPool",
-        nvidia="than 1 outputs",
-        cure=FURTHER,
-    ),
-    "names that repeat": Fault(
-        make=same_names, ours="two nodes with same node name", nvidia="already exists", warns=True
-    ),
-    "Einsum of two": Fault(make=lambda: einsum("nchw,cd->ndhw", "k")),
-    "Einsum of three": Fault(make=lambda: einsum("nchw,cd,de->nehw", "k", "l")),
-    "Resize cubic": Fault(make=lambda: resized(mode="cubic")),
-    "Resize cubic, exclude_outside": Fault(make=lambda: resized(mode="cubic", exclude_outside=1)),
-    "Resize nearest, ceil": Fault(
-        make=lambda: resized(
-            mode="nearest", nearest_mode="ceil", coordinate_transformation_mode="asymmetric"
-        )
-    ),
-    "Gelu of ONNX": Fault(make=lambda: alone("Gelu", opset=20)),
-    "Mish": Fault(make=lambda: alone("Mish", opset=18)),
-    "Hardmax": Fault(make=lambda: alone("Hardmax", axis=1)),
-    "Swish": Fault(make=lambda: alone("Swish", opset=24)),
-    "a loop": Fault(make=lambda: in_loop(node("Relu", "x", "y"))),
-    "MaxPool between pairs": Fault(
-        make=lambda: paired(
-            node("DequantizeLinear", "q scale zero", "d"), node("MaxPool", "d", **SAME)
-        ),
-        ours="expected int8 input and weights",
-    ),
+    **UNSEEN,
 }
 """By what is planted."""
 
