@@ -23,6 +23,7 @@ from tritonseg_engines.gate.label_check import LabelCheck
 from tritonseg_engines.gate.layer_cost import LayerCost
 from tritonseg_engines.gate.thresholds import THRESHOLDS
 from tritonseg_engines.gate.verdict import Bar, Judged
+from tritonseg_engines.graph.narrow import without_doubles
 from tritonseg_engines.precision import (
     Converted,
     Finding,
@@ -112,6 +113,8 @@ def convert(order: BuildOrder, int8: Int8Conversion | None, bar: Bar) -> Convers
         converted, costs = convert_within_budget(order, int8, bar)
     else:
         converted = _converted_at_once(order)
+    if order.target.on_gpu:
+        converted = replace(converted, model=without_doubles(converted.model))
     return Conversion(
         converted=converted,
         placements=_checked_placements(order, converted),

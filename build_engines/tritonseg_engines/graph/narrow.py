@@ -1,7 +1,7 @@
-"""Compute in float32 what a file computes in float64, operator by operator.
+"""Compute in float32 what a file computes in float64, an operator or all.
 
 Networks with deformable attention are exported with float64 coordinates, and ONNX Runtime has no
-GridSample for these on a CPU. OpenVINO computes float64 in float32 anyway.
+GridSample for these on a CPU. OpenVINO and TensorRT compute float64 in float32 anyway.
 """
 
 from __future__ import annotations
@@ -9,7 +9,21 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
+from tritonseg_engines.graph.single_precision import widen_to_single
 from tritonseg_engines.graph.surgery import as_proto, editable, inferred_values, make_node
+
+
+def without_doubles(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model that says float32 wherever it said float64; the same one if it did nowhere.
+
+    What TensorRT computes is then what the file says, and what the gate judges.
+    """
+    edited = editable(model)
+    doubles = ir.DataType.DOUBLE
+    if not any(value.dtype == doubles for value in inferred_values(edited).values()):
+        return model
+    widen_to_single(edited, doubles)
+    return as_proto(edited)
 
 
 def narrow_doubles(model: onnx.ModelProto, op_type: str) -> onnx.ModelProto | None:

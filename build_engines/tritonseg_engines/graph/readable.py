@@ -14,6 +14,7 @@ from tritonseg_engines.graph.plain_operators import (
     without_symmetry,
 )
 from tritonseg_engines.graph.surgery import editable
+from tritonseg_engines.graph.unread_outputs import without_unread_outputs
 
 
 def readable(exported: onnx.ModelProto) -> ir.Model:
@@ -32,4 +33,5 @@ def readable(exported: onnx.ModelProto) -> ir.Model:
     pad_before_averages(edited)
     crop_by_slices(edited)
     pad_transposed_explicitly(edited)
+    without_unread_outputs(edited)
     return edited

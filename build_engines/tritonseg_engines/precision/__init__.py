@@ -9,8 +9,9 @@ from tritonseg_engines.precision.conversion import (
     batches_of,
     convert_to_half,
 )
+from tritonseg_engines.precision.finding import Finding
 from tritonseg_engines.precision.half import half_precision
-from tritonseg_engines.precision.lint import Finding, lint
+from tritonseg_engines.precision.lint import lint
 from tritonseg_engines.precision.operators import tensorrt_releases
 from tritonseg_engines.precision.quantize import quantizable_layers, quantize
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from tritonseg_engines.graph.surgery import editable, fed_inputs, inferred_values, maker
+from tritonseg_engines.graph.surgery import (
+    all_nodes,
+    dimensions,
+    editable,
+    fed_inputs,
+    inferred_values,
+    maker,
+)
 from tritonseg_engines.precision.quantize import LAYER_OPERATORS
 
 
@@ -16,14 +23,21 @@ class CheckedGraph:
         edited = editable(model)
         self.opset = edited.graph.opset_imports.get("", 0)
         self.nodes = list(edited.graph)
+        self.every_node = list(all_nodes(edited))
         self.initializers = list(edited.graph.initializers.values())
         self.inputs = fed_inputs(edited.graph)
         self.outputs = list(edited.graph.outputs)
-        self._types = {name: value.dtype for name, value in inferred_values(edited).items()}
+        self._values = inferred_values(edited)
 
     def type_of(self, value: ir.Value | None) -> ir.DataType | None:
         """Return a tensor's type, or None where ONNX cannot infer it."""
-        return None if value is None else self._types.get(value.name or "")
+        known = None if value is None else self._values.get(value.name or "")
+        return None if known is None else known.dtype
+
+    def shape_of(self, value: ir.Value | None) -> list[int | None] | None:
+        """Return a tensor's sizes, None for open ones, or None where ONNX cannot infer its rank."""
+        known = None if value is None else self._values.get(value.name or "")
+        return None if known is None else dimensions(known)
 
     def layers(self) -> list[ir.Node]:
         """Return the nodes whose weights can be int8."""
@@ -32,7 +46,7 @@ class CheckedGraph:
     @property
     def has_half(self) -> bool:
         """Whether any tensor is fp16."""
-        return ir.DataType.FLOAT16 in self._types.values()
+        return any(value.dtype == ir.DataType.FLOAT16 for value in self._values.values())
 
 
 def quantized_source(value: ir.Value | None) -> ir.Value | None:

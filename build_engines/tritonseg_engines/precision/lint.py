@@ -10,7 +10,6 @@ onnx/onnx-tensorrt, `docs/operators.md`, rows DequantizeLinear and QuantizeLinea
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -18,22 +17,14 @@ import onnx_ir as ir
 
 from tritonseg_engines.graph.surgery import constant_value, maker
 from tritonseg_engines.precision.checked_graph import CheckedGraph, quantized_source
-from tritonseg_engines.precision.operators import NEWEST_OPSET, OLDEST_OPSET, unreadable
+from tritonseg_engines.precision.finding import Finding, found_at, type_name
+from tritonseg_engines.precision.operators import NEWEST_OPSET, OLDEST_OPSET, full_name, unreadable
+from tritonseg_engines.precision.parser_rules import PARSER_RULES, QUANTIZERS
 from tritonseg_engines.precision.quantize import ACTIVATIONS, LAYER_OPERATORS
 from tritonseg_steps.contract import NORMALIZED, SCORES
 
 WEIGHT_AXES = {"Conv": 0, "ConvTranspose": 1}
 """Axis of the weights that counts output channels."""
-QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One violation: the rule, the node or tensor, and what is wrong with it."""
-
-    rule: str
-    where: str
-    message: str
 
 
 def lint(
@@ -47,11 +38,25 @@ def lint(
     Args:
         model: Converted by `half_precision`, `quantize` or both, or another tool's.
         kept_float: Names of nodes that are meant to compute in fp32 or without int8.
-        releases: TensorRT releases that must read it, keys of `operators.NEWEST_OPSET`.
+        releases: TensorRT releases that must read it, keys of `operators.NEWEST_OPSET`; none where
+            TensorRT's parser has no say.
     """
     graph = CheckedGraph(model)
     findings = [finding for rule in RULES for finding in rule(graph, kept_float)]
+    if releases:
+        findings += list(not_as_tensorrt_reads(graph))
     return findings + list(readable_by_tensorrt(graph, releases))
+
+
+def parser_findings(model: onnx.ModelProto) -> list[Finding]:
+    """Return what TensorRT's parser would refuse or change, of any release and precision."""
+    return list(not_as_tensorrt_reads(CheckedGraph(model)))
+
+
+def not_as_tensorrt_reads(graph: CheckedGraph) -> Iterator[Finding]:
+    """Yield what every rule of the parser finds."""
+    for rule in PARSER_RULES:
+        yield from rule(graph)
 
 
 def zero_points_are_zero(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
@@ -61,10 +66,10 @@ def zero_points_are_zero(graph: CheckedGraph, _: Collection[str]) -> Iterator[Fi
             continue
         zero_point = constant_value(node.inputs[2]) if len(node.inputs) > 2 else None
         if zero_point is None:
-            yield _finding("zero-point", node, "expected a constant int8 zero point of 0")
+            yield found_at("zero-point", node, "expected a constant int8 zero point of 0")
         elif zero_point.dtype != np.int8 or zero_point.any():
             largest = np.abs(zero_point.astype(np.int64)).max()
-            yield _finding(
+            yield found_at(
                 "zero-point", node, f"expected int8 zeros, got {zero_point.dtype} up to {largest}"
             )
 
@@ -76,7 +81,24 @@ def scales_are_positive(graph: CheckedGraph, _: Collection[str]) -> Iterator[Fin
             continue
         scale = constant_value(node.inputs[1])
         if scale is None or not (np.isfinite(scale).all() and (scale > 0).all()):
-            yield _finding("scale", node, "expected constant, finite scales above 0")
+            yield found_at("scale", node, "expected constant, finite scales above 0")
+
+
+def scales_fit_axis(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
+    """Scales of channels are as many as there are channels."""
+    for node in graph.nodes:
+        scale = constant_value(node.inputs[1]) if node.op_type in QUANTIZERS else None
+        shape = graph.shape_of(node.inputs[0])
+        if scale is None or scale.ndim != 1 or scale.size == 1 or not shape:
+            continue
+        axis = node.attributes.get_int("axis", 1)
+        inside = -len(shape) <= axis < len(shape)
+        expected = shape[axis] if inside else None
+        if not inside or (expected is not None and scale.size != expected):
+            yield found_at(
+                "scale", node, f"expected {expected if inside else 'an existing axis, with its'} "
+                f"scales along axis {axis} of {shape}, got {scale.size}; quantize it again"
+            )  # fmt: skip
 
 
 def no_quantized_bias(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
@@ -86,7 +108,7 @@ def no_quantized_bias(graph: CheckedGraph, _: Collection[str]) -> Iterator[Findi
             continue
         dtype = graph.type_of(node.inputs[0])
         if dtype not in (ir.DataType.INT8, None):
-            yield _finding("bias", node, f"expected to dequantize int8, got {_name(dtype)}")
+            yield found_at("bias", node, f"expected to dequantize int8, got {type_name(dtype)}")
 
 
 def no_pair_before_activation(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
@@ -96,7 +118,7 @@ def no_pair_before_activation(graph: CheckedGraph, _: Collection[str]) -> Iterat
             continue
         layer = maker(quantized_source(node.inputs[0]), *LAYER_OPERATORS)
         if layer is not None:
-            yield _finding(
+            yield found_at(
                 "activation", node, f"expected to read {layer.name} directly, not its Q/DQ"
             )
 
@@ -112,7 +134,7 @@ def weights_per_channel(graph: CheckedGraph, _: Collection[str]) -> Iterator[Fin
         actual = dequantize.attributes.get_int("axis", 1)
         if scale is None or scale.ndim != 1 or actual != axis:
             shape = None if scale is None else scale.shape
-            yield _finding(
+            yield found_at(
                 "per-channel",
                 node,
                 f"expected one weight scale per output channel, axis {axis}, got shape {shape}, "
@@ -128,11 +150,11 @@ def layers_whole(graph: CheckedGraph, kept: Collection[str]) -> Iterator[Finding
         if any(sides) and not all(sides):
             # The input may be in int8 for another reader's sake; weights are never by accident.
             if sides[1]:
-                yield _finding("half-quantized", node, "int8 weights, but a float input")
+                yield found_at("half-quantized", node, "int8 weights, but a float input")
                 continue
             sides = [False, False]
         if quantized and not any(sides) and node.op_type != "MatMul" and node.name not in kept:
-            yield _finding("not-quantized", node, "expected int8 input and weights")
+            yield found_at("not-quantized", node, "expected int8 input and weights")
 
 
 def residual_adds(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
@@ -140,7 +162,7 @@ def residual_adds(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
     for node in graph.nodes:
         sources = [quantized_source(value) for value in node.inputs]
         if node.op_type == "Add" and None not in sources:
-            yield _finding("residual", node, "expected at most one int8 input, got both")
+            yield found_at("residual", node, "expected at most one int8 input, got both")
 
 
 def no_precision_gap(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
@@ -152,7 +174,7 @@ def no_precision_gap(graph: CheckedGraph, _: Collection[str]) -> Iterator[Findin
             continue
         path = (before.inputs[0], before.outputs[0], node.outputs[0])
         if [graph.type_of(value) for value in path] == gap:
-            yield _finding("cast", node, "expected no Cast from fp32 to fp16 and back")
+            yield found_at("cast", node, "expected no Cast from fp32 to fp16 and back")
 
 
 def half_everywhere(graph: CheckedGraph, kept: Collection[str]) -> Iterator[Finding]:
@@ -162,7 +184,7 @@ def half_everywhere(graph: CheckedGraph, kept: Collection[str]) -> Iterator[Find
     for node in graph.nodes:
         single = any(graph.type_of(value) == ir.DataType.FLOAT for value in node.outputs)
         if single and node.op_type not in ("Cast", "Constant") and node.name not in kept:
-            yield _finding("fp32-left", node, f"{node.op_type} computes in fp32, not asked to")
+            yield found_at("fp32-left", node, f"{node.op_type} computes in fp32, not asked to")
 
 
 def constants_finite(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
@@ -173,7 +195,7 @@ def constants_finite(graph: CheckedGraph, _: Collection[str]) -> Iterator[Findin
         if values is None or values.dtype != np.float16:
             continue
         if np.isnan(values).any() or (np.abs(values) >= largest).any():
-            yield _finding("constant", constant, "values at or beyond fp16's largest")
+            yield found_at("constant", constant, "values at or beyond fp16's largest")
 
 
 def boundary_unchanged(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
@@ -188,8 +210,8 @@ def boundary_unchanged(graph: CheckedGraph, _: Collection[str]) -> Iterator[Find
         yield Finding("boundary", "graph", f"expected {list(allowed)}, got {names}")
     for value in values:
         if value.dtype not in allowed.get(value.name or "", (value.dtype,)):
-            message = f"expected its type to stay, got {_name(value.dtype)}"
-            yield _finding("boundary", value, message)
+            message = f"expected its type to stay, got {type_name(value.dtype)}"
+            yield found_at("boundary", value, message)
 
 
 def readable_by_tensorrt(graph: CheckedGraph, releases: Collection[str]) -> Iterator[Finding]:
@@ -200,24 +222,17 @@ def readable_by_tensorrt(graph: CheckedGraph, releases: Collection[str]) -> Iter
                 "opset", "graph", f"TensorRT {release} reads opset {OLDEST_OPSET} to "
                 f"{NEWEST_OPSET[release]}, got {graph.opset}"
             )  # fmt: skip
-        unknown = set(unreadable((node.op_type for node in graph.nodes), release))
-        for node in graph.nodes:
-            if node.op_type in unknown or node.domain not in ("", "ai.onnx"):
-                yield _finding("operator", node, f"TensorRT {release} does not read {node.op_type}")
-
-
-def _finding(rule: str, where: ir.Node | ir.Value, message: str) -> Finding:
-    return Finding(rule, where.name or "", message)
-
-
-def _name(dtype: ir.DataType | None) -> str:
-    return "none" if dtype is None else dtype.name.lower()
+        for node in graph.every_node:
+            operator = full_name(node)
+            if unreadable([operator], release):
+                yield found_at("operator", node, f"TensorRT {release} does not read {operator}")
 
 
 Rule = Callable[[CheckedGraph, Collection[str]], Iterator[Finding]]
 RULES: tuple[Rule, ...] = (
     zero_points_are_zero,
     scales_are_positive,
+    scales_fit_axis,
     no_quantized_bias,
     no_pair_before_activation,
     weights_per_channel,

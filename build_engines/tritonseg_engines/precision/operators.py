@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import onnx_ir as ir
+
 NEWEST_OPSET = {"8.6": 17, "10": 20, "11": 25}
 """By TensorRT release, oldest first."""
 OLDEST_OPSET = 9
@@ -31,6 +33,9 @@ _NAMES_8_6 = """
 """
 SINCE_8_6 = frozenset(_NAMES_8_6.split())
 SINCE_10 = frozenset({"GroupNormalization", "LayerNormalization"})
+SINCE_11 = frozenset({"Gelu", "Hardmax", "IsInf", "Mish", "RMSNormalization", "Swish"})
+"""Source: TensorRT-RTX 1.7, which shares its parser with TensorRT 11, compiles each of them; what
+TensorRT 10 makes of them is not known here."""
 
 
 def tensorrt_releases(operators: Iterable[str], opset: int) -> list[str]:
@@ -45,5 +50,14 @@ def tensorrt_releases(operators: Iterable[str], opset: int) -> list[str]:
 
 def unreadable(operators: Iterable[str], release: str) -> list[str]:
     """Return the operators that a TensorRT release does not read."""
-    known = SINCE_8_6 if release == "8.6" else SINCE_8_6 | SINCE_10
+    known = SINCE_8_6
+    if release != "8.6":
+        known |= SINCE_10
+    if release == "11":
+        known |= SINCE_11
     return sorted(set(operators) - known)
+
+
+def full_name(node: ir.Node) -> str:
+    """Return a node's operator, with its domain where that is not ONNX's."""
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"

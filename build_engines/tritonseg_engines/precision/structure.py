@@ -9,7 +9,10 @@ import onnx
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.onnx_file import default_opset
+from tritonseg_engines.graph.surgery import all_nodes, editable
 from tritonseg_engines.precision import Converted, Finding, lint, tensorrt_releases
+from tritonseg_engines.precision.lint import parser_findings
+from tritonseg_engines.precision.operators import full_name
 
 PLACEMENT_RULES: Final = ("residual", "activation")
 """Broken by another quantizer's own choice of places, they cost a kernel, not a mask."""
@@ -17,6 +20,7 @@ CHOICE_RULES: Final = (*PLACEMENT_RULES, "per-channel", "not-quantized")
 """Broken by whoever quantized an export as they wanted it."""
 SYMMETRY_RULES: Final = ("zero-point", "bias", "half-quantized")
 """TensorRT's; OpenVINO takes int8 in every form."""
+RELEASE_RULES: Final = ("opset", "operator")
 FINDINGS_NAMED: Final = 4
 
 
@@ -48,19 +52,25 @@ def check_releases(model: onnx.ModelProto) -> None:
     """Refuse what no TensorRT would read.
 
     Raises:
-        OnnxModelError: There is no release that reads all operators at the graph's opset.
+        OnnxModelError: There is no release that reads all operators at the graph's opset, or none
+            takes what one of them says; the message has the node and the rule.
     """
     if not releases_of(model):
-        messages = dict.fromkeys(f.message for f in lint(model)[:FINDINGS_NAMED])
+        unread = [f for f in lint(model) if f.rule in RELEASE_RULES][:FINDINGS_NAMED]
+        messages = dict.fromkeys(f"{f.where}: {f.message}" for f in unread)
         raise OnnxModelError(
             "no TensorRT from 8.6 to 11 reads all operators of this graph at opset "
             f"{default_opset(model)}: {'; '.join(messages)}"
         )
+    findings = parser_findings(model)
+    if findings:
+        raise OnnxModelError(f"TensorRT does not take this graph: {describe_findings(findings)}")
 
 
 def releases_of(model: onnx.ModelProto) -> list[str]:
     """Return the TensorRT releases that read a graph, oldest first."""
-    return tensorrt_releases({node.op_type for node in model.graph.node}, default_opset(model))
+    operators = {full_name(node) for node in all_nodes(editable(model))}
+    return tensorrt_releases(operators, default_opset(model))
 
 
 def _remedy(finding: Finding) -> str:

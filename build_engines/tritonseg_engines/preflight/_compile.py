@@ -21,6 +21,7 @@ from tritonseg_engines.preflight.libraries import BINDINGS
 from tritonseg_engines.tensorrt.errors import PlanOptionsError, TensorRTError
 from tritonseg_engines.tensorrt.network_build import NetworkBuild
 from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanOptions
+from tritonseg_engines.tensorrt.words import in_one_line
 
 MULTIPLYING = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
 PRECISIONS = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
@@ -72,7 +73,7 @@ def _compile(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
     return {
         **answer,
         "seconds": time.monotonic() - started,
-        "warnings": list(build.log.warnings()),
+        "warnings": list(dict.fromkeys(map(in_one_line, build.log.warnings()))),
         "log": list(build.log.lines()),
         "engine": list(engine_layers(build.log.engine_layers)),
         "pinned_layers": list(build.pinned_layers),

@@ -29,6 +29,7 @@ from tritonseg_engines.tensorrt.typing_rules import (
     layer_names,
     pin_float32_layers,
 )
+from tritonseg_engines.tensorrt.words import in_one_line
 
 
 class NetworkBuild:
@@ -140,9 +141,9 @@ class NetworkBuild:
         errors = self.log.errors()
         layers = self.log.layers(layer_names(network))
         where = f" at {', '.join(map(repr, layers))}" if layers else ""
+        reason = in_one_line(errors[-1]) if errors else "it gave no reason"
         return TensorRTError(
             f"{self._onnx_path}: TensorRT {self._trt.__version__} built no plan{where}: "
-            f"{errors[-1] if errors else 'it gave no reason'}. If it lacks memory, lower the "
-            "largest batch or image size",
+            f"{reason}. If it lacks memory, lower the largest batch or image size",
             log=self.log.lines(),
         )

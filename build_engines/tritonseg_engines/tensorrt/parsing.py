@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Final
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.tensorrt.bindings import BuildLog
 from tritonseg_engines.tensorrt.onnx_types import OnnxTypes
+from tritonseg_engines.tensorrt.words import in_one_line
 
 _ENOUGH_ERRORS: Final = 3
-_PLACED: Final = re.compile(r"^(?:\S+: )?Error Code \d+: [\w ]+ \((.*?)(?:\.? In \w+ at \S+)?\)$")
-_INTRODUCTION: Final = "Invalid Node - "
-_NO_GPU: Final = "cudaError 35"
 
 
 def parse_onnx(parser: Any, onnx_path: Path, types: OnnxTypes, log: BuildLog) -> None:
@@ -28,7 +25,9 @@ def parse_onnx(parser: Any, onnx_path: Path, types: OnnxTypes, log: BuildLog) ->
         _complaint(parser.get_error(index), types)
         for index in range(min(parser.num_errors, _ENOUGH_ERRORS))
     ]
-    text = "; ".join(complaints or log.errors()[:_ENOUGH_ERRORS] or ("no reason given",))
+    text = "; ".join(
+        dict.fromkeys(complaints or log.errors()[:_ENOUGH_ERRORS] or ("no reason given",))
+    )
     raise OnnxModelError(f"{onnx_path}: TensorRT's parser refuses it: {text}")
 
 
@@ -41,15 +40,7 @@ def _complaint(parser_error: Any, types: OnnxTypes) -> str:
     index = parser_error.node()
     if not name and 0 <= index < len(types.nodes):
         name, operator = types.nodes[index]
-    where = f"node {name!r} ({operator})" if name else f"node {index}"
-    return f"{where}: {_in_one_line(parser_error.desc())}"
-
-
-def _in_one_line(words: str) -> str:
-    """Return what TensorRT says of a node, without where in its source it was written.
-
-    Where there is no GPU, TensorRT-RTX adds to every error that it found no driver.
-    """
-    lines = [_PLACED.sub(r"\1", line.strip()) for line in words.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(_INTRODUCTION) and _NO_GPU not in line]
-    return "; ".join(dict.fromkeys(telling or lines))
+    where = f"node {index}" if index >= 0 else "the file"
+    if name:
+        where = f"node {name!r} ({operator})"
+    return f"{where}: {in_one_line(parser_error.desc())}"
