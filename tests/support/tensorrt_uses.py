@@ -32,7 +32,9 @@ CLASS_OF = {
 OWN = {("IProgressMonitor", "reporter")}
 """What our subclasses add."""
 PACKAGE = Path(tritonseg_engines.tensorrt.__file__).parent
-SOURCES = sorted(set(PACKAGE.glob("*.py")) - {PACKAGE / "_machine_probe.py"})
+PROCESSES = {PACKAGE / "_machine_probe.py", PACKAGE / "_ahead_of_time.py"}
+"""The one touches none of it, the other what only TensorRT-RTX has."""
+SOURCES = sorted(set(PACKAGE.glob("*.py")) - PROCESSES)
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from tritonseg_engines.preflight.errors import (
     PreflightUnavailableError,
 )
 from tritonseg_engines.preflight.gpus import TargetGpu
-from tritonseg_engines.preflight.libraries import Compiler, find_compiler
+from tritonseg_engines.preflight.libraries import BINDINGS, Compiler, find_compiler
 from tritonseg_engines.tensorrt.errors import PlanOptionsError
 from tritonseg_engines.tensorrt.options import PlanOptions
 
-PROGRAM: Final = "tritonseg_engines.preflight._compile"
+PROGRAM: Final = "tritonseg_engines.tensorrt._ahead_of_time"
 LAST_LINES: Final = 20
 OUT_OF_MEMORY: Final = (
     "bad_alloc",
@@ -125,6 +125,7 @@ def _request(
         "image_size": options.image_size and asdict(options.image_size),
         "memory_bytes": limits.memory_bytes,
         "bindings": str(compiler.bindings.parent),
+        "module": BINDINGS,
     }
 
 

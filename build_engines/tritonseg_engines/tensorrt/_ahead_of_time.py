@@ -1,6 +1,6 @@
-"""The process in which NVIDIA's compiler runs: one graph, one GPU, one answer as JSON.
+"""The process in which NVIDIA's compiler runs ahead of time: one graph, one GPU, one answer.
 
-    python -m tritonseg_engines.preflight._compile REQUEST ANSWER
+    python -m tritonseg_engines.tensorrt._ahead_of_time REQUEST ANSWER
 
 It may crash, hang or run out of memory; whoever started it makes an error of that.
 """
@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.preflight.engine_layers import engine_layers
-from tritonseg_engines.preflight.libraries import BINDINGS
+from tritonseg_engines.tensorrt.engine_layers import engine_layers
 from tritonseg_engines.tensorrt.errors import PlanOptionsError, TensorRTError
 from tritonseg_engines.tensorrt.network_build import NetworkBuild
 from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanOptions
@@ -34,7 +33,7 @@ def main(request_path: str, answer_path: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.path.append(request["bindings"])
-    trt = importlib.import_module(BINDINGS)
+    trt = importlib.import_module(request["module"])
     answer = _compile(trt, request)
     Path(answer_path).write_text(json.dumps(answer))
 
