@@ -10,6 +10,7 @@ import onnx_ir as ir
 from tritonseg_engines.build.samples import Sample
 from tritonseg_engines.graph import surgery
 from tritonseg_engines.graph.boundary import PROBABILITY_THRESHOLD, settle_boundary
+from tritonseg_engines.graph.byte_pictures import carry_bytes_as_floats
 from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.int8_weights import expand_int8_weights
 from tritonseg_engines.graph.nodes import name_nodes
@@ -64,6 +65,7 @@ def network_in_front_of(
         confidence=confidence,
     )
     widen_to_single(edited)
+    carry_bytes_as_floats(edited, spec)
     name_nodes(edited.graph)
     upsampling = Upsampling(
         kind="class_map" if kind == "class_map" else "scores",

@@ -8,7 +8,9 @@ from typing import Final
 import onnx
 
 from tritonseg_engines.errors import OnnxModelError
+from tritonseg_engines.graph.byte_pictures import refuse_bytes_inside
 from tritonseg_engines.graph.onnx_file import default_opset
+from tritonseg_engines.graph.surgery import editable
 from tritonseg_engines.precision import Converted, Finding, lint, tensorrt_releases
 
 PLACEMENT_RULES: Final = ("residual", "activation")
@@ -48,8 +50,10 @@ def check_releases(model: onnx.ModelProto) -> None:
     """Refuse what no TensorRT would read.
 
     Raises:
-        OnnxModelError: There is no release that reads all operators at the graph's opset.
+        OnnxModelError: There is no release that reads all operators at the graph's opset, or none
+            that takes the type of a tensor.
     """
+    refuse_bytes_inside(editable(model))
     if not releases_of(model):
         messages = dict.fromkeys(f.message for f in lint(model)[:FINDINGS_NAMED])
         raise OnnxModelError(

@@ -28,6 +28,8 @@ the planted faults of tests/preflight."""
 
 HARMLESS: Final = {
     r"Converting conv (activation|weight) scales to fp32": "every float16 scale is a float32",
+    r"Empty initializer .* was provided with non-empty data": "an empty tensor has no values: it "
+    "stands for an input that is left out, as opset 11 wants Resize to have",
     r"logger passed into createInferBuilder": "of the process, not of the graph",
 }
 """Warnings that change no value, with the reason."""
