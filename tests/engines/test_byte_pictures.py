@@ -102,7 +102,7 @@ def test_bytes_that_matter_stay_and_tensorrt_refuses_them(
         )
     (line,) = str(caught.value).splitlines()
     assert "(Cast) makes bytes (uint8) inside the graph" in line
-    assert "export the network with a float32 picture" in line
+    assert "export the network to compute in float there" in line
 
 
 @pytest.mark.parametrize("layout", ["ensemble", "fused"])

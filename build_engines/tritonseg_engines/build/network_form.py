@@ -16,6 +16,7 @@ from tritonseg_engines.graph.int8_weights import expand_int8_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions
 from tritonseg_engines.graph.plain_operators import flatten_softmaxes
+from tritonseg_engines.graph.plain_resizes import spell_out_resizes
 from tritonseg_engines.graph.probability import says_degrees
 from tritonseg_engines.graph.readable import readable
 from tritonseg_engines.graph.single_precision import widen_to_single
@@ -45,6 +46,7 @@ def network_in_front_of(
         kind = "scores"
     cut_tail(edited, tail)
     flatten_softmaxes(edited)
+    spell_out_resizes(edited)
     if tail.operators:  # what can be cut has four axes, also where inference does not see them
         shape = surgery.dimensions(edited.graph.outputs[0]) or [None] * 4
     else:

@@ -57,8 +57,8 @@ def refuse_bytes_inside(model: ir.Model) -> None:
             if known.dtype == ir.DataType.UINT8 and not value.is_graph_output():
                 raise OnnxModelError(
                     f"{node.name} ({node.op_type}) makes bytes (uint8) inside the graph, and "
-                    "TensorRT has them at inputs and outputs only: put a Cast to float right "
-                    "behind the picture, or export the network with a float32 picture"
+                    "TensorRT has them at inputs and outputs only: export the network to compute "
+                    "in float there; where it takes bytes, with a Cast right behind the picture"
                 )
 
 

@@ -10,6 +10,7 @@ import onnx
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.byte_pictures import refuse_bytes_inside
 from tritonseg_engines.graph.onnx_file import default_opset
+from tritonseg_engines.graph.plain_resizes import refuse_other_places
 from tritonseg_engines.graph.surgery import editable
 from tritonseg_engines.precision import Converted, Finding, lint, tensorrt_releases
 
@@ -50,10 +51,12 @@ def check_releases(model: onnx.ModelProto) -> None:
     """Refuse what no TensorRT would read.
 
     Raises:
-        OnnxModelError: There is no release that reads all operators at the graph's opset, or none
-            that takes the type of a tensor.
+        OnnxModelError: There is no release that reads all operators at the graph's opset, none
+            that takes the type of a tensor, or all read a Resize as another.
     """
-    refuse_bytes_inside(editable(model))
+    edited = editable(model)
+    refuse_bytes_inside(edited)
+    refuse_other_places(edited)
     if not releases_of(model):
         messages = dict.fromkeys(f.message for f in lint(model)[:FINDINGS_NAMED])
         raise OnnxModelError(
