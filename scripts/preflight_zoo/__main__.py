@@ -15,15 +15,19 @@ from preflight_zoo.table import BEGIN, END, table
 from tritonseg_engines import zoo
 from tritonseg_engines.errors import EngineBuildError
 from tritonseg_engines.preflight import GPUS, USUAL_GPUS, find_compiler
+from tritonseg_engines.repository.published_networks import network_facts
 from tritonseg_engines.target import Precision, ServingLayout
 from tritonseg_engines.zoo import ZOO_SPECS
 
 PRECISIONS: Final = tuple(precision.value for precision in Precision)
 LAYOUTS: Final = (ServingLayout.ENSEMBLE.value, ServingLayout.FUSED.value)
 CARD: Final = "card"
-SIZE: Final = "512x512"
+USUAL_HW: Final = (512, 512)
+LARGE_NETWORKS_HW: Final = (256, 256)
 """Layers and types do not depend on it, and at the card's size the masks that judge a build would
 take two cores minutes for each of 36."""
+LARGE_GMACS: Final = 100.0
+"""For one picture of the card's size."""
 FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -35,9 +39,8 @@ FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--size",
     metavar="HEIGHTxWIDTH|card",
-    default=SIZE,
-    show_default=True,
-    help="Of pictures; `card` takes those that the models were published with.",
+    help="Of pictures; 512x512 unless given, 256x256 for the three large networks. `card` takes "
+    "those that the models were published with.",
 )
 @click.option("--weights", type=FOLDER, help="Published checkpoints; random weights unless given.")
 @click.option(
@@ -58,7 +61,7 @@ def main(
     precisions: tuple[str, ...],
     layouts: tuple[str, ...],
     gpus: tuple[str, ...],
-    size: str,
+    size: str | None,
     weights: Path | None,
     folder: Path,
     again: bool,
@@ -89,12 +92,14 @@ def main(
         sys.exit(1)
 
 
-def asked_size(model: str, size: str) -> tuple[int, int]:
+def asked_size(model: str, size: str | None) -> tuple[int, int]:
     """Return height and width of the pictures that a model is asked about with.
 
     Raises:
         click.BadParameter: The size cannot be read.
     """
+    if size is None:
+        return LARGE_NETWORKS_HW if network_facts(model).gmacs > LARGE_GMACS else USUAL_HW
     card_hw = zoo.get_spec(model).input.size_hw
     if size == CARD and card_hw is not None:
         return card_hw
