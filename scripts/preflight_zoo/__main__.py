@@ -23,7 +23,7 @@ PRECISIONS: Final = tuple(precision.value for precision in Precision)
 LAYOUTS: Final = (ServingLayout.ENSEMBLE.value, ServingLayout.FUSED.value)
 CARD: Final = "card"
 USUAL_HW: Final = (512, 512)
-LARGE_NETWORKS_HW: Final = (256, 256)
+LARGE_NETWORKS_HW: Final = (128, 128)
 """Layers and types do not depend on it, and at the card's size the masks that judge a build would
 take two cores minutes for each of 36."""
 LARGE_GMACS: Final = 100.0
@@ -39,7 +39,7 @@ FOLDER: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--size",
     metavar="HEIGHTxWIDTH|card",
-    help="Of pictures; 512x512 unless given, 256x256 for the three large networks. `card` takes "
+    help="Of pictures; 512x512 unless given, 128x128 for the three large networks. `card` takes "
     "those that the models were published with.",
 )
 @click.option("--weights", type=FOLDER, help="Published checkpoints; random weights unless given.")

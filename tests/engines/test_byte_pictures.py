@@ -105,6 +105,32 @@ def test_bytes_that_matter_stay_and_tensorrt_refuses_them(
     assert "export the network to compute in float there" in line
 
 
+@pytest.mark.parametrize("operator", ["ArgMax", "Greater"])
+def test_classes_that_are_bytes_on_the_way_are_integers(operator: str, tmp_path: Path) -> None:
+    tail: list[tuple[str, dict[str, object]]] = [("ArgMax", {"axis": 1, "keepdims": 1})]
+    if operator == "Greater":  # whether it is the last class
+        tail += [("Cast", {"to": TensorProto.FLOAT}), ("Sub", {}), ("Greater", {})]
+    tail += [("Cast", {"to": TensorProto.UINT8}), ("Identity", {}), ("Squeeze", {})]
+    model = TinyModel(tail=tail).model()
+    constants = {"least": np.array(1.5, np.float32), "none": np.array(0.0, np.float32)}
+    constants["axis"] = np.array([1], np.int64)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(values, name) for name, values in constants.items()
+    )
+    second = {"Sub": "least", "Greater": "none", "Squeeze": "axis"}
+    for node in model.graph.node:
+        if node.op_type in second:
+            node.input.append(second[node.op_type])
+    del model.graph.value_info[:]
+    model = onnx.shape_inference.infer_shapes(model)
+    classes = tiny_spec(kind="class_map", upsampling="export")
+    network = prepare_network(classes, saved(model, tmp_path)).network
+    inside = onnx.shape_inference.infer_shapes(network).graph.value_info
+    assert TensorProto.UINT8 not in [value.type.tensor_type.elem_type for value in inside]
+    batch = np.random.default_rng(0).standard_normal((2, 3, *SIZE_HW)).astype(np.float32)
+    assert np.array_equal(run_onnx(network, batch), run_onnx(model, batch))
+
+
 @pytest.mark.parametrize("layout", ["ensemble", "fused"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_nvidias_compiler_takes_byte_exports(layout: str, precision: str, tmp_path: Path) -> None:

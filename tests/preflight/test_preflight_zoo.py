@@ -91,7 +91,7 @@ def test_sizes_are_the_cards_or_those_asked_for(model: str) -> None:
     assert spec_of_size(model, card_hw) == zoo.get_spec(model)
     assert asked_size(model, "96x160") == spec_of_size(model, (96, 160)).input.size_hw == (96, 160)
     large = model in ("pspnet-pytorch", "hrnetv2-w48-cityscapes", "ocrnet-hrnet-w48-paddle")
-    assert asked_size(model, None) == ((256, 256) if large else (512, 512))
+    assert asked_size(model, None) == ((128, 128) if large else (512, 512))
     with pytest.raises(click.BadParameter, match="expected HEIGHTxWIDTH or card, got '96'"):
         asked_size(model, "96")
 

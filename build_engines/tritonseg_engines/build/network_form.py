@@ -10,7 +10,7 @@ import onnx_ir as ir
 from tritonseg_engines.build.samples import Sample
 from tritonseg_engines.graph import surgery
 from tritonseg_engines.graph.boundary import PROBABILITY_THRESHOLD, settle_boundary
-from tritonseg_engines.graph.byte_pictures import carry_bytes_as_floats
+from tritonseg_engines.graph.byte_pictures import carry_bytes_as_floats, carry_bytes_as_integers
 from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.int8_weights import expand_int8_weights
 from tritonseg_engines.graph.nodes import name_nodes
@@ -68,6 +68,7 @@ def network_in_front_of(
     )
     widen_to_single(edited)
     carry_bytes_as_floats(edited, spec)
+    carry_bytes_as_integers(edited)
     name_nodes(edited.graph)
     upsampling = Upsampling(
         kind="class_map" if kind == "class_map" else "scores",

@@ -1,4 +1,4 @@
-"""Exports that take a picture's bytes, without bytes inside the graph.
+"""Exports that take a picture's bytes, or make bytes of classes, without bytes inside the graph.
 
 The steps hand every network float32. Where those are the picture's bytes as they are, float32 holds
 them exactly, and rounding them to uint8 for the export's first nodes changes nothing. TensorRT has
@@ -17,6 +17,7 @@ import onnx_ir as ir
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.constants import pass_by_identities
 from tritonseg_engines.graph.surgery import inferred_values
+from tritonseg_engines.graph.value_range import value_range
 from tritonseg_engines.spec import ModelSpec
 
 MOVING: Final = (
@@ -24,6 +25,7 @@ MOVING: Final = (
     "Transpose", "Unsqueeze",
 )  # fmt: skip
 """Operators that compute nothing, and read values in their first input alone."""
+BYTES: Final = (0.0, 255.0)
 FLOAT: Final = ir.TensorType(ir.DataType.FLOAT)
 
 
@@ -42,6 +44,25 @@ def carry_bytes_as_floats(model: ir.Model, spec: ModelSpec) -> None:
         if moved is not None:
             _carry(node, moved)
     pass_by_identities(model.graph)
+
+
+def carry_bytes_as_integers(model: ir.Model) -> None:
+    """Make int32 of what an export narrows to uint8 only to move it, in place.
+
+    Classes, and what else lies between 0 and 255, are the same in both.
+    """
+    values = inferred_values(model)
+    for node in model.graph:
+        read = node.inputs[0] if node.inputs else None
+        if read is None or not _casts_to(node, ir.DataType.UINT8):
+            continue
+        moved = _moved(node.outputs[0])
+        known = value_range(values.get(read.name or "", read))
+        if moved is None or not known.within(*BYTES):
+            continue
+        node.attributes["to"] = ir.AttrInt64("to", ir.DataType.INT32)
+        for value in moved:
+            value.type = ir.TensorType(ir.DataType.INT32)
 
 
 def refuse_bytes_inside(model: ir.Model) -> None:
