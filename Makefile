@@ -12,8 +12,9 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(
 IMAGE ?=
 PYTEST_OPTIONS ?=
 FUZZ ?=
+PREFLIGHT_ZOO ?=
 
-.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage zoo-check bench bench-peers bench-scaling bench-resampling clean
+.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage preflight-zoo zoo-check bench bench-peers bench-scaling bench-resampling clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +54,9 @@ lint: $(VENV)/test-installed  ## ruff and mypy --strict
 
 fuzz: $(VENV)/test-installed  ## Thousands of random exports: right, or refused in one line; FUZZ='--count N'
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz.py $(FUZZ)
+
+preflight-zoo: $(VENV)/test-installed  ## NVIDIA's compiler on all six models, without a GPU; PREFLIGHT_ZOO='--models NAME ...'
+	PYTHONPATH=scripts $(BIN)/python -m preflight_zoo --page docs/precision.md $(PREFLIGHT_ZOO)
 
 fuzz-damage: $(VENV)/test-installed  ## A thousand damaged exports: the same; FUZZ='--count N'
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_damage.py $(FUZZ)

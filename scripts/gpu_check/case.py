@@ -43,7 +43,7 @@ def main(
         machine = inspect_machine()
         machine.first_gpu()  # before minutes of exporting and converting
         spec = zoo.get_spec(model)
-        onnx_path, origin = exported(model, folder, weights)
+        onnx_path, origin = exported(spec, folder, weights)
         subject = Subject(
             case=case,
             spec=spec,

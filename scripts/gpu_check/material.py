@@ -22,14 +22,14 @@ GATE_PICTURES: Final = 4
 GATE_STREETS_FROM: Final = 0
 
 
-def exported(model: str, folder: Path, weights: Path | None) -> tuple[Path, str]:
-    """Return the export of a published model at its published size, and whose weights it has.
+def exported(spec: ModelSpec, folder: Path, weights: Path | None) -> tuple[Path, str]:
+    """Return the export of a published model, and whose weights it has.
 
     It is made only if it is not there yet.
 
     Args:
-        model: Its name.
-        folder: Where exports are kept.
+        spec: The model's, of a fixed size: its published one, or another.
+        folder: Where exports of that size are kept.
         weights: Folder with published checkpoints under their published names; a model whose
             file is not there gets random weights.
 
@@ -37,13 +37,14 @@ def exported(model: str, folder: Path, weights: Path | None) -> tuple[Path, str]
         CheckpointError: The file is not the model's.
         OnnxModelError: ONNX Runtime does not agree with torch.
     """
+    model = spec.name
     checkpoint = weights / PUBLISHED_CHECKPOINTS[model].file_name if weights else None
     if checkpoint is not None and not checkpoint.is_file():
         checkpoint = None
     name = RANDOM_WEIGHTS if checkpoint is None else checkpoint.name
     path = folder / f"{model}.{name}.onnx"
     if not path.is_file():
-        _export(model, path, checkpoint)
+        _export(spec, path, checkpoint)
     return path, name
 
 
@@ -66,12 +67,12 @@ def picture_options(
     return BuildOptions(calibration=calibration, pictures=pictures, minimum_pictures=1, accept=True)
 
 
-def _export(model: str, path: Path, checkpoint: Path | None) -> None:
+def _export(spec: ModelSpec, path: Path, checkpoint: Path | None) -> None:
     from gpu_check.lively_weights import enliven
     from tritonseg_engines.checkpoints import load_checkpoint
     from tritonseg_engines.zoo.export import export_onnx
 
-    spec = zoo.get_spec(model)
+    model = spec.name
     if checkpoint is None:
         network = enliven(zoo.build_network(model), model)
     else:

@@ -55,18 +55,18 @@ def table(rows: Sequence[Row], circumstances: Circumstances) -> str:
     return "\n".join((*_caption(rows, circumstances), "", *_lines(rows, circumstances.peaks)))
 
 
-def insert_table(page: Path, text: str) -> None:
-    """Replace what stands between the markers of a page.
+def insert_table(page: Path, text: str, *, begin: str = BEGIN, end: str = END) -> None:
+    """Replace what stands between two markers of a page.
 
     Raises:
         PageError: The page has not exactly one pair of markers.
     """
     content = page.read_text()
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in before or END in after:
-        raise PageError(f"{page}: expected one line {BEGIN} and then one line {END}")
-    write_atomically(page, f"{before}{BEGIN}\n{text}\n{END}{after}".encode())
+    before, found_begin, rest = content.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end or begin in after or end in before or end in after:
+        raise PageError(f"{page}: expected one line {begin} and then one line {end}")
+    write_atomically(page, f"{before}{begin}\n{text}\n{end}{after}".encode())
 
 
 def _caption(rows: Sequence[Row], circumstances: Circumstances) -> Iterator[str]:
@@ -90,10 +90,10 @@ def _caption(rows: Sequence[Row], circumstances: Circumstances) -> Iterator[str]
 
 
 def _lines(rows: Sequence[Row], peaks: GpuPeaks | None) -> Iterator[str]:
-    yield _line(HEADINGS)
+    yield line(HEADINGS)
     yield "|---" * len(HEADINGS) + "|"
     for row in rows:
-        yield _line(_failed(row) if isinstance(row, Failed) else _measured(row, peaks))
+        yield line(_failed(row) if isinstance(row, Failed) else _measured(row, peaks))
 
 
 def _failed(row: Failed) -> tuple[str, ...]:
@@ -123,5 +123,6 @@ def _share(row: Measured, batch: int, measured_ms: float, peaks: GpuPeaks | None
     return f"{least_ms(row.work, batch, row.case.precision, peaks) / measured_ms:.0%}"
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """Return a line of a table."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

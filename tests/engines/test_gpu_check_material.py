@@ -31,14 +31,14 @@ def torch(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_random_weights_give_masks_of_many_classes(torch, tmp_path: Path) -> None:
-    path, weights = exported(MODEL, tmp_path, None)
+    path, weights = exported(ZOO_SPECS[MODEL], tmp_path, None)
     assert (path.name, weights) == (f"{MODEL}.random.onnx", "random")
     batch = np.random.default_rng(0).standard_normal((1, 3, *SIZE_HW)).astype(np.float32)
     scores = run_onnx(onnx.load(path), batch)
     assert scores.shape == (1, 19, 16, 32)
     assert len(np.unique(scores.argmax(1))) >= 5
     written = path.stat().st_mtime_ns
-    assert exported(MODEL, tmp_path, tmp_path)[0].stat().st_mtime_ns == written
+    assert exported(ZOO_SPECS[MODEL], tmp_path, tmp_path)[0].stat().st_mtime_ns == written
 
 
 def test_a_checkpoint_under_its_published_name_is_taken(torch, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_checkpoint_under_its_published_name_is_taken(torch, tmp_path: Path) -
     torch.manual_seed(3)
     network = zoo.build_network(MODEL)
     torch.save(network.state_dict(), tmp_path / name)
-    path, weights = exported(MODEL, tmp_path / "out", tmp_path)
+    path, weights = exported(ZOO_SPECS[MODEL], tmp_path / "out", tmp_path)
     assert weights == name
     batch = np.random.default_rng(0).standard_normal((1, 3, *SIZE_HW)).astype(np.float32)
     with torch.inference_mode():

@@ -141,3 +141,61 @@ def test_int8_is_int8_and_what_stays_high_says_why(ask) -> None:
         "second": ("fp32", "fp32", "named by 'second'"),
         "head": ("int8", "int8", ""),
     }
+
+
+def test_what_no_quantizer_takes_says_why(ask) -> None:
+    """A product of two computed tensors, and one with a small matrix, beside four int8 layers."""
+    model = residual_network()
+    scores = model.graph.output[0].name
+    (last,) = (node for node in model.graph.node if scores in node.output)
+    last.output[0] = "own"
+    small = np.eye(24, dtype=np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(small, "small"))
+    model.graph.node.extend(
+        [
+            helper.make_node("MatMul", ["own", "small"], ["mixed"], "pooling"),
+            helper.make_node("Transpose", ["own"], ["turned"], "turn", perm=[0, 1, 3, 2]),
+            helper.make_node("MatMul", ["turned", "mixed"], ["related"], "attention"),
+            helper.make_node("MatMul", ["mixed", "related"], [scores], "again"),
+        ]
+    )
+    conversion = Int8Conversion(
+        model,
+        lambda: (smooth_batch(seed) for seed in range(4)),
+        4,
+        calibrator="percentile",
+        half_rest=True,
+    )
+    converted = conversion.convert(conversion.layers)
+    found = ask(converted.model, kept_float=converted.kept_float)
+    why = {layer.node: layer.why for layer in found.layers if layer.why}
+    computed = "multiplies two computed tensors: int8 is for layers with constant weights"
+    assert why == {
+        "pooling": "a product with 24x24 constants: int8 is for matrices from 32 on a side",
+        "attention": computed,
+        "again": computed,
+    }
+
+
+def test_an_input_that_is_left_out_as_opset_11_wants_it_is_no_warning(ask) -> None:
+    constants = {
+        "weight": np.ones((4, 3, 1, 1), np.float32),
+        "roi": np.zeros(0, np.float32),
+        "scales": np.array([1, 1, 2, 2], np.float32),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "weight"], ["low"], "conv"),
+            helper.make_node("Resize", ["low", "roi", "scales"], ["scores"], "up", mode="linear"),
+        ],
+        "upsampled",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 4, 16, 16])],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
+    found = ask(model)
+    assert found.accepted
+    (verdict,) = found.verdicts
+    assert len(verdict.notes) == len(verdict.answer.warnings) == 1
+    assert "an empty tensor has no values" in verdict.notes[0]

@@ -23,7 +23,9 @@ EQUAL_STABLE = {"fp32": 0.999, "fp16": 0.995, "int8": 0.95}
 """Least share of equal pixels where rounding cannot move the class, by precision. The picture is
 none of those that the gate judges by, which asks for 0.985 in int8."""
 CALIBRATION_PICTURES = 4
-FAILED = ("wrong", "traceback", "several lines")
+BY_NVIDIA, WARNED = "refused by NVIDIA", "warned"
+"""Of graphs that the build takes for TensorRT: what its compiler says where it is asked."""
+FAILED = ("wrong", "traceback", "several lines", BY_NVIDIA, WARNED)
 KINDS = (
     "right", "refused as it must", "refused", "refused by the gate", "not for this layout",
     "cannot be run", *FAILED,
@@ -56,7 +58,7 @@ def outcome_of(export: Export, *, layout: str = "single", precision: str = "fp32
     try:
         actual_hw = _segmented(export, layout, precision)
     except EngineBuildError as error:
-        return _refused(export, error, layout)
+        return refused(error, layout, must=export.refusal is not None)
     except Exception as error:  # noqa: BLE001 - what is no error of the build is looked for
         return Outcome(kind="traceback", words=f"{type(error).__name__}: {error}")
     if expected is None:
@@ -73,7 +75,7 @@ def outcome_of_file(export: Export, content: bytes) -> Outcome:
     try:
         actual_hw = _segmented(export, "single", "fp32", content)
     except EngineBuildError as error:
-        return _refused(replace(export, refusal=None), error, "single")
+        return refused(error, "single", must=False)
     except Exception as error:  # noqa: BLE001 - what is no error of the build is looked for
         return Outcome(kind="traceback", words=f"{type(error).__name__}: {error}")
     if model is None:
@@ -111,7 +113,7 @@ def _segmented(
         options = None
         if precision == "int8":
             options = BuildOptions(
-                calibration=_calibration(path.parent, export),
+                calibration=calibration_pictures(path.parent, export),
                 minimum_pictures=CALIBRATION_PICTURES,
             )
         _, actual_hw = build_and_segment(
@@ -121,7 +123,7 @@ def _segmented(
         return actual_hw
 
 
-def _calibration(folder: Path, export: Export) -> Path:
+def calibration_pictures(folder: Path, export: Export) -> Path:
     """Write pictures like the export's own, of its size."""
     pictures = folder / "pictures"
     pictures.mkdir()
@@ -135,11 +137,12 @@ def _calibration(folder: Path, export: Export) -> Path:
     return pictures
 
 
-def _refused(export: Export, error: EngineBuildError, layout: str) -> Outcome:
+def refused(error: EngineBuildError, layout: str, *, must: bool) -> Outcome:
+    """Return what a refusal of the build is, of an export that must be refused or must not."""
     words = str(error)
     if len(words.strip().splitlines()) != 1:
         kind = "several lines"
-    elif export.refusal is not None:
+    elif must:
         kind = "refused as it must"
     elif isinstance(error, GateError):
         kind = "refused by the gate"

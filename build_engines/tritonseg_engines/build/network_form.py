@@ -10,11 +10,13 @@ import onnx_ir as ir
 from tritonseg_engines.build.samples import Sample
 from tritonseg_engines.graph import surgery
 from tritonseg_engines.graph.boundary import PROBABILITY_THRESHOLD, settle_boundary
+from tritonseg_engines.graph.byte_pictures import carry_bytes_as_floats, carry_bytes_as_integers
 from tritonseg_engines.graph.half_weights import expand_half_weights
 from tritonseg_engines.graph.int8_weights import expand_int8_weights
 from tritonseg_engines.graph.nodes import name_nodes
 from tritonseg_engines.graph.onnx_file import dimensions
 from tritonseg_engines.graph.plain_operators import flatten_softmaxes
+from tritonseg_engines.graph.plain_resizes import spell_out_resizes
 from tritonseg_engines.graph.probability import says_degrees
 from tritonseg_engines.graph.readable import readable
 from tritonseg_engines.graph.single_precision import widen_to_single
@@ -44,6 +46,7 @@ def network_in_front_of(
         kind = "scores"
     cut_tail(edited, tail)
     flatten_softmaxes(edited)
+    spell_out_resizes(edited)
     if tail.operators:  # what can be cut has four axes, also where inference does not see them
         shape = surgery.dimensions(edited.graph.outputs[0]) or [None] * 4
     else:
@@ -64,6 +67,8 @@ def network_in_front_of(
         confidence=confidence,
     )
     widen_to_single(edited)
+    carry_bytes_as_floats(edited, spec)
+    carry_bytes_as_integers(edited)
     name_nodes(edited.graph)
     upsampling = Upsampling(
         kind="class_map" if kind == "class_map" else "scores",

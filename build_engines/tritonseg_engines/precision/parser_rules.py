@@ -31,8 +31,9 @@ COORDINATES: Final = (
     "asymmetric",
     "half_pixel",
     "pytorch_half_pixel",
-    "tf_half_pixel_for_nn",
 )
+OTHER_COORDINATES: Final = "tf_half_pixel_for_nn"
+"""Read as half_pixel without a word, which is half a pixel beside."""
 TYPES: Final = (
     ir.DataType.BFLOAT16,
     ir.DataType.BOOL,
@@ -43,6 +44,11 @@ TYPES: Final = (
     ir.DataType.INT64,
 )
 """Of tensors inside a network. float64 is read too, and computed in float32."""
+CAST: Final = "cast to float32 or int32 in its place"
+INSTEAD: Final = {
+    ir.DataType.UINT8: "it has bytes at inputs and outputs only: where the network takes bytes, "
+    "export it with a Cast to float32 right behind the picture",
+}
 
 
 def one_output(graph: CheckedGraph) -> Iterator[Finding]:
@@ -81,7 +87,15 @@ def resizes_known(graph: CheckedGraph) -> Iterator[Finding]:
         policy = read.get_string("keep_aspect_ratio_policy", "stretch")
         if read.get_int("antialias", 0) != 0:
             yield _resize(node, "no antialias, got antialias=1", "antialias=False")
-        if coordinates not in COORDINATES:
+        if coordinates == OTHER_COORDINATES:
+            how = read.get_string("mode", "nearest")
+            yield found_at(
+                "resize",
+                node,
+                f"expected other coordinates, got {coordinates}, which TensorRT computes as "
+                f"half_pixel, with mode {how} half a pixel beside; export it with half_pixel",
+            )
+        elif coordinates not in COORDINATES:
             yield _resize(node, f"other coordinates, got {coordinates}", "half_pixel")
         if policy != "stretch":
             yield _resize(node, f"stretch, got keep_aspect_ratio_policy {policy}", "its own sizes")
@@ -113,7 +127,7 @@ def types_known(graph: CheckedGraph) -> Iterator[Finding]:
             if dtype is ir.DataType.UINT8 and value.is_graph_output():
                 continue
             if dtype is not None and dtype not in TYPES:
-                yield _type(node, dtype, "cast to float32 or int32 in its place")
+                yield _type(node, dtype, INSTEAD.get(dtype, CAST))
 
 
 def bytes_are_cast_first(graph: CheckedGraph) -> Iterator[Finding]:

@@ -35,11 +35,30 @@ ACTIVATIONS = (
 MINIMUM_MATMUL_SIDE = 32
 """Below this a product with a constant is no layer: PSPNet pools with bins of 1 to 6 rows."""
 INT8_MAX = 127
+REASON_COMPUTED = "multiplies two computed tensors: int8 is for layers with constant weights"
+REASON_SMALL = (
+    f"a product with {{sides}} constants: int8 is for matrices from {MINIMUM_MATMUL_SIDE} on a side"
+)
 
 
 def quantizable_layers(model: onnx.ModelProto) -> list[str]:
     """Return the names of the nodes that can compute in int8, in order of execution."""
     return [node.name or "" for node in editable(model).graph if _is_layer(node)]
+
+
+def why_not_int8(node: ir.Node) -> str | None:
+    """Return why a node that multiplies is no layer to quantize, whatever the pictures; or None.
+
+    Args:
+        node: One of `LAYER_OPERATORS`.
+    """
+    weights = node.inputs[1]
+    if weights is None or weights.const_value is None:
+        return REASON_COMPUTED
+    sides = weights.const_value.shape.numpy()
+    if node.op_type == "MatMul" and (len(sides) != 2 or min(sides) < MINIMUM_MATMUL_SIDE):
+        return REASON_SMALL.format(sides="x".join(map(str, sides)))
+    return None
 
 
 def calibrated_tensors(model: onnx.ModelProto, layers: Collection[str]) -> list[str]:
@@ -100,13 +119,7 @@ def quantize(
 
 
 def _is_layer(node: ir.Node) -> bool:
-    if node.op_type not in LAYER_OPERATORS:
-        return False
-    weights = node.inputs[1]
-    if weights is None or weights.const_value is None:
-        return False
-    sides = weights.const_value.shape.numpy()
-    return node.op_type != "MatMul" or (len(sides) == 2 and min(sides) >= MINIMUM_MATMUL_SIDE)
+    return node.op_type in LAYER_OPERATORS and why_not_int8(node) is None
 
 
 def _skipped_branches(graph: ir.Graph, layers: Collection[str]) -> dict[str, str]:

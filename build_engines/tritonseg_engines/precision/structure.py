@@ -53,7 +53,7 @@ def check_releases(model: onnx.ModelProto) -> None:
 
     Raises:
         OnnxModelError: There is no release that reads all operators at the graph's opset, or none
-            takes what one of them says; the message has the node and the rule.
+            takes what one of them says, or all compute another; the message has the node.
     """
     if not releases_of(model):
         unread = [f for f in lint(model) if f.rule in RELEASE_RULES][:FINDINGS_NAMED]

@@ -11,6 +11,7 @@ from tritonseg_engines.gate.layer_precision import LayerPrecision
 from tritonseg_engines.graph.multiplications import MULTIPLYING, multiply_accumulates
 from tritonseg_engines.graph.sized_tensors import SizedTensor
 from tritonseg_engines.precision.checked_graph import CheckedGraph, quantized_source
+from tritonseg_engines.precision.quantize import why_not_int8
 from tritonseg_engines.preflight.compiler import Answer
 from tritonseg_engines.tensorrt.onnx_types import layer_name
 
@@ -32,8 +33,10 @@ def layer_precisions(
         answer: What the compiler made of it.
         kept_float: Nodes in high precision by intent, with the reason.
     """
-    asked = _asked(model)
+    graph = CheckedGraph(model)
+    asked = _asked(graph)
     lowest = min(asked.values(), key=_bits, default="fp32")
+    built_so = _never_int8(graph) if lowest == "int8" else {}
     network = _by_node(answer)
     engine = {layer["name"]: layer["reads"] for layer in answer.engine}
     rows = []
@@ -42,6 +45,7 @@ def layer_precisions(
             continue
         name, precision = layer_name(node), asked[node.output[0]]
         reads = engine.get(name, ())
+        why = kept_float.get(name) or built_so.get(node.output[0], "the graph has it so")
         rows.append(
             LayerPrecision(
                 node=name,
@@ -50,7 +54,7 @@ def layer_precisions(
                 network=network.get(name),
                 engine=reads[0] if reads else None,
                 macs=multiply_accumulates(node, tensors),
-                why="" if precision == lowest else kept_float.get(name, "the graph has it so"),
+                why="" if precision == lowest else why,
             )
         )
     return tuple(rows)
@@ -76,9 +80,8 @@ def disagreements(layers: Sequence[LayerPrecision]) -> list[str]:
     return found
 
 
-def _asked(model: onnx.ModelProto) -> dict[str, str]:
+def _asked(graph: CheckedGraph) -> dict[str, str]:
     """Return the precision that the file says, by the name of a layer's output."""
-    graph = CheckedGraph(model)
     found = {}
     for node in graph.nodes:
         if node.op_type not in MULTIPLYING:
@@ -91,6 +94,12 @@ def _asked(model: onnx.ModelProto) -> dict[str, str]:
             precision = NAMES.get(name, name.lower())
         found[node.outputs[0].name or ""] = precision
     return found
+
+
+def _never_int8(graph: CheckedGraph) -> dict[str, str]:
+    """Return why no quantizer of ours makes int8 of some layers, by the name of their output."""
+    reasons = {node.outputs[0].name or "": why_not_int8(node) for node in graph.layers()}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _by_node(answer: Answer) -> dict[str, str]:
