@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from onnx import helper, numpy_helper
 
-from residual_network import residual_network
+from residual_network import CLASSES, residual_network
 from tritonseg_engines.preflight import (
     CompilerCrashedError,
     CompilerMemoryError,
@@ -25,8 +27,8 @@ from tritonseg_engines.preflight.compiler import PROGRAM
 from tritonseg_engines.preflight.libraries import find_compiler
 from tritonseg_engines.tensorrt import BatchRange, PlanOptions, PlanOptionsError
 
-LIBRARIES_ALONE = 2**30
-"""Less than the compiler's libraries and Python take together."""
+HALF_A_GIB = 2**29
+"""What the compiler's libraries and Python take, and little more."""
 
 
 def compilers() -> list[psutil.Process]:
@@ -77,8 +79,16 @@ def test_a_compiler_that_takes_too_long_is_stopped(ask, scratch) -> None:
 
 
 def test_a_compiler_without_memory_says_how_much_it_had(ask, scratch) -> None:
-    with pytest.raises(CompilerMemoryError, match=r"may take 1\.0 GiB; --memory-limit"):
-        ask(residual_network(), limits=Limits(memory_bytes=LIBRARIES_ALONE))
+    model = residual_network()
+    wide = np.zeros((4096, CLASSES, 64, 64), np.float32)  # 256 MiB
+    model.graph.initializer.append(numpy_helper.from_array(wide, "wide"))
+    model.graph.node.append(
+        helper.make_node("Conv", ["SCORES", "wide"], ["more"], "/wide", pads=[32] * 4)
+    )
+    model.graph.output[0].name = "more"
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    with pytest.raises(CompilerMemoryError, match=r"may take 0\.5 GiB; --memory-limit"):
+        ask(model, limits=Limits(memory_bytes=HALF_A_GIB, seconds=60))
 
 
 def test_bindings_without_their_library_are_named(ask, scratch, monkeypatch, tmp_path) -> None:
