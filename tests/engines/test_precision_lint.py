@@ -238,3 +238,10 @@ def test_releases_by_opset_and_operator() -> None:
     assert tensorrt_releases(["Conv", "MaxUnpool"], 17) == []
     assert tensorrt_releases(["Conv"], 8) == []
     assert list(NEWEST_OPSET) == ["8.6", "10", "11"]
+
+
+def test_nodes_without_inputs_are_no_quantizers() -> None:
+    """A constant is a node in many exports."""
+    model = residual_network()
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["nobody"], value_float=1.0))
+    assert [finding.rule for finding in lint(model, releases=())] == []

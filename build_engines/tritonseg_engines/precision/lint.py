@@ -87,8 +87,9 @@ def scales_are_positive(graph: CheckedGraph, _: Collection[str]) -> Iterator[Fin
 def scales_fit_axis(graph: CheckedGraph, _: Collection[str]) -> Iterator[Finding]:
     """Scales of channels are as many as there are channels."""
     for node in graph.nodes:
-        scale = constant_value(node.inputs[1]) if node.op_type in QUANTIZERS else None
-        shape = graph.shape_of(node.inputs[0])
+        if node.op_type not in QUANTIZERS:
+            continue
+        scale, shape = constant_value(node.inputs[1]), graph.shape_of(node.inputs[0])
         if scale is None or scale.ndim != 1 or scale.size == 1 or not shape:
             continue
         axis = node.attributes.get_int("axis", 1)
