@@ -126,7 +126,7 @@ def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tu
         _check_header(image, limits)
         return _render(image, limits, is_wide=is_wide(image))
     _check_header(stored.image, limits, stored.encoded)
-    shown = stored.image if stored.is_whole else image
+    shown = stored.image if stored.is_only_witness else image
     return _render(shown, limits, is_wide=is_wide(stored.image))
 
 

@@ -1,6 +1,7 @@
 """How the file of a caller's PIL image is stored, which the image itself forgets when it is loaded.
 
-A caller's image is not loaded here, so that it says the same when it is passed again.
+A caller's image says the same when it is passed again: one of a file is opened from that again, and
+one that only its stream can tell of is not loaded.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ class StoredImage:
     Attributes:
         image: The same picture, not loaded.
         encoded: The bytes of the file.
-        is_whole: Whether the caller's image was not loaded either, and so can hold no other pixels.
+        is_only_witness: Whether the caller's image, not loaded, is all that leads to these bytes.
     """
 
     image: ImageFile.ImageFile
     encoded: bytes
-    is_whole: bool
+    is_only_witness: bool
 
 
 def as_stored(image: Image.Image) -> StoredImage | None:
@@ -45,7 +46,8 @@ def as_stored(image: Image.Image) -> StoredImage | None:
         return None
     if (stored.size, stored.mode) != (image.size, image.mode):
         return None
-    return StoredImage(image=stored, encoded=encoded, is_whole=bool(image.tile))
+    alone = bool(image.tile) and _file_of(image) is None
+    return StoredImage(image=stored, encoded=encoded, is_only_witness=alone)
 
 
 def _bytes_of(image: ImageFile.ImageFile) -> bytes | None:
@@ -56,5 +58,10 @@ def _bytes_of(image: ImageFile.ImageFile) -> bytes | None:
             return image.fp.read()
         finally:
             image.fp.seek(position)
+    path = _file_of(image)
+    return None if path is None else path.read_bytes()
+
+
+def _file_of(image: ImageFile.ImageFile) -> Path | None:
     path = Path(os.fsdecode(image.filename)) if image.filename else None
-    return path.read_bytes() if path is not None and path.is_file() else None
+    return path if path is not None and path.is_file() else None
