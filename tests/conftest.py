@@ -20,6 +20,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def compiler() -> None:
+    """NVIDIA's compiler without a GPU; skips where it is not installed."""
+    from tritonseg_engines.preflight import (
+        is_installed,  # the lowest releases test the client alone
+    )
+
+    if not is_installed():
+        pytest.skip("needs NVIDIA's TensorRT-RTX: pip install 'tritonseg[preflight]', Linux only")
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of parity fixtures, photographs and trained weights, which does not ship."""
     folder = Path(os.environ.get("TRITONSEG_SHARED", PROJECT.parent / "shared"))

@@ -82,7 +82,7 @@ def decode_image(encoded: bytes, limits: ImageLimits) -> tuple[Image.Image, tupl
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
     image = open_image(encoded, limits)
-    rendered = _render(image, limits, is_wide=is_wide(image))
+    rendered = _render(image, limits, wide=is_wide(image))
     if limits.strict and image.format in ("JPEG", "MPO"):
         check_undamaged(encoded, image)
     return rendered
@@ -124,10 +124,10 @@ def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tu
     stored = as_stored(image)
     if stored is None:
         _check_header(image, limits)
-        return _render(image, limits, is_wide=is_wide(image))
+        return _render(image, limits, wide=is_wide(image))
     _check_header(stored.image, limits, stored.encoded)
     shown = stored.image if stored.is_only_witness else image
-    return _render(shown, limits, is_wide=is_wide(stored.image))
+    return _render(shown, limits, wide=is_wide(stored.image))
 
 
 def is_sideways(orientation: object) -> bool:
@@ -136,14 +136,14 @@ def is_sideways(orientation: object) -> bool:
 
 
 def _render(
-    image: Image.Image, limits: ImageLimits, *, is_wide: bool
+    image: Image.Image, limits: ImageLimits, *, wide: bool
 ) -> tuple[Image.Image, tuple[int, int]]:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         image.load()
         conversion = conversion_to_srgb(image)  # behind the pixels, too, a PNG may have a profile
         displayed = image if orientation == 1 else ImageOps.exif_transpose(image)
-        if is_wide:
+        if wide:
             check_filled(displayed.convert("RGB"))
         rgb = _convert_to_rgb(displayed, limits.background, conversion)
     except UnsupportedImageError:

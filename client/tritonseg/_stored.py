@@ -10,8 +10,12 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from PIL import Image, ImageFile
+
+_EIGHT_BITS: Final = ("JPEG", "MPO", "WEBP")
+"""Formats that hold nothing else, so that their pixels tell all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +36,10 @@ class StoredImage:
 def as_stored(image: Image.Image) -> StoredImage | None:
     """Return what an image was opened from; None where that is not known any more.
 
-    It is not where the image was made in memory, or was loaded from something else than a file that
-    is still there, or is to be decoded at another size.
+    It is not where the image was made in memory, was loaded from something else than a file that is
+    still there, or has another size by now, and is not asked where a format leaves nothing to know.
     """
-    if not isinstance(image, ImageFile.ImageFile):
+    if not isinstance(image, ImageFile.ImageFile) or image.format in _EIGHT_BITS:
         return None
     try:
         encoded = _bytes_of(image)

@@ -14,7 +14,7 @@ from typing import Final
 import onnx
 
 from tritonseg_engines.build.prepared import Prepared
-from tritonseg_engines.preflight.gpu_peaks import FLOPS_PER_MAC, GpuPeaks
+from tritonseg_engines.preflight.gpu_peaks import GpuPeaks
 
 WEIGHT_BYTES: Final = {"fp32": 4, "fp16": 2, "int8": 1}
 BOUNDARY_BYTES: Final = 4
@@ -60,11 +60,8 @@ def work_of(prepared: Prepared, precision: str, macs: int) -> Work:
 
 def least_ms(work: Work, batch: int, precision: str, peaks: GpuPeaks) -> float:
     """Return the milliseconds below which no batch can be done."""
-    operations = FLOPS_PER_MAC * work.macs * batch
     moved_bytes = work.weight_bytes + work.picture_bytes * batch
-    compute_s = operations / (peaks.tflops[precision] * 1e12)
-    memory_s = moved_bytes / (peaks.bandwidth_gb_s * 1e9)
-    return 1000 * max(compute_s, memory_s)
+    return peaks.least_ms({precision: work.macs * batch}, moved_bytes)
 
 
 def _weights(graph: onnx.GraphProto) -> int:

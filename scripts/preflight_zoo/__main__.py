@@ -13,6 +13,7 @@ from preflight_zoo.asking import ask_all
 from preflight_zoo.rows import Case, Compiled
 from preflight_zoo.table import BEGIN, END, table
 from tritonseg_engines import zoo
+from tritonseg_engines.cli.sizes import typed_size
 from tritonseg_engines.errors import EngineBuildError
 from tritonseg_engines.preflight import GPUS, USUAL_GPUS, find_compiler
 from tritonseg_engines.repository.published_networks import network_facts
@@ -103,10 +104,10 @@ def asked_size(model: str, size: str | None) -> tuple[int, int]:
     card_hw = zoo.get_spec(model).input.size_hw
     if size == CARD and card_hw is not None:
         return card_hw
-    sides = size.lower().split("x")
-    if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
+    size_hw = typed_size(size)
+    if size_hw is None:
         raise click.BadParameter(f"--size: expected HEIGHTxWIDTH or {CARD}, got {size!r}")
-    return int(sides[0]), int(sides[1])
+    return size_hw
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar
 
@@ -70,14 +70,7 @@ class Resampling:
         Returns:
             `(h, w, 3)` uint8.
         """
-        if self.antialias:
-            return antialiased(image_hwc, size_hw, self.interpolation)
-        if self.interpolation == "nearest":
-            return _nearest(image_hwc, size_hw)
-        flags = OPENCV_FLAGS[self.interpolation]
-        return cv2.resize(image_hwc, size_hw[::-1], interpolation=flags).astype(
-            np.uint8, copy=False
-        )
+        return self._resized(image_hwc, size_hw, antialiased)
 
     def resized_floats(self, plane_hw: NDArray[np.float32], size_hw: Size) -> NDArray[np.float32]:
         """Return one channel of a normalised picture at another size, neither rounded nor clipped.
@@ -89,14 +82,22 @@ class Resampling:
         Returns:
             `(h, w)` float32.
         """
+        return self._resized(plane_hw, size_hw, antialiased_floats)
+
+    def _resized(
+        self,
+        values: NDArray[AnyNumber],
+        size_hw: Size,
+        filtered: Callable[[NDArray[AnyNumber], Size, str], NDArray[AnyNumber]],
+    ) -> NDArray[AnyNumber]:
+        """Return what has height and width first at another size, antialiased by `filtered`."""
         if self.antialias:
-            return antialiased_floats(plane_hw, size_hw, self.interpolation)
+            return filtered(values, size_hw, self.interpolation)
         if self.interpolation == "nearest":
-            return _nearest(plane_hw, size_hw)
+            return _nearest(values, size_hw)
         flags = OPENCV_FLAGS[self.interpolation]
-        return cv2.resize(plane_hw, size_hw[::-1], interpolation=flags).astype(
-            np.float32, copy=False
-        )
+        resized = cv2.resize(values, size_hw[::-1], interpolation=flags)
+        return resized.astype(values.dtype, copy=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return a document that `from_json` reads back to an equal value.

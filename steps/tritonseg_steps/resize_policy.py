@@ -178,11 +178,11 @@ class KeepRatio(_OpenSize):
 
     def geometry(self, image_hw: Size) -> Geometry:
         """Scale both sides by the smaller of the two allowed factors."""
-        sides = ((self.long_side, max(image_hw)), (self.short_side, min(image_hw)))
-        bounds = [(most, side) for most, side in sides if most is not None]
         if self.rounding == "truncate" and self.long_side and self.short_side:
             content_hw = _twice_truncated(image_hw, self.long_side, self.short_side)
             return self._placed(image_hw, content_hw)
+        sides = ((self.long_side, max(image_hw)), (self.short_side, min(image_hw)))
+        bounds = [(most, side) for most, side in sides if most is not None]
         target, source = min(bounds, key=lambda bound: bound[0] / bound[1])
         height, width = (_scaled(side, target, source, self.rounding) for side in image_hw)
         return self._placed(image_hw, (height, width))
@@ -201,9 +201,9 @@ def _twice_truncated(image_hw: Size, long_side: int, short_side: int) -> Size:
 
     Source: torchvision 0.28, `transforms/functional.py`, `_compute_resized_output_size`.
     """
-    short, long = short_side, short_side * max(image_hw) // min(image_hw)
+    short, long = short_side, _scaled(max(image_hw), short_side, min(image_hw), "truncate")
     if long > long_side:
-        short, long = max(1, long_side * short // long), long_side
+        short, long = _scaled(short, long_side, long, "truncate"), long_side
     return (short, long) if image_hw[0] <= image_hw[1] else (long, short)
 
 

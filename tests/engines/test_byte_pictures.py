@@ -15,7 +15,7 @@ from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.preflight import USUAL_GPUS, is_installed
+from tritonseg_engines.preflight import USUAL_GPUS
 from tritonseg_engines.spec import ModelSpec
 
 
@@ -133,9 +133,9 @@ def test_classes_that_are_bytes_on_the_way_are_integers(operator: str, tmp_path:
 
 @pytest.mark.parametrize("layout", ["ensemble", "fused"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_nvidias_compiler_takes_byte_exports(layout: str, precision: str, tmp_path: Path) -> None:
-    if not is_installed():
-        pytest.skip("needs NVIDIA's TensorRT-RTX: pip install 'tritonseg[preflight]', Linux only")
+def test_nvidias_compiler_takes_byte_exports(
+    compiler: None, layout: str, precision: str, tmp_path: Path
+) -> None:
     report = build_model(
         spec("NHWC"),
         saved(moved_first(), tmp_path),

@@ -8,18 +8,11 @@ from pathlib import Path
 import onnx
 import pytest
 
-from tritonseg_engines.preflight import Limits, Preflight, is_installed, preflight, read_gpus
+from tritonseg_engines.preflight import Limits, Preflight, preflight, read_gpus
 from tritonseg_engines.tensorrt import PlanOptions
 
 ONE_GPU = ("sm_86",)
 Ask = Callable[..., Preflight]
-
-
-@pytest.fixture
-def compiler() -> None:
-    """NVIDIA's compiler; skips where it is not installed."""
-    if not is_installed():
-        pytest.skip("needs NVIDIA's TensorRT-RTX: pip install 'tritonseg[preflight]', Linux only")
 
 
 @pytest.fixture

@@ -57,11 +57,8 @@ GRAPHS = {
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def real(compiler: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the package did on NVIDIA's builder."""
-    compiler = pytest.importorskip("tritonseg_engines.preflight")
-    if not compiler.is_installed():
-        pytest.skip("needs NVIDIA's TensorRT-RTX: pip install 'tritonseg[preflight]', Linux only")
     folder = tmp_path_factory.mktemp("recorded")
     paths = []
     for index, (model, _) in enumerate(GRAPHS.values()):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritonseg_engines.build.built_graph import BuiltGraph
-from tritonseg_engines.build.engine_file import ONNX_FILE, plan_options
+from tritonseg_engines.build.engine_file import plan_options
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.build.order import BuildOrder
 from tritonseg_engines.gate.layer_precision import shares_text
@@ -21,6 +21,7 @@ from tritonseg_engines.preflight import (
     preflight,
     read_gpus,
 )
+from tritonseg_engines.repository.files import ONNX_FILE
 from tritonseg_engines.target import BuildTarget
 from tritonseg_engines.tensorrt import PLAN_FILE, PlanOptionsError
 

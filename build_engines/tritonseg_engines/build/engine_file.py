@@ -13,6 +13,7 @@ from tritonseg_engines.gate.verdict import Judged
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.repository import Deployment
+from tritonseg_engines.repository.files import ONNX_FILE
 from tritonseg_engines.tensorrt import (
     ENGINES_KEY,
     PLAN_FILE,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tritonseg_engines.tensorrt.device import Device
     from tritonseg_engines.tensorrt.plan import PlanReport
 
-ONNX_FILE = "model.onnx"
 SMALLEST_SIDE = 32
 LARGEST_HW = (1024, 2048)
 """What a plan takes where the export leaves height and width open."""

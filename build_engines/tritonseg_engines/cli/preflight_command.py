@@ -12,6 +12,7 @@ import click
 from tritonseg_engines.cli.model_argument import shipped_onnx, spec_of
 from tritonseg_engines.cli.preflight_output import show_preflight
 from tritonseg_engines.cli.progress_bars import progress_bars
+from tritonseg_engines.cli.sizes import typed_size
 from tritonseg_engines.target import Precision, Runtime
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _of_model(
 
 
 def _size_hw(text: str) -> tuple[int, int]:
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdigit() and int(side) for side in sides):
+    size_hw = typed_size(text)
+    if size_hw is None:
         raise click.BadParameter(f"expected HEIGHTxWIDTH such as 512x1024, got {text!r}")
-    return int(sides[0]), int(sides[1])
+    return size_hw

@@ -17,6 +17,7 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantType
 
+from tritonseg_engines.graph.multiplications import MULTIPLYING
 from tritonseg_engines.graph.surgery import (
     add_constant,
     as_proto,
@@ -26,7 +27,7 @@ from tritonseg_engines.graph.surgery import (
     values_of_pictures,
 )
 
-LAYER_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+LAYER_OPERATORS = MULTIPLYING
 ACTIVATIONS = (
     "Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu", "HardSwish", "HardSigmoid", "Sigmoid",
     "Tanh",

@@ -8,6 +8,7 @@ largest, which no kernel can do without.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ from tritonseg_engines.gate.layer_precision import LayerPrecision
 from tritonseg_engines.graph.multiplications import MULTIPLYING
 from tritonseg_engines.graph.onnx_file import graph_inputs
 from tritonseg_engines.graph.sized_tensors import SizedTensor
-from tritonseg_engines.preflight.gpu_peaks import FLOPS_PER_MAC, PEAKS, GpuPeaks
+from tritonseg_engines.preflight.gpu_peaks import PEAKS
 
 NAMED: Final = {
     "T4": "Tesla T4",
@@ -29,7 +30,10 @@ NAMED: Final = {
 }
 """GPUs that one rents, by their names in `PEAKS`."""
 BYTES: Final = {"int8": 1, "fp16": 2, "bf16": 2, "fp32": 4, "fp64": 8}
-SAME_PEAK: Final = {"bf16": "fp16", "fp64": "fp32"}
+PEAK_OF: Final = {"int8": "int8", "fp16": "fp16", "bf16": "fp16", "fp32": "fp32", "fp64": "fp32"}
+"""What data sheets have for each precision."""
+FASTEST: Final = "int8"
+"""Of a precision that is not known, so that the bound is one all the same."""
 BOUNDARY_BYTES: Final = {int(onnx.TensorProto.UINT8): 1, int(onnx.TensorProto.FLOAT16): 2}
 WHOLE_WORD: Final = 4
 
@@ -57,7 +61,7 @@ def bounds_of(
     Args:
         model: The graph.
         tensors: Its tensors, for one picture.
-        layers: Its layers that multiply, as `layer_precisions` lists them.
+        layers: Its layers that multiply, as `asked_layers` lists them.
     """
     nodes = [node for node in model.graph.node if node.op_type in MULTIPLYING]
     weights, largest = 0, 0
@@ -68,21 +72,15 @@ def bounds_of(
         )
         weights += weight
         largest = max(largest, read + written)
+    macs: Counter[str] = Counter()
+    for layer in layers:
+        macs[PEAK_OF.get(layer.asked, FASTEST)] += layer.macs
     ends = (*graph_inputs(model.graph), *model.graph.output)
     moved = weights + sum(_boundary_bytes(tensors.get(value.name)) for value in ends)
     return Bounds(
         memory_bytes=weights + largest,
-        least_ms={name: _least_ms(layers, moved, PEAKS[full]) for name, full in NAMED.items()},
+        least_ms={name: PEAKS[full].least_ms(macs, moved) for name, full in NAMED.items()},
     )
-
-
-def _least_ms(layers: Sequence[LayerPrecision], moved_bytes: int, peaks: GpuPeaks) -> float:
-    compute_s = 0.0
-    for layer in layers:
-        precision = SAME_PEAK.get(layer.asked, layer.asked)
-        tflops = peaks.tflops.get(precision, max(peaks.tflops.values()))
-        compute_s += FLOPS_PER_MAC * layer.macs / (tflops * 1e12)
-    return 1000 * max(compute_s, moved_bytes / (peaks.bandwidth_gb_s * 1e9))
 
 
 def _boundary_bytes(tensor: SizedTensor | None) -> int:

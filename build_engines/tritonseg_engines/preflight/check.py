@@ -17,7 +17,7 @@ from tritonseg_engines.preflight.bounds import Bounds, bounds_of
 from tritonseg_engines.preflight.compiler import Answer, Limits, compile_for
 from tritonseg_engines.preflight.cures import changed_values, cure_of, remarks
 from tritonseg_engines.preflight.gpus import TargetGpu
-from tritonseg_engines.preflight.layers import disagreements, layer_precisions
+from tritonseg_engines.preflight.layers import answered, asked_layers, disagreements
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.tensorrt.options import (
     OPEN,
@@ -144,14 +144,14 @@ def preflight(
     tensors = sized_tensors(model, _one_picture(model, options))
     verdicts: list[Verdict] = []
     layers: tuple[LayerPrecision, ...] = ()
+    asked: tuple[LayerPrecision, ...] | None = None
     for index, gpu in enumerate(gpus):
         progress("asking NVIDIA's compiler", index, len(gpus))
         answer = compile_for(onnx_path, options, gpu, limits or Limits())
-        found = (
-            layer_precisions(model, tensors, answer, kept_float or {})
-            if answer.refusal is None
-            else ()
-        )
+        found: tuple[LayerPrecision, ...] = ()
+        if answer.refusal is None:  # of a graph that nobody takes, types may not be known
+            asked = asked_layers(model, tensors, kept_float or {}) if asked is None else asked
+            found = answered(asked, answer)
         layers = layers or found
         verdicts.append(_verdict(answer, found))
     progress("asking NVIDIA's compiler", len(gpus), len(gpus))

@@ -49,7 +49,7 @@ class Limits:
 
     Attributes:
         seconds: Of time.
-        memory_bytes: Of address space, of which the compiler's own libraries take about 1 GiB.
+        memory_bytes: Of address space, of which the compiler's own libraries take half a GiB.
     """
 
     seconds: float = 600.0

@@ -22,6 +22,19 @@ class GpuPeaks:
     tflops: Mapping[str, float]
     bandwidth_gb_s: float
 
+    def least_ms(self, macs: Mapping[str, int], moved_bytes: int) -> float:
+        """Return the milliseconds below which nothing can compute and move so much.
+
+        Args:
+            macs: Multiply-accumulates by precision, of those that `tflops` has.
+            moved_bytes: Through the GPU's memory.
+        """
+        compute_s = sum(
+            FLOPS_PER_MAC * count / (self.tflops[precision] * 1e12)
+            for precision, count in macs.items()
+        )
+        return 1000 * max(compute_s, moved_bytes / (self.bandwidth_gb_s * 1e9))
+
 
 def _peaks(fp32: float, fp16: float, int8: float, bandwidth_gb_s: float) -> GpuPeaks:
     return GpuPeaks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import onnx
@@ -19,45 +20,54 @@ NAMES: Final = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE"
 BITS: Final = {"int8": 8, "fp16": 16, "bf16": 16, "fp32": 32, "fp64": 64}
 
 
-def layer_precisions(
+def asked_layers(
     model: onnx.ModelProto,
     tensors: Mapping[str, SizedTensor],
-    answer: Answer,
     kept_float: Mapping[str, str],
 ) -> tuple[LayerPrecision, ...]:
-    """Return a row for every layer that multiplies, in the order of the graph.
+    """Return a row for every layer that multiplies, in the order of the graph, as the file has it.
 
     Args:
-        model: The graph that was compiled.
+        model: The graph.
         tensors: Its tensors, for one picture.
-        answer: What the compiler made of it.
         kept_float: Nodes in high precision by intent, with the reason.
     """
     graph = CheckedGraph(model)
     asked = _asked(graph)
     lowest = min(asked.values(), key=_bits, default="fp32")
     built_so = _never_int8(graph) if lowest == "int8" else {}
-    network = _by_node(answer)
-    engine = {layer["name"]: layer["reads"] for layer in answer.engine}
     rows = []
     for node in model.graph.node:
         if node.op_type not in MULTIPLYING:
             continue
         name, precision = layer_name(node), asked[node.output[0]]
-        reads = engine.get(name, ())
         why = kept_float.get(name) or built_so.get(node.output[0], "the graph has it so")
         rows.append(
             LayerPrecision(
                 node=name,
                 operator=node.op_type,
                 asked=precision,
-                network=network.get(name),
-                engine=reads[0] if reads else None,
+                network=None,
+                engine=None,
                 macs=multiply_accumulates(node, tensors),
                 why="" if precision == lowest else why,
             )
         )
     return tuple(rows)
+
+
+def answered(layers: Sequence[LayerPrecision], answer: Answer) -> tuple[LayerPrecision, ...]:
+    """Return the rows with what the compiler made of the layers."""
+    network = _by_node(answer)
+    engine = {layer["name"]: layer["reads"] for layer in answer.engine}
+    return tuple(
+        replace(
+            layer,
+            network=network.get(layer.node),
+            engine=next(iter(engine.get(layer.node, ())), None),
+        )
+        for layer in layers
+    )
 
 
 def disagreements(layers: Sequence[LayerPrecision]) -> list[str]:

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.tensorrt.engine_layers import engine_layers
+from tritonseg_engines.tensorrt.engine_layers import engine_layers, precision_of
 from tritonseg_engines.tensorrt.errors import PlanOptionsError, TensorRTError
 from tritonseg_engines.tensorrt.network_build import NetworkBuild
 from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanOptions
+from tritonseg_engines.tensorrt.typing_rules import layers_of
 from tritonseg_engines.tensorrt.words import in_one_line
 
 MULTIPLYING = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
-PRECISIONS = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
 
 
 def main(request_path: str, answer_path: str) -> None:
@@ -75,13 +75,12 @@ def _compile(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
         "warnings": list(dict.fromkeys(map(in_one_line, build.log.warnings()))),
         "log": list(build.log.lines()),
         "engine": list(engine_layers(build.log.engine_layers)),
-        "pinned_layers": list(build.pinned_layers),
     }
 
 
 def _multiplying(trt: Any, network: Any) -> list[dict[str, str]]:
     """Return the layers that multiply, and the precision that the strongly typed network has."""
-    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    layers = list(layers_of(network))
     dequantized = {
         layer.get_output(0).name for layer in layers if layer.type == trt.LayerType.DEQUANTIZE
     }
@@ -97,7 +96,7 @@ def _multiplying(trt: Any, network: Any) -> list[dict[str, str]]:
             {
                 "name": layer.name,
                 "origin": layer.metadata,
-                "precision": "int8" if is_int8 else PRECISIONS.get(dtype, dtype.lower()),
+                "precision": "int8" if is_int8 else precision_of(dtype),
             }
         )
     return found

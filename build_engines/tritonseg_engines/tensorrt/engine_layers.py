@@ -12,30 +12,27 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 _LINE: Final = re.compile(
-    r"Name: (?P<name>.*), LayerType: (?P<kind>\w+), Inputs: \[(?P<inputs>.*?)\], "
-    r"Constants: \[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName"
+    r"Name: (?P<name>.*), LayerType: (?P<kind>\w+), Inputs: \[(?P<inputs>.*?)\], Constants: "
 )
 _NUMBERED: Final = re.compile(r"_myl\d+_\d+$")
 _TYPE: Final = re.compile(r"Datatype: (\w+)")
 _WAITING: Final = ("signal", "wait")
-PRECISIONS: Final = {"Float": "fp32", "Half": "fp16", "Int8": "int8"}
-"""Ours by TensorRT's names of what a convolution reads."""
+PRECISIONS: Final = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
+"""Ours by TensorRT's names, which its log writes in small letters."""
+
+
+def precision_of(dtype: str) -> str:
+    """Return what this project calls one of TensorRT's types."""
+    return PRECISIONS.get(dtype.upper(), dtype.lower())
 
 
 def engine_layers(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the layers that compute: name, kind, and the types that each reads and writes."""
+    """Yield the layers that compute, each with its name and the types that it reads."""
     for line in text.splitlines():
         match = _LINE.match(line)
         if match is None or match["kind"] in _WAITING:
             continue
         yield {
             "name": _NUMBERED.sub("", match["name"]),
-            "kind": match["kind"],
-            "reads": _types(match["inputs"]),
-            "constants": _types(match["constants"]),
-            "writes": _types(match["outputs"]),
+            "reads": [precision_of(dtype) for dtype in _TYPE.findall(match["inputs"])],
         }
-
-
-def _types(tensors: str) -> list[str]:
-    return [PRECISIONS.get(name, name.lower()) for name in _TYPE.findall(tensors)]

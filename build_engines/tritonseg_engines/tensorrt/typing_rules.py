@@ -75,16 +75,17 @@ def pin_float32_layers(trt: Any, network: Any, types: OnnxTypes) -> tuple[str, .
     """
     if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") or not types.has_half:
         return ()
-    layers = [layer for layer in _layers(network) if _node_of(layer.name, types.float32_nodes)]
+    layers = [layer for layer in layers_of(network) if _node_of(layer.name, types.float32_nodes)]
     return tuple(layer.name for layer in layers if _pin(trt, layer))
 
 
 def layer_names(network: Any) -> tuple[str, ...]:
     """Return the names of all layers."""
-    return tuple(layer.name for layer in _layers(network))
+    return tuple(layer.name for layer in layers_of(network))
 
 
-def _layers(network: Any) -> Iterable[Any]:
+def layers_of(network: Any) -> Iterable[Any]:
+    """Return the layers themselves."""
     return (network.get_layer(index) for index in range(network.num_layers))
 
 
