@@ -17,7 +17,7 @@ from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.preflight import libraries
+from tritonseg_engines.preflight import CompilerTimeoutError, Limits, libraries
 from tritonseg_engines.tensorrt import PlanOptionsError
 
 
@@ -78,6 +78,7 @@ def test_a_document_says_the_same(compiler: None, run, export: Path) -> None:
         (["--size", "64"], "expected HEIGHTxWIDTH"),
         (["--size", "32x32"], "64x96 is fixed in the file"),
         (["--time-limit", "0"], "not in the range"),
+        (["--precision", "fp16"], "--precision goes with a MODEL"),
     ],
 )
 def test_what_cannot_be_asked(compiler: None, run, export: Path, arguments, words: str) -> None:
@@ -85,6 +86,13 @@ def test_what_cannot_be_asked(compiler: None, run, export: Path, arguments, word
     assert result.exit_code in (1, 2)
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+def test_what_a_model_does_not_take_is_not_ignored(run) -> None:
+    for option, value in [("--batch", "4"), ("--size", "64x96")]:
+        result = run("preflight", "street-demo", option, value)
+        assert result.exit_code == 2
+        assert f"{option} goes with a file" in result.output
 
 
 def test_a_file_that_is_not_there(compiler: None, run, tmp_path: Path) -> None:
@@ -99,6 +107,16 @@ def test_without_the_extra_there_is_a_command(run, export: Path, monkeypatch) ->
     assert result.exit_code == 1
     assert "not installed: " in result.stderr
     assert "preflight" in result.stderr
+
+
+def test_a_builds_question_has_its_limits_too(compiler: None, export: Path, tmp_path: Path) -> None:
+    options = BuildOptions(
+        onnx_only=True, preflight_gpus=("sm_89",), preflight_limits=Limits(seconds=0.01)
+    )
+    with pytest.raises(CompilerTimeoutError, match=r"0\.01 s"):
+        build_model(
+            residual_spec(), export, tmp_path / "models", runtime="tensorrt", options=options
+        )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -79,6 +79,7 @@ def ask_compiler(built: BuiltGraph, order: BuildOrder) -> tuple[BuiltGraph, Comp
             onnx_path,
             read_gpus(USUAL_GPUS if names is None else names),
             plan_options(built.deployment(PLAN_FILE)),
+            limits=order.options.preflight_limits,
             kept_float=built.judged.report.kept_float,
             progress=order.progress,
         )

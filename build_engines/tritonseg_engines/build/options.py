@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonseg_engines.errors import CalibrationError
+from tritonseg_engines.preflight.compiler import Limits
 from tritonseg_engines.preflight.gpus import read_gpus
 from tritonseg_engines.tensorrt.errors import PlanOptionsError
 from tritonseg_engines.tensorrt.options import HARDWARE_COMPATIBILITY
@@ -45,6 +46,7 @@ class BuildOptions:
         preflight_gpus: For TensorRT without a GPU: for which NVIDIA's compiler is asked about the
             ONNX, names of `preflight.GPUS`; none for not at all. None for the usual ones where the
             compiler is installed.
+        preflight_limits: What each of those compilations may take.
     """
 
     calibration: Path | None = None
@@ -64,6 +66,7 @@ class BuildOptions:
     accept: bool = False
     onnx_only: bool = False
     preflight_gpus: tuple[str, ...] | None = None
+    preflight_limits: Limits = field(default_factory=Limits)
 
     @property
     def of_plans(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from tritonseg_engines.cli.model_argument import shipped_onnx, spec_of
 from tritonseg_engines.cli.preflight_output import show_preflight
@@ -16,9 +17,15 @@ from tritonseg_engines.cli.sizes import typed_size
 from tritonseg_engines.target import Precision, Runtime
 
 if TYPE_CHECKING:
-    from tritonseg_engines.preflight import Preflight
+    from tritonseg_engines.preflight import Limits, Preflight
 
 GIB = 2**30
+OF_A_FILE = {"batch": "--batch", "size": "--size"}
+OF_A_MODEL = {
+    "onnx_path": "--onnx",
+    "precision": "--precision",
+    "calibration": "--calibration",
+}
 
 
 @click.command(name="preflight")
@@ -32,12 +39,16 @@ GIB = 2**30
     "Blackwell RTX.",
 )
 @click.option(
-    "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Largest batch."
+    "--batch",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="With a file: largest batch; a MODEL has its own.",
 )
 @click.option(
     "--size",
     metavar="HEIGHTxWIDTH",
-    help="Of pictures, where the graph leaves it open; the graph's own otherwise.",
+    help="With a file: of pictures, where the graph leaves it open; the graph's own otherwise.",
 )
 @click.option(
     "--onnx",
@@ -95,16 +106,19 @@ def command(
 
     Exit code 1 if a GPU's compiler refuses the graph.
     """
-    from tritonseg_engines.preflight import LICENCE, find_compiler
+    from tritonseg_engines.preflight import LICENCE, Limits, find_compiler
 
+    is_file = graph.lower().endswith(".onnx")
+    _refuse_given(OF_A_MODEL if is_file else OF_A_FILE, graph, "MODEL" if is_file else "file")
+    limits = Limits(seconds=time_limit, memory_bytes=int(memory_limit * GIB))
     compiler = find_compiler()
     click.echo(
         f"asking TensorRT-RTX {compiler.version}, under NVIDIA's licence: {LICENCE}", err=True
     )
-    if graph.endswith(".onnx"):
-        found = _of_file(Path(graph), gpus, batch, size, time_limit, memory_limit)
+    if is_file:
+        found = _of_file(Path(graph), gpus, batch, size, limits)
     else:
-        found = _of_model(graph, onnx_path, precision, calibration, gpus)
+        found = _of_model(graph, onnx_path, precision, calibration, gpus, limits)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:
@@ -113,23 +127,34 @@ def command(
         raise SystemExit(1)
 
 
-def _of_file(
-    graph: Path, gpus: str, batch: int, size: str | None, time_limit: float, memory_limit: float
-) -> Preflight:
-    from tritonseg_engines.preflight import Limits, asked_sizes, preflight, read_gpus
+def _refuse_given(options: dict[str, str], graph: str, owner: str) -> None:
+    """Refuse what would be ignored."""
+    given = click.get_current_context().get_parameter_source
+    for parameter, option in options.items():
+        if given(parameter) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{option} goes with a {owner}, and {graph!r} is none")
+
+
+def _of_file(graph: Path, gpus: str, batch: int, size: str | None, limits: Limits) -> Preflight:
+    from tritonseg_engines.preflight import asked_sizes, preflight, read_gpus
 
     with progress_bars() as progress:
         return preflight(
             graph,
             read_gpus(gpus.split(",")),
             asked_sizes(batch, None if size is None else _size_hw(size)),
-            limits=Limits(seconds=time_limit, memory_bytes=int(memory_limit * GIB)),
+            limits=limits,
             progress=progress,
         )
 
 
 def _of_model(
-    model: str, onnx_path: Path | None, precision: str, calibration: Path | None, gpus: str
+    model: str,
+    onnx_path: Path | None,
+    precision: str,
+    calibration: Path | None,
+    gpus: str,
+    limits: Limits,
 ) -> Preflight:
     from tritonseg_engines.build.model import build_model
     from tritonseg_engines.build.options import BuildOptions
@@ -143,7 +168,10 @@ def _of_model(
             precision=precision,
             runtime=Runtime.TENSORRT,
             options=BuildOptions(
-                calibration=calibration, onnx_only=True, preflight_gpus=tuple(gpus.split(","))
+                calibration=calibration,
+                onnx_only=True,
+                preflight_gpus=tuple(gpus.split(",")),
+                preflight_limits=limits,
             ),
             progress=progress,
         )
