@@ -27,6 +27,9 @@ from tritonseg_steps.preprocessing import Preprocessing
 from tritonseg_steps.step import Arrays, InputError, ModelConfig, NetworkError, Step, StepRequest
 from tritonseg_steps.upsampling import Upsampling
 
+COUNTED_AT_ONCE = 2**20
+"""Pixels."""
+
 
 class ArgmaxStep(Step):
     """SCORES (N, C, h, w) float32 and IMAGE_SIZE (N, 2) int32 to CLASS_MAP (N, H, W) uint8.
@@ -57,7 +60,7 @@ class ArgmaxStep(Step):
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: StepRequest) -> Arrays:
-        confidence = request.asks_for(CONFIDENCE_REQUEST)
+        confidence = request.asks_for(CONFIDENCE, CONFIDENCE_REQUEST)
         if confidence and self._upsampling.confidence is None:
             raise InputError(
                 f"{CONFIDENCE}: this model's network gives classes, or scores with a threshold of "
@@ -87,9 +90,9 @@ class ArgmaxStep(Step):
                     for picture in pictures
                 ]
             )
-        if request.asks_for(CLASS_PIXELS_REQUEST):
+        if request.asks_for(CLASS_PIXELS, CLASS_PIXELS_REQUEST):
             answer[CLASS_PIXELS] = _stack(
-                [np.bincount(one.ravel(), minlength=self._class_count) for one in class_maps]
+                [_class_pixels(one, self._class_count) for one in class_maps]
             )
         return answer
 
@@ -102,6 +105,15 @@ class ArgmaxStep(Step):
         return self._upsampler.class_map_from_scores(
             scores, geometry, align_corners=self._upsampling.align_corners
         )
+
+
+def _class_pixels(class_map_hw: NDArray[np.uint8], class_count: int) -> NDArray[np.int64]:
+    """Count in blocks: NumPy makes 8 bytes of each that it counts."""
+    pixels = class_map_hw.ravel()
+    counts = np.zeros(class_count, np.int64)
+    for start in range(0, pixels.size, COUNTED_AT_ONCE):
+        counts += np.bincount(pixels[start : start + COUNTED_AT_ONCE], minlength=class_count)
+    return counts
 
 
 def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -19,8 +19,9 @@ ensemble does, one of the layout "fused" IMAGE and CLASS_MAP):
     MODEL_DIGEST   UINT8 [N, 32]          which build answered: DIGEST_PARAMETER as bytes
 
 CONFIDENCE and CLASS_PIXELS are computed and sent only where the request parameter of the same
-meaning is true, and CONFIDENCE only by models whose scores say it. MODEL_DIGEST is missing where an
-engine answers with no step behind it.
+meaning is true, or where the request names the output and not all of them; an ensemble does not
+tell its steps which are named. CONFIDENCE only by models whose scores say it. MODEL_DIGEST is
+missing where an engine answers with no step behind it.
 """
 
 from __future__ import annotations
@@ -57,9 +58,12 @@ MODEL_PARAMETER: Final = "tritonseg_model"
 PREPROCESSING_PARAMETER: Final = "tritonseg_preprocessing"
 """On the ensemble, normalize and argmax: `Preprocessing` as a JSON object."""
 NETWORK_SIZES_PARAMETER: Final = "tritonseg_network_sizes"
-"""On the ensemble and normalize: `NetworkSizes` as a JSON object."""
+"""On the ensemble and every step but a TensorRT engine: `NetworkSizes` as a JSON object. Models of
+earlier builds have it on the ensemble and normalize alone."""
 UPSAMPLING_PARAMETER: Final = "tritonseg_upsampling"
 """On the ensemble and argmax: `Upsampling` as a JSON object."""
+MAX_PIXELS_PARAMETER: Final = "tritonseg_max_pixels"
+"""On every step, if an operator adds it: most pixels of a picture, an integer."""
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
 """On the ensemble: {"onnx_sha256", "precision", "runtime", "tritonseg_version"}."""
 DIGEST_PARAMETER: Final = "tritonseg_digest"

@@ -31,7 +31,7 @@ class ModelDigest:
         Raises:
             RuntimeError: The config declares the output and has no digest for it.
         """
-        if not config.has_output(MODEL_DIGEST):
+        if MODEL_DIGEST not in config.outputs:
             return cls(None)
         text = config.parameter(DIGEST_PARAMETER)
         try:

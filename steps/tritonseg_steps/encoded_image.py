@@ -81,6 +81,22 @@ def decode_rgb(encoded: bytes) -> NDArray[np.uint8]:
     return np.asarray(rgb)
 
 
+def pixel_count(encoded: bytes) -> int:
+    """Return how many pixels an image file has by its header; none is decoded.
+
+    Raises:
+        EncodedImageError: The header says that it cannot be decoded here.
+    """
+    image = _open(encoded)
+    try:
+        _check_header(image)
+    except EncodedImageError:
+        raise
+    except Exception as error:
+        raise EncodedImageError(f"the header of the {image.format} file cannot be read") from error
+    return image.width * image.height
+
+
 def _open(encoded: bytes) -> ImageFile.ImageFile:
     if len(encoded) > MAX_BYTES:
         raise EncodedImageError(

@@ -11,15 +11,13 @@ from tritonseg_steps.contract import (
     ENCODED_IMAGE,
     IMAGE,
     IMAGE_SIZE,
-    NETWORK_SIZES_PARAMETER,
     NORMALIZED,
     PREPROCESSING_PARAMETER,
 )
 from tritonseg_steps.cuda.normalize import CudaNormalizer
-from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
-from tritonseg_steps.network_sizes import NetworkSizes
-from tritonseg_steps.picture_sizes import picture_refusal
+from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb, pixel_count
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
+from tritonseg_steps.request_bounds import RequestBounds
 from tritonseg_steps.step import Arrays, InputError, ModelConfig, Step, StepRequest
 
 
@@ -38,8 +36,7 @@ class NormalizeStep(Step):
             if self.device is None
             else CudaNormalizer(preprocessing, self.device)
         )
-        self._resize = preprocessing.resize
-        self._sizes = NetworkSizes.from_json(config.parameter(NETWORK_SIZES_PARAMETER))
+        self._bounds = RequestBounds.of(config)
         picture = np.zeros((1, 8, 8, 3), np.uint8)
         self._normalizer.batch(picture)
         picture.flags.writeable = False  # as a decoded one is, which Numba compiles for itself
@@ -47,36 +44,51 @@ class NormalizeStep(Step):
 
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
         """Normalise every request by itself; pictures of one request share their size."""
-        return [self._normalize(_images(request.tensors)) for request in requests]
+        return [self._normalize(self._images(request.tensors)) for request in requests]
 
     def _normalize(self, images_nhwc: NDArray[np.uint8]) -> Arrays:
         count, height, width, _ = images_nhwc.shape
-        if height < 1 or width < 1:
-            raise InputError(f"{IMAGE}: expected at least 1x1 pixels, got {height}x{width}")
-        refusal = picture_refusal(self._resize, self._sizes, (height, width))
-        if refusal is not None:  # in words that a caller can act on, which the engine's are not
-            raise InputError(refusal)
         return {
             NORMALIZED: self._normalizer.batch(images_nhwc),
             IMAGE_SIZE: np.tile(np.array([height, width], np.int32), (count, 1)),
         }
 
+    def _images(self, tensors: Arrays) -> NDArray[np.uint8]:
+        """Return the request's pictures, `(N, H, W, 3)` uint8 RGB."""
+        if (IMAGE in tensors) == (ENCODED_IMAGE in tensors):
+            got = "both" if IMAGE in tensors else "neither"
+            raise InputError(f"expected either {IMAGE} or {ENCODED_IMAGE}, got {got}")
+        if IMAGE in tensors:
+            return tensors[IMAGE]
+        try:
+            return self._decoded(list(tensors[ENCODED_IMAGE].flat))
+        except EncodedImageError as error:
+            raise InputError(f"{ENCODED_IMAGE}: {error}") from error
 
-def _images(tensors: Arrays) -> NDArray[np.uint8]:
-    """Return the request's pictures, `(N, H, W, 3)` uint8 RGB."""
-    if (IMAGE in tensors) == (ENCODED_IMAGE in tensors):
-        got = "both" if IMAGE in tensors else "neither"
-        raise InputError(f"expected either {IMAGE} or {ENCODED_IMAGE}, got {got}")
-    if IMAGE in tensors:
-        return tensors[IMAGE]
-    try:
-        images = [decode_rgb(encoded) for encoded in tensors[ENCODED_IMAGE].flat]
-    except EncodedImageError as error:
-        raise InputError(f"{ENCODED_IMAGE}: {error}") from error
-    if len({image_hwc.shape for image_hwc in images}) > 1:
-        sizes = ", ".join(f"{height}x{width}" for height, width, _ in (i.shape for i in images))
-        raise InputError(
-            f"{ENCODED_IMAGE}: expected pictures of one size in a request, got {sizes}; send "
-            "each in a request of its own"
-        )
-    return images[0][None] if len(images) == 1 else np.stack(images)
+    def _decoded(self, files: Sequence[bytes]) -> NDArray[np.uint8]:
+        """Decode files of pictures of one size, none before all are known to be within bounds."""
+        count, pixels = len(files), sum(map(pixel_count, files))
+        _refuse(self._bounds.total_refusal(ENCODED_IMAGE, pixels, count))
+        first_hwc = decode_rgb(files[0])
+        height, width, _ = first_hwc.shape
+        # In words that a caller can act on, which the engine's are not.
+        _refuse(self._bounds.pictures_refusal(ENCODED_IMAGE, count, (height, width)))
+        if count == 1:
+            return first_hwc[None]
+        images_nhwc = np.empty((count, *first_hwc.shape), np.uint8)
+        images_nhwc[0] = first_hwc
+        for target_hwc, encoded in zip(images_nhwc[1:], files[1:], strict=True):
+            image_hwc = decode_rgb(encoded)
+            if image_hwc.shape != first_hwc.shape:
+                raise InputError(
+                    f"{ENCODED_IMAGE}: expected pictures of one size in a request, got "
+                    f"{height}x{width}, {image_hwc.shape[0]}x{image_hwc.shape[1]}; send each in a "
+                    "request of its own"
+                )
+            target_hwc[...] = image_hwc
+        return images_nhwc
+
+
+def _refuse(refusal: str | None) -> None:
+    if refusal is not None:
+        raise InputError(refusal)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import json
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION
 from tritonseg_steps.cores import limit_numba, thread_limit
 from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
+from tritonseg_steps.request_bounds import RequestBounds
 
 Arrays = dict[str, NDArray[Any] | DeviceArray]
 """Tensors by name, each with a leading batch axis; in host memory or in a GPU's."""
+LONGEST_SHOWN = 80
+"""Characters of what a request said, in an answer."""
 
 
 class InputError(ValueError):
@@ -41,42 +44,33 @@ class StepRequest:
     Attributes:
         tensors: By name, each with a leading batch axis; optional ones may be missing.
         parameters: Of the request, as the caller of the ensemble set them.
+        named_outputs: What the caller listed as outputs; empty where all are listed, which is also
+            what Triton makes of no list, and what an ensemble asks of its steps.
     """
 
     tensors: Arrays
     parameters: Mapping[str, Any]
+    named_outputs: frozenset[str] = frozenset()
 
-    @classmethod
-    def received(
-        cls, request: Any, device: CupyDevice | None = None, on_device: Collection[str] = ()
-    ) -> StepRequest:
-        """Read Triton's own `InferenceRequest`; arrays look into its memory.
-
-        Args:
-            request: Of the Python backend.
-            device: The step's GPU.
-            on_device: Names of the inputs that the step takes in that GPU's memory.
-        """
-        tensors = {
-            tensor.name(): device.take(tensor)
-            if device is not None and tensor.name() in on_device
-            else tensor.as_numpy()
-            for tensor in request.inputs()
-        }
-        return cls(tensors=tensors, parameters=json.loads(request.parameters() or "{}"))
-
-    def asks_for(self, parameter: str) -> bool:
-        """Return whether the caller set a boolean parameter.
+    def asks_for(self, output: str, parameter: str) -> bool:
+        """Return whether the caller named an output, or set its boolean parameter.
 
         Raises:
-            InputError: It is something else than true or false.
+            InputError: The parameter is something else than true or false, or is false beside an
+                output that is named.
         """
-        value = self.parameters.get(parameter, False)
-        if not isinstance(value, bool):
+        value = self.parameters.get(parameter)
+        if value is not None and not isinstance(value, bool):
             raise InputError(
-                f"request parameter {parameter!r}: expected true or false, got {value!r}"
+                f"request parameter {parameter!r}: expected true or false, got {_shown(value)}"
             )
-        return value
+        named = output in self.named_outputs
+        if named and value is False:
+            raise InputError(
+                f"request parameter {parameter!r}: expected true, or none, of a request that names "
+                f"the output {output}, got false"
+            )
+        return named or bool(value)
 
 
 class ModelConfig:
@@ -114,14 +108,29 @@ class ModelConfig:
                 "`tritonseg build`?"
             ) from None
 
+    def optional(self, key: str, default: Any = None) -> Any:
+        """Return the JSON value of a parameter that need not be there."""
+        return self.parameter(key) if key in self._config.get("parameters", {}) else default
+
+    @property
+    def max_batch_size(self) -> int:
+        """Most pictures that Triton lets into one execution."""
+        return int(self._config["max_batch_size"])
+
     @property
     def thread_limit(self) -> int | None:
         """How many threads one instance should run at most; None for as many as it sees."""
         return thread_limit(sum(group["count"] for group in self._config["instance_group"]))
 
-    def has_output(self, tensor: str) -> bool:
-        """Return whether the config declares an output."""
-        return any(entry["name"] == tensor for entry in self._config["output"])
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of all outputs that the config declares."""
+        return frozenset(entry["name"] for entry in self._config["output"])
+
+    def input_dims(self, tensor: str) -> tuple[int, ...]:
+        """Return the dimensions of an input as the config declares them; empty if it does not."""
+        entries = (entry for entry in self._config["input"] if entry["name"] == tensor)
+        return tuple(int(dim) for entry in entries for dim in entry["dims"])
 
     def output_dims(self, tensor: str) -> tuple[int, ...]:
         """Return the dimensions of an output as the config declares them, -1 where open."""
@@ -136,6 +145,8 @@ class Step(abc.ABC):
     device: CupyDevice | None = None
     on_device: ClassVar[frozenset[str]] = frozenset()
     """Inputs that a step on a GPU takes in its memory; FORCE_CPU_ONLY_INPUT_TENSORS is "no"."""
+    bounds: RequestBounds | None = None
+    outputs: frozenset[str] = frozenset()
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Read the config and prepare; an exception here keeps the server from becoming ready."""
@@ -145,6 +156,8 @@ class Step(abc.ABC):
             self.device = CupyDevice(config.gpu)
         if config.thread_limit is not None:
             limit_numba(config.thread_limit)
+        self.bounds = RequestBounds.of(config)
+        self.outputs = config.outputs
         self.prepare(config)
 
     @abc.abstractmethod
@@ -182,10 +195,41 @@ class Step(abc.ABC):
             pb_utils.InferenceResponse(
                 [_tensor(name, array, copied=copied) for name, array in outputs.items()]
             )
-            for outputs in self.run(
-                [StepRequest.received(one, self.device, self.on_device) for one in requests]
-            )
+            for outputs in self.run([self._received(one) for one in requests])
         ]
+
+    def _received(self, request: Any) -> StepRequest:
+        """Read Triton's own `InferenceRequest`; arrays look into its memory.
+
+        Raises:
+            InputError: It is out of bounds, or cannot be read.
+        """
+        tensors = {tensor.name(): self._seen(tensor) for tensor in request.inputs()}
+        refusal = None if self.bounds is None else self.bounds.refusal(tensors)
+        if refusal is not None:
+            raise InputError(refusal)
+        if self.device is not None:
+            moved = self.on_device & tensors.keys()
+            tensors.update({name: self.device.held(tensors[name]) for name in moved})
+        named = frozenset(request.requested_output_names()) if self.outputs else self.outputs
+        return StepRequest(
+            tensors=tensors,
+            parameters=_parameters(request),
+            named_outputs=frozenset() if named >= self.outputs else named,
+        )
+
+    def _seen(self, tensor: Any) -> NDArray[Any] | DeviceArray:
+        """Return an input where it lies; nothing is moved yet, because it may be out of bounds."""
+        if self.device is not None and tensor.name() in self.on_device:
+            return self.device.view(tensor)
+        try:
+            return tensor.as_numpy()
+        except Exception as error:
+            # Of BYTES, whose elements say how long they are.
+            raise InputError(
+                f"{tensor.name()}: expected elements of 4 bytes of length and as many bytes as "
+                "that says, got others"
+            ) from error
 
     def _failure(self, error: Exception) -> Any:
         if isinstance(error, InputError):
@@ -198,6 +242,22 @@ class Step(abc.ABC):
             text = f"{self.name}: internal error; the server's log has the details"
             code = pb_utils.TritonError.INTERNAL
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
+
+
+def _parameters(request: Any) -> dict[str, Any]:
+    text = request.parameters() or "{}"
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise InputError(
+            f"request parameters: expected what JSON can say, got {_shown(text)}"
+        ) from error
+    return found
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}... ({len(text)} long)"
 
 
 def _tensor(name: str, array: NDArray[Any] | DeviceArray, *, copied: bool) -> Any:

@@ -165,6 +165,7 @@ def _argmax(deployment: Deployment) -> pb.ModelConfig:
         config,
         {
             contract.PREPROCESSING_PARAMETER: deployment.spec.preprocessing.to_json(),
+            contract.NETWORK_SIZES_PARAMETER: deployment.engine.sizes.to_json(),
             contract.UPSAMPLING_PARAMETER: deployment.engine.upsampling.to_json(),
             contract.DIGEST_PARAMETER: published_digest(deployment),
         },

@@ -56,7 +56,11 @@ def _openvino(deployment: Deployment) -> pb.ModelConfig:
         "int8_cpu": deployment.engine.int8_cpu,
         "sha256": deployment.engine.sha256,
     }
-    set_parameters(config, {contract.ENGINE_PARAMETER: engine})
+    parameters = {
+        contract.ENGINE_PARAMETER: engine,
+        contract.NETWORK_SIZES_PARAMETER: deployment.engine.sizes.to_json(),
+    }
+    set_parameters(config, parameters)
     return config
 
 

@@ -112,10 +112,20 @@ class CupyDevice:
         instances of different GPUs, and uploaded where it lies in host memory, as Triton's
         warm-up does.
         """
+        return self.held(self.view(tensor))
+
+    def view(self, tensor: Any) -> NDArray[Any] | DeviceArray:
+        """Return an input tensor of Triton's Python backend where it lies, without moving it."""
         if tensor.is_cpu():
-            return self.upload(tensor.as_numpy())
+            return tensor.as_numpy()
         with self._gpu:
-            array = self._cupy.from_dlpack(tensor.to_dlpack())
+            return self._cupy.from_dlpack(tensor.to_dlpack())
+
+    def held(self, array: NDArray[Any] | DeviceArray) -> DeviceArray:
+        """Return what `view` gave on this GPU, copied or uploaded where it is not there."""
+        if isinstance(array, np.ndarray):
+            return self.upload(array)
+        with self._gpu:
             return array if array.device == self._gpu else array.copy()
 
 
