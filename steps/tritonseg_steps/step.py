@@ -22,6 +22,7 @@ from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION
 from tritonseg_steps.cores import limit_numba, thread_limit
 from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
 from tritonseg_steps.request_bounds import RequestBounds
+from tritonseg_steps.shape_guard import guard_shapes
 
 Arrays = dict[str, NDArray[Any] | DeviceArray]
 """Tensors by name, each with a leading batch axis; in host memory or in a GPU's."""
@@ -150,6 +151,7 @@ class Step(abc.ABC):
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Read the config and prepare; an exception here keeps the server from becoming ready."""
+        guard_shapes(lambda: pb_utils.Tensor("first", np.zeros(1, np.uint8)).as_numpy())
         config = ModelConfig(args)
         self.name = config.name
         if config.gpu is not None:
