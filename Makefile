@@ -14,7 +14,7 @@ PYTEST_OPTIONS ?=
 FUZZ ?=
 PREFLIGHT_ZOO ?=
 
-.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage preflight-zoo zoo-check bench bench-peers bench-scaling bench-resampling clean
+.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check bench bench-peers bench-scaling bench-resampling clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ preflight-zoo: $(VENV)/test-installed  ## NVIDIA's compiler on all six models, w
 
 fuzz-damage: $(VENV)/test-installed  ## A thousand damaged exports: the same; FUZZ='--count N'
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_damage.py $(FUZZ)
+
+fuzz-requests: $(VENV)/test-installed  ## Thousands of hostile requests to a real Triton; FUZZ='--count 2000' a layout
+	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_requests.py $(FUZZ)
 
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py -s

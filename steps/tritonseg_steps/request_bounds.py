@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tritonseg_steps.contract import (
+    ENCODED_IMAGE,
     IMAGE,
     IMAGE_SIZE,
     MAX_CLASSES,
@@ -44,6 +45,8 @@ MOST_CELLS_A_PIXEL: Final = 4
 """Along each side, where the config leaves the size of the scores open. Scores are coarser than the
 network's input; some networks enlarge them."""
 SHOWN_SIZES: Final = 4
+RANKS: Final = {IMAGE: 4, ENCODED_IMAGE: 2, NORMALIZED: 4, IMAGE_SIZE: 2}
+"""Axes of inputs, with that of the batch; those of SCORES depend on the model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,21 +102,15 @@ class RequestBounds:
             tensors: By name, each with a leading batch axis. Of all but IMAGE_SIZE nothing but
                 the shape is read, so that they may be anywhere.
         """
-        return self._count_refusal(tensors) or next(
-            filter(
-                None,
-                (
-                    check(tensors[name])
-                    for name, check in (
-                        (IMAGE, self._images_refusal),
-                        (NORMALIZED, self._inputs_refusal),
-                        (IMAGE_SIZE, self._claims_refusal),
-                    )
-                    if name in tensors
-                ),
-            ),
-            self._scores_refusal(tensors),
+        checks = (
+            self._shape_refusal,
+            self._count_refusal,
+            self._images_refusal,
+            self._inputs_refusal,
+            self._claims_refusal,
+            self._scores_refusal,
         )
+        return next(filter(None, (check(tensors) for check in checks)), None)
 
     def pictures_refusal(self, name: str, count: int, image_hw: Size) -> str | None:
         """Return why pictures cannot be taken, or None if they can.
@@ -156,6 +153,21 @@ class RequestBounds:
             "send fewer pictures in a request"
         )
 
+    def _shape_refusal(self, tensors: Mapping[str, Any]) -> str | None:
+        for name, tensor in tensors.items():
+            if not any(tensor.shape):  # as `guard_shapes` leaves it
+                return (
+                    f"{name}: expected a shape that a tensor can have, got sides of 0, below 0, or "
+                    "larger together than 64 bits can count"
+                )
+            rank = RANKS.get(name) or 1 + len(self.scores_dims)
+            if len(tensor.shape) != rank:  # Triton takes the axis off a batch of none
+                return (
+                    f"{name}: expected 1 to {self.max_batch} pictures along the first of {rank} "
+                    f"axes, got the shape {tuple(map(int, tensor.shape))}"
+                )
+        return None
+
     def _count_refusal(self, tensors: Mapping[str, Any]) -> str | None:
         counts = {name: int(tensor.shape[0]) for name, tensor in tensors.items()}
         for name, count in counts.items():
@@ -166,12 +178,16 @@ class RequestBounds:
             return f"expected as many pictures in every input, got {got}"
         return None
 
-    def _images_refusal(self, images: Any) -> str | None:
-        count, height, width, _ = map(int, images.shape)
+    def _images_refusal(self, tensors: Mapping[str, Any]) -> str | None:
+        if IMAGE not in tensors:
+            return None
+        count, height, width, _ = map(int, tensors[IMAGE].shape)
         return self.pictures_refusal(IMAGE, count, (height, width))
 
-    def _inputs_refusal(self, inputs: Any) -> str | None:
-        count, _, height, width = map(int, inputs.shape)
+    def _inputs_refusal(self, tensors: Mapping[str, Any]) -> str | None:
+        if NORMALIZED not in tensors:
+            return None
+        count, _, height, width = map(int, tensors[NORMALIZED].shape)
         got = f"got {height}x{width}"
         if not 1 <= min(height, width) <= max(height, width) <= MAX_SIDE:
             return f"{NORMALIZED}: expected sides of 1 to {MAX_SIDE}, {got} (height x width)"
@@ -183,13 +199,15 @@ class RequestBounds:
             )
         return self.total_refusal(NORMALIZED, count * height * width, count)
 
-    def _claims_refusal(self, image_sizes: Any) -> str | None:
-        first_hw, *others_hw = ((int(height), int(width)) for height, width in image_sizes)
+    def _claims_refusal(self, tensors: Mapping[str, Any]) -> str | None:
+        if IMAGE_SIZE not in tensors:
+            return None
+        sizes_hw = [(int(height), int(width)) for height, width in tensors[IMAGE_SIZE]]
+        first_hw, *others_hw = sizes_hw
         if any(size_hw != first_hw for size_hw in others_hw):
-            sizes = [f"{height}x{width}" for height, width in (first_hw, *others_hw)]
-            shown = ", ".join(sizes[:SHOWN_SIZES]) + (", ..." if len(sizes) > SHOWN_SIZES else "")
+            shown = ", ".join(f"{height}x{width}" for height, width in sizes_hw[:SHOWN_SIZES])
             return f"{IMAGE_SIZE}: expected pictures of one size in a request, got {shown}"
-        return self.pictures_refusal(IMAGE_SIZE, 1 + len(others_hw), first_hw)
+        return self.pictures_refusal(IMAGE_SIZE, len(sizes_hw), first_hw)
 
     def _scores_refusal(self, tensors: Mapping[str, Any]) -> str | None:
         if SCORES not in tensors or IMAGE_SIZE not in tensors:
