@@ -57,8 +57,8 @@ class RequestBounds:
         max_batch: Most pictures of a request.
         resize: Of the model.
         sizes: Of the input that its network takes.
-        max_pixels: Of a picture; `PICTURES_OF_MOST_PIXELS` times that for all of a request, and
-            for all inputs of the network that are made of them.
+        max_pixels: Of a picture, and of all that the network is given for a request, which takes
+            a hundred bytes each and more; `PICTURES_OF_MOST_PIXELS` times that for all pictures.
         scores_dims: SCORES as the config declares them, without the batch axis, -1 where open;
             empty for a step that takes none.
     """
@@ -123,18 +123,23 @@ class RequestBounds:
         height, width = image_hw
         if height < 1 or width < 1:
             return f"{name}: expected at least 1x1 pixels, got {height}x{width} (height x width)"
-        if max(image_hw) > MAX_SIDE or height * width > self.max_pixels:
+        if height * width > self.max_pixels:
             return (
-                f"{name}: expected pictures of at most {self.max_pixels} pixels and sides of at "
-                f"most {MAX_SIDE}, got {height}x{width} (height x width); scale the picture down, "
-                f"or raise the parameter {MAX_PIXELS_PARAMETER!r} in config.pbtxt of every step"
+                f"{name}: expected at most {self.max_pixels} pixels a picture, got "
+                f"{height}x{width} (height x width); scale the picture down, or raise "
+                f"the parameter {MAX_PIXELS_PARAMETER!r} in config.pbtxt of every step"
+            )
+        if max(image_hw) > MAX_SIDE:
+            return (
+                f"{name}: expected sides of at most {MAX_SIDE} pixels, got {height}x{width} "
+                "(height x width); cut the picture up"
             )
         unfit = picture_refusal(self.resize, self.sizes, image_hw)
         if unfit is not None:
             return f"{name}: {unfit}"
         network_height, network_width = self.resize.geometry(image_hw).network_hw
-        return self.total_refusal(
-            name, count * max(height * width, network_height * network_width), count
+        return self.total_refusal(name, count * height * width, count) or self._network_refusal(
+            name, count * network_height * network_width, count
         )
 
     def total_refusal(self, name: str, pixels: int, count: int) -> str | None:
@@ -142,15 +147,22 @@ class RequestBounds:
 
         Args:
             name: Of the input that brings them, or says their number.
-            pixels: Of all pictures together, or of what becomes of them.
+            pixels: Of all pictures together.
             count: Of the pictures.
         """
         if pixels <= self.max_request_pixels:
             return None
         return (
-            f"{name}: expected at most {self.max_request_pixels} pixels in a request, of all "
-            f"pictures together and of all that the network is given, got {pixels} in {count}; "
-            "send fewer pictures in a request"
+            f"{name}: expected at most {self.max_request_pixels} pixels in a request, got {pixels} "
+            f"in {count}; send fewer pictures in a request"
+        )
+
+    def _network_refusal(self, name: str, pixels: int, count: int) -> str | None:
+        if pixels <= self.max_pixels:
+            return None
+        return (
+            f"{name}: expected at most {self.max_pixels} pixels for the network in a request, got "
+            f"{pixels} in {count}; send fewer pictures in a request"
         )
 
     def _shape_refusal(self, tensors: Mapping[str, Any]) -> str | None:
@@ -197,7 +209,7 @@ class RequestBounds:
                 f"{NORMALIZED}: expected a size that the network takes, {got}; the nearest is "
                 f"{nearest[0]}x{nearest[1]} (height x width)"
             )
-        return self.total_refusal(NORMALIZED, count * height * width, count)
+        return self._network_refusal(NORMALIZED, count * height * width, count)
 
     def _claims_refusal(self, tensors: Mapping[str, Any]) -> str | None:
         if IMAGE_SIZE not in tensors:

@@ -56,11 +56,12 @@ def test_every_request_is_answered_or_refused(layout: str, count: int, watched: 
 @pytest.mark.parametrize(
     ("size_hw", "words"),
     [
-        ((60_000, 60_000), "at most 64000000 pixels and sides of at most 500000, got 60000x60000"),
-        ((10_000, 10_000), "at most 64000000 pixels and sides of at most 500000, got 10000x10000"),
+        ((60_000, 60_000), "expected at most 64000000 pixels a picture, got 60000x60000"),
+        ((10_000, 10_000), "expected at most 64000000 pixels a picture, got 10000x10000"),
         ((0, 0), "expected at least 1x1 pixels, got 0x0"),
         ((-5, 10), "expected at least 1x1 pixels, got -5x10"),
-        ((1, 2**31 - 1), "sides of at most 500000, got 1x2147483647"),
+        ((1, 2**31 - 1), "at most 64000000 pixels a picture, got 1x2147483647"),
+        ((500_001, 1), "expected sides of at most 500000 pixels, got 500001x1"),
         ((46_341, 46_341), "at most 64000000 pixels"),  # whose product is below 0 in 32 bits
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tritonseg_steps.network_sizes import NetworkSizes
 from tritonseg_steps.request_bounds import RequestBounds
-from tritonseg_steps.resize_policy import FitPad, Native
+from tritonseg_steps.resize_policy import FitPad
 from tritonseg_steps.shape_guard import guard_shapes, possible_shape
 
 BOUNDS = RequestBounds(
@@ -63,7 +63,7 @@ def test_words(tensors: dict[str, Any], words: str) -> None:
 
 
 def test_what_the_operator_allows_counts() -> None:
-    bounds = RequestBounds(max_batch=4, resize=Native(), max_pixels=200_000_000)
+    bounds = RequestBounds(max_batch=4, resize=FitPad(height=64, width=96), max_pixels=200_000_000)
     assert bounds.refusal({"IMAGE": of_shape(4, 10_000, 10_000, 3)}) is None
     assert "at most 400000000 pixels" in str(
         bounds.refusal({"IMAGE": of_shape(4, 10_000, 10_001, 3)})
@@ -90,3 +90,11 @@ def test_nothing_is_left_exchanged() -> None:
     assert guarded == bool(seen)
     assert vars(multiarray)["_ARRAY_API"] is original
     assert all(one is not original for one in seen)
+
+
+def test_what_the_network_is_given_is_counted_by_itself() -> None:
+    bounds = RequestBounds(max_batch=8)
+    assert bounds.refusal({"IMAGE": of_shape(1, 8000, 8000, 3)}) is None
+    words = "expected at most 64000000 pixels for the network in a request, got 96000000 in 8"
+    assert words in str(bounds.refusal({"IMAGE": of_shape(8, 3000, 4000, 3)}))
+    assert words in str(bounds.refusal({"NORMALIZED": of_shape(8, 3, 3000, 4000)}))
