@@ -275,7 +275,8 @@ def _more_inputs(rng: random.Random, request: pb.ModelInferRequest) -> None:
 
 
 def _odd_parameters(rng: random.Random, request: pb.ModelInferRequest) -> None:
-    name = rng.choice(("confidence", "class_pixels", "confidence", "", "x" * 10_000, "é\n\"'"))
+    # Triton repeats a name in its own refusals, and gRPC drops a status of more than 8 KB.
+    name = rng.choice(("confidence", "class_pixels", "confidence", "", "x" * 5_000, "é\n\"'"))
     kind, value = rng.choice(
         (
             ("string_param", "yes"), ("string_param", "true"), ("string_param", ""),
