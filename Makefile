@@ -14,7 +14,7 @@ PYTEST_OPTIONS ?=
 FUZZ ?=
 PREFLIGHT_ZOO ?=
 
-.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check bench bench-peers bench-scaling bench-resampling clean
+.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check bench bench-peers bench-scaling bench-resampling bench-waiting clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,9 @@ bench-scaling: $(VENV)/test-installed  ## Cost by size of picture, batch, caller
 
 bench-resampling: $(VENV)/test-installed  ## What a trainer's own resize costs
 	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py resampling
+
+bench-waiting: $(VENV)/test-installed  ## Many callers, pictures of one size and of many
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py waiting
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

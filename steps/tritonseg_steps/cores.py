@@ -29,12 +29,13 @@ def available_cores(cpu_max: Path = CPU_MAX) -> int:
     return max(1, cores)
 
 
-def limit_numba(threads: int) -> None:
-    """Let Numba run so many threads, or all that it has, as NUMBA_NUM_THREADS says.
+def limit_numba(threads: int | None) -> None:
+    """Let Numba run so many threads for the calling one, or all it has, as NUMBA_NUM_THREADS says.
 
     It refuses more than that, and a model that asks for more would not load.
     """
-    set_num_threads(min(threads, get_num_threads()))
+    if threads is not None:
+        set_num_threads(min(threads, get_num_threads()))
 
 
 def thread_limit(instances: int, cpu_max: Path = CPU_MAX) -> int | None:

@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import abc
 import json
+import math
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION
+from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION, QUEUE_PARAMETER
 from tritonseg_steps.cores import limit_numba, thread_limit
 from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
 from tritonseg_steps.request_bounds import RequestBounds
 from tritonseg_steps.shape_guard import guard_shapes
+from tritonseg_steps.validation import positive_int
+from tritonseg_steps.waiting_line import WaitingLine
 
 Arrays = dict[str, NDArray[Any] | DeviceArray]
 """Tensors by name, each with a leading batch axis; in host memory or in a GPU's."""
 LONGEST_SHOWN = 80
 """Characters of what a request said, in an answer."""
+QUEUE_FULL = "as many requests wait as may wait; try again later"
 
 
 class InputError(ValueError):
@@ -52,6 +57,10 @@ class StepRequest:
     tensors: Arrays
     parameters: Mapping[str, Any]
     named_outputs: frozenset[str] = frozenset()
+
+    def copied(self) -> StepRequest:
+        """Return the same with arrays of its own, in memory of this process."""
+        return replace(self, tensors={name: array.copy() for name, array in self.tensors.items()})
 
     def asks_for(self, output: str, parameter: str) -> bool:
         """Return whether the caller named an output, or set its boolean parameter.
@@ -121,7 +130,23 @@ class ModelConfig:
     @property
     def thread_limit(self) -> int | None:
         """How many threads one instance should run at most; None for as many as it sees."""
-        return thread_limit(sum(group["count"] for group in self._config["instance_group"]))
+        return thread_limit(self._instances)
+
+    @property
+    def _instances(self) -> int:
+        return sum(group["count"] for group in self._config["instance_group"])
+
+    @property
+    def most_waiting(self) -> int | None:
+        """How many requests may wait in one instance; None where Triton keeps them.
+
+        Raises:
+            ValueError: The parameter holds something else than documented.
+        """
+        limit = self.optional(QUEUE_PARAMETER)
+        if limit is None:
+            return None
+        return math.ceil(positive_int(QUEUE_PARAMETER, limit) / self._instances)
 
     @property
     def outputs(self) -> frozenset[str]:
@@ -148,6 +173,7 @@ class Step(abc.ABC):
     """Inputs that a step on a GPU takes in its memory; FORCE_CPU_ONLY_INPUT_TENSORS is "no"."""
     bounds: RequestBounds | None = None
     outputs: frozenset[str] = frozenset()
+    _line: WaitingLine | None = None
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Read the config and prepare; an exception here keeps the server from becoming ready."""
@@ -156,11 +182,13 @@ class Step(abc.ABC):
         self.name = config.name
         if config.gpu is not None:
             self.device = CupyDevice(config.gpu)
-        if config.thread_limit is not None:
-            limit_numba(config.thread_limit)
+        limit_threads = partial(limit_numba, config.thread_limit)
+        limit_threads()
         self.bounds = RequestBounds.of(config)
         self.outputs = config.outputs
         self.prepare(config)
+        if config.most_waiting is not None:
+            self._line = WaitingLine(config.most_waiting, limit_threads)
 
     @abc.abstractmethod
     def prepare(self, config: ModelConfig) -> None:
@@ -175,9 +203,48 @@ class Step(abc.ABC):
             NetworkError: What the network gave is no answer; the text reaches the caller.
         """
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer every request with tensors or an error, never with an exception."""
-        return self._answers(requests, copied=False)
+    def execute(self, requests: Sequence[Any]) -> list[Any] | None:
+        """Answer every request with tensors or an error, never with an exception.
+
+        Returns:
+            Triton's responses; None where requests wait in a line and are answered in their turn.
+        """
+        if self._line is None:
+            return self._answers(requests, copied=False)
+        for request in requests:
+            self._stand_in(self._line, request)
+        return None
+
+    def finalize(self) -> None:
+        """Answer what waits; Triton calls this before it ends the process."""
+        if self._line is not None:
+            self._line.close()
+
+    def _stand_in(self, line: WaitingLine, request: Any) -> None:
+        """Let a request wait for its turn; what is wrong with it is said at once."""
+        sender = request.get_response_sender()
+        try:
+            received = self._received(request)
+            if not line.is_empty:  # Triton's shared memory is for what is being answered
+                received, request = received.copied(), None
+        except Exception as error:  # noqa: BLE001 - the boundary to the server
+            _send(sender, self._failure(error))
+            return
+        if not line.enter(lambda: self._answer_in_turn(received, request, sender)):
+            _send(sender, _error(f"{self.name}: {QUEUE_FULL}", pb_utils.TritonError.UNAVAILABLE))
+
+    def _answer_in_turn(self, received: StepRequest, _memory: Any, sender: Any) -> None:
+        """Answer one request; `_memory` is what its arrays look into."""
+        if sender.is_cancelled():
+            text = f"{self.name}: cancelled while it waited"
+            _send(sender, _error(text, pb_utils.TritonError.CANCELLED))
+            return
+        try:
+            (outputs,) = self.run([received])
+            response = _response(outputs, copied=False)
+        except Exception as error:  # noqa: BLE001 - the boundary to the server
+            response = self._failure(error)
+        _send(sender, response)
 
     def _answers(self, requests: Sequence[Any], *, copied: bool) -> list[Any]:
         try:
@@ -194,9 +261,7 @@ class Step(abc.ABC):
         What a run returns may lie in memory that the next run overwrites.
         """
         return [
-            pb_utils.InferenceResponse(
-                [_tensor(name, array, copied=copied) for name, array in outputs.items()]
-            )
+            _response(outputs, copied=copied)
             for outputs in self.run([self._received(one) for one in requests])
         ]
 
@@ -243,7 +308,24 @@ class Step(abc.ABC):
             pb_utils.Logger.log_error(f"{self.name}: {traceback.format_exc()}")
             text = f"{self.name}: internal error; the server's log has the details"
             code = pb_utils.TritonError.INTERNAL
-        return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
+        return _error(text, code)
+
+
+def _send(sender: Any, response: Any) -> None:
+    try:
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    except Exception:  # noqa: BLE001 - whoever asked is gone, and others wait
+        pb_utils.Logger.log_error(f"an answer cannot be sent: {traceback.format_exc()}")
+
+
+def _error(text: str, code: int) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
+
+
+def _response(outputs: Arrays, *, copied: bool) -> Any:
+    return pb_utils.InferenceResponse(
+        [_tensor(name, array, copied=copied) for name, array in outputs.items()]
+    )
 
 
 def _parameters(request: Any) -> dict[str, Any]:

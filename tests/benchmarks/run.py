@@ -1,6 +1,6 @@
 """The benchmark suite: one command, a JSON file and a table in the docs for each part.
 
-    python tests/benchmarks/run.py latency|throughput|peers|scaling|resampling [--quick]
+    python tests/benchmarks/run.py latency|throughput|peers|scaling|resampling|waiting [--quick]
 
 Results are written to out/benchmarks and, unless the run is a quick one, into
 docs/benchmarks.md.
@@ -19,6 +19,7 @@ import peers
 import resampling
 import scaling
 import throughput
+import waiting
 from cases import STRIDES, make_case
 from machine import PROJECT, describe_machine
 from pace import FULL, QUICK
@@ -42,6 +43,9 @@ def main() -> None:
         elif arguments.part == "resampling":
             result["pictures"] = resampling.measure(folder, pace)
             table = resampling.table(result["pictures"])
+        elif arguments.part == "waiting":
+            result["cells"] = waiting.measure(folder, pace)
+            table = waiting.table(result["cells"])
         else:
             result["models"] = _by_model(arguments, folder, pace)
             table = BY_MODEL[arguments.part].table(result["models"])
@@ -63,7 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=[*BY_MODEL, "scaling", "resampling"])
+    parser.add_argument("part", choices=[*BY_MODEL, "scaling", "resampling", "waiting"])
     parser.add_argument(
         "--quick", action="store_true", help="try it out; the docs stay as they are"
     )

@@ -119,8 +119,8 @@ def test_what_is_tuned_is_served_and_gives_the_same_masks(layout: str, tmp_path:
         before = mask(server)
     rewrite(repository, "max_batch_size: 8", "max_batch_size: 2  # by perf_analyzer")
     rewrite(repository, "count: 1", "count: 2")
-    rewrite(repository, "max_queue_size: 64", "max_queue_size: 9")
-    assert "max_queue_size: 9" in (repository / LAYOUTS[layout] / "config.pbtxt").read_text()
+    rewrite(repository, 'string_value: "64"', 'string_value: "9"')
+    assert 'string_value: "9"' in (repository / LAYOUTS[layout] / "config.pbtxt").read_text()
     with TritonServer(ServerConfig(repository=repository)) as server:
         assert np.array_equal(mask(server), before)
 

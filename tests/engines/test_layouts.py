@@ -106,7 +106,7 @@ def test_the_config_is_the_engines_with_the_ensembles_border(
     assert image.data_type == class_map.data_type == pb.TYPE_UINT8
     assert (which_build.name, list(which_build.dims)) == (contract.MODEL_DIGEST, [32])
     assert fused.name == "tiny"
-    for of_the_engine in ("backend", "max_batch_size", "instance_group", "dynamic_batching"):
+    for of_the_engine in ("backend", "max_batch_size", "instance_group"):
         assert getattr(fused, of_the_engine) == getattr(engine, of_the_engine)
     digest = sha256_of(tmp_path / "r" / "tiny_engine" / "1" / "model.onnx")
     both = {**documents(ensemble), **documents(engine)}
@@ -303,7 +303,7 @@ def test_the_single_layout_is_one_folder_with_the_ensembles_contract(
     assert list(single.output) == list(ensemble.output)
     for key, parameter in ensemble.parameters.items():
         assert single.parameters[key] == parameter
-    assert single.HasField("dynamic_batching")
+    assert single.parameters[contract.QUEUE_PARAMETER].string_value == "64"
     assert "WholePipelineStep" in (tmp_path / "r" / "tiny" / "1" / "model.py").read_text()
     build("ensemble")
     assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == FOUR

@@ -89,6 +89,27 @@ def test_serving_reaches_every_config(tmp_path: Path) -> None:
         assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_CPU, 3)
 
 
+def test_a_step_on_the_cpu_has_its_own_line_instead_of_tritons_batcher(tmp_path: Path) -> None:
+    """The batcher sleeps for seconds while pictures of different sizes wait."""
+    configs = write(tmp_path / "r", deployment("openvino", serving=Serving(max_queue_size=9)))
+    assert not any(config.HasField("dynamic_batching") for config in configs.values())
+    queues = {
+        name: config.parameters[contract.QUEUE_PARAMETER].string_value
+        for name, config in configs.items()
+        if contract.QUEUE_PARAMETER in config.parameters
+    }
+    assert queues == {"tiny_engine": "9"}
+    unlimited = write(tmp_path / "u", deployment("openvino", serving=Serving(max_queue_size=0)))
+    assert contract.QUEUE_PARAMETER not in unlimited["tiny_engine"].parameters
+
+
+@pytest.mark.parametrize("fields", [{"queue_delay_us": 100}, {"preferred_batch_sizes": (2,)}])
+def test_what_only_a_batcher_has_is_refused_for_the_cpu(fields: dict[str, Any]) -> None:
+    (name,) = fields
+    with pytest.raises(RepositoryError, match=f"serving.{name}: expected the runtime tensorrt"):
+        deployment("openvino", serving=Serving(**fields))
+
+
 def test_steps_on_the_gpu_take_the_scores_where_they_are(tmp_path: Path) -> None:
     serving = Serving(step_instances=1, steps_on_gpu=True)
     configs = write(tmp_path / "r", deployment(serving=serving))
@@ -120,7 +141,8 @@ def test_the_config_for_the_cpu_is_a_python_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("runtime", ["tensorrt", "openvino"])
 def test_a_warm_up_feeds_every_input_as_its_config_has_it(runtime: str, tmp_path: Path) -> None:
-    configs = write(tmp_path / "r", deployment(runtime, serving=SERVING))
+    serving = SERVING if runtime == "tensorrt" else Serving(max_batch_size=4)
+    configs = write(tmp_path / "r", deployment(runtime, serving=serving))
     for name in ("tiny_normalize", "tiny_engine", "tiny_argmax"):
         for sample in configs[name].model_warmup:
             needed = [tensor for tensor in configs[name].input if tensor.name in sample.inputs]

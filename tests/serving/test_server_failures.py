@@ -15,6 +15,7 @@ import pytest
 
 from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.serving import ServerConfig, TritonInstallation, TritonServer
+from tritonseg_engines.serving._keeper import STUB_LOST
 
 pytestmark = pytest.mark.e2e
 
@@ -154,6 +155,35 @@ def test_a_server_killed_while_serving_is_cleaned_up_after(
         assert not any(psutil.pid_exists(stub.pid) for stub in stubs), "not even unreaped"
     assert server.stop() == 128 + signal.SIGKILL
     assert "Started GRPCInferenceService" in server.log_tail(), "the log of a crash is kept"
+
+
+def test_a_server_that_lost_a_stub_is_ended(
+    installation: TritonInstallation, repository: Path, is_gone: Callable[..., bool]
+) -> None:
+    """Triton itself stays "ready", and what waited for that model waits for ever."""
+    with TritonServer(ServerConfig(repository=repository), installation=installation) as server:
+        process = psutil.Process(server.pid)
+        stub, *_ = process.children(recursive=True)
+        stub.kill()
+        assert is_gone([process, stub], within_s=5)
+        assert server.wait(timeout_s=5) == STUB_LOST
+        assert f"process {stub.pid}" in server.log_tail()
+
+
+def test_where_models_come_and_go_a_stub_may_end(
+    installation: TritonInstallation, repository: Path
+) -> None:
+    config = ServerConfig(repository=repository, extra_arguments=("--model-control-mode=poll",))
+    assert not config.keeps_its_models
+    with TritonServer(config, installation=installation) as server:
+        (repository / "echo").rename(repository.parent / "away")
+        stubs = psutil.Process(server.pid).children(recursive=True)
+        deadline = time.monotonic() + 30
+        while any(stub.is_running() and stub.status() != psutil.STATUS_ZOMBIE for stub in stubs):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(2)
+        assert server.is_running
 
 
 def test_a_killed_keeper_takes_the_server_with_it(

@@ -122,6 +122,17 @@ class Deployment:
                 f"on the GPU, got {self.provenance.runtime} and {self.layout}"
             )
 
+        batched = {
+            "queue_delay_us": self.serving.queue_delay_us,
+            "preferred_batch_sizes": self.serving.preferred_batch_sizes,
+        }
+        for name, value in batched.items():
+            if value and not self.on_gpu:
+                raise RepositoryError(
+                    f"serving.{name}: expected the runtime tensorrt, whose requests are merged, "
+                    f"for {value}; on the CPU one is answered after the other"
+                )
+
     @property
     def on_gpu(self) -> bool:
         """Whether the engine runs on a GPU."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.repository.deployment import Deployment
@@ -56,10 +58,12 @@ def _openvino(deployment: Deployment) -> pb.ModelConfig:
         "int8_cpu": deployment.engine.int8_cpu,
         "sha256": deployment.engine.sha256,
     }
-    parameters = {
+    parameters: dict[str, Any] = {
         contract.ENGINE_PARAMETER: engine,
         contract.NETWORK_SIZES_PARAMETER: deployment.engine.sizes.to_json(),
     }
+    if deployment.serving.max_queue_size:
+        parameters[contract.QUEUE_PARAMETER] = deployment.serving.max_queue_size
     set_parameters(config, parameters)
     return config
 
@@ -67,6 +71,10 @@ def _openvino(deployment: Deployment) -> pb.ModelConfig:
 def _set_batching(config: pb.ModelConfig, deployment: Deployment) -> None:
     serving = deployment.serving
     config.max_batch_size = serving.max_batch_size
+    # A step on the CPU has a line of its own. What is of many sizes is hardly ever merged, and the
+    # batcher sleeps for seconds over it.
+    if not deployment.on_gpu or None in deployment.engine.sizes.input_hw:
+        return
     batching = config.dynamic_batching
     batching.SetInParent()
     batching.preferred_batch_size.extend(serving.preferred_batch_sizes)

@@ -4,6 +4,7 @@
 
 The keeper ends the server, its stubs and their shared memory however the end comes about: the
 launcher asks, the launcher dies (even by SIGKILL), the server dies, or somebody ends the keeper.
+And where a stub dies: Triton stays "ready" without it, and what waited for it waits for ever.
 PR_SET_PDEATHSIG on the server alone would not do: it fires when the *thread* that started the
 server ends, leaves the regions in /dev/shm, and needs a `preexec_fn` in a process with threads.
 The keeper has one thread, which lives as long as it does, so here it is safe as the last resort.
@@ -28,10 +29,15 @@ from typing import Final
 
 KILL_REQUEST: Final = b"k"
 """On the keeper's stdin: end the server at once. The end of its stdin asks for a clean stop."""
+WATCH_REQUEST: Final = b"w"
+"""On the keeper's stdin: all stubs are there now, and none ends while the server is in order."""
+STUB_LOST: Final = 70
+"""Exit code where the server was ended because a stub had. Source: EX_SOFTWARE in sysexits.h."""
 REAP_TIMEOUT_S: Final = 2.0
 """How long killed processes may take to be gone."""
 
 _POLL_INTERVAL_S: Final = 0.1
+_WATCH_INTERVAL_S: Final = 1.0
 _CANNOT_START: Final = 127
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 _ESTABLISHED: Final = "01"
@@ -48,7 +54,7 @@ def main(arguments: list[str]) -> int:
     server's process id, or what kept it from starting.
 
     Returns:
-        The server's exit code; 128 + n where signal n ended it, as in a shell.
+        The server's exit code, 128 + n where signal n ended it, as in a shell; `STUB_LOST`.
     """
     launcher_pid, work_directory, shm_prefix, grace_s, teardown_s, *command = arguments
     signals = _collected_signals()
@@ -57,11 +63,15 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         _report(f"{command[0]}: {error.strerror}")
         return _CANNOT_START
-    is_drained = False
+    is_drained = is_broken = False
     try:
         _report(str(server.pid))
-        if _stop_is_requested(server, int(launcher_pid), signals):
-            is_drained = _drain(server, float(grace_s), float(teardown_s))
+        try:
+            if _stop_is_requested(server, int(launcher_pid), signals):
+                is_drained = _drain(server, float(grace_s), float(teardown_s))
+        except _StubLostError as error:
+            is_broken = True
+            sys.stderr.write(f"{error}; the server is ended with it\n")
     finally:
         exit_code = _end_process_group(server)
         remove_shared_memory(shm_prefix)
@@ -69,6 +79,8 @@ def main(arguments: list[str]) -> int:
             shutil.rmtree(work_directory, ignore_errors=True)
     if is_drained:
         return 0
+    if is_broken:
+        return STUB_LOST
     return exit_code if exit_code >= 0 else 128 - exit_code
 
 
@@ -110,16 +122,47 @@ def _report(line: str) -> None:
 def _stop_is_requested(
     server: subprocess.Popen[bytes], launcher_pid: int, signals: list[int]
 ) -> bool:
-    """Wait; return True to stop the server cleanly, False if it ended or must end at once."""
+    """Wait; return True to stop the server cleanly, False if it ended or must end at once.
+
+    Raises:
+        _StubLostError: A stub ended, and none was to.
+    """
     launcher = sys.stdin.fileno()
+    watch = None
     while server.poll() is None:
+        lost = None if watch is None else watch.lost()
+        if lost is not None and server.poll() is None:  # or else it ended because the server did
+            raise _StubLostError(f"the process of a model ended by itself (process {lost})")
         # A process forked off the launcher may hold the other end of stdin open for longer.
         if signals or os.getppid() != launcher_pid:
             return True
         readable, _, _ = select.select([launcher], [], [], _POLL_INTERVAL_S)
         if readable:
-            return os.read(launcher, 1) != KILL_REQUEST
+            request = os.read(launcher, 1)
+            if request != WATCH_REQUEST:
+                return request != KILL_REQUEST
+            watch = _StubWatch(server.pid)
     return False
+
+
+class _StubLostError(Exception):
+    """A stub ended, and none was to."""
+
+
+class _StubWatch:
+    """Knows the processes that a server has now, and sees which it has lost."""
+
+    def __init__(self, server_pid: int) -> None:
+        self._server_pid = server_pid
+        self._stubs = _children(server_pid)  # one that has just ended among them
+        self._next_look_s = time.monotonic() + _WATCH_INTERVAL_S
+
+    def lost(self) -> int | None:
+        """Return a stub that has ended, or None; looks only once in a while."""
+        if time.monotonic() < self._next_look_s:
+            return None
+        self._next_look_s = time.monotonic() + _WATCH_INTERVAL_S
+        return min(self._stubs - _living_children(self._server_pid), default=None)
 
 
 def _drain(server: subprocess.Popen[bytes], grace_s: float, teardown_s: float) -> bool:
@@ -130,12 +173,12 @@ def _drain(server: subprocess.Popen[bytes], grace_s: float, teardown_s: float) -
     once its stubs have ended, which they do after the last request, and no client is connected,
     it gets only `teardown_s`.
     """
-    had_stubs = _has_children(server.pid)
+    had_stubs = bool(_children(server.pid))
     server.terminate()
     deadline = time.monotonic() + grace_s
     busy_until = time.monotonic()
     while server.poll() is None and time.monotonic() < deadline:
-        if not had_stubs or _has_children(server.pid) or _has_connections(server.pid):
+        if not had_stubs or _children(server.pid) or _has_connections(server.pid):
             busy_until = time.monotonic()
         elif time.monotonic() - busy_until > teardown_s:
             return True
@@ -143,13 +186,27 @@ def _drain(server: subprocess.Popen[bytes], grace_s: float, teardown_s: float) -
     return False
 
 
-def _has_children(process_id: int) -> bool:
+def _children(process_id: int) -> set[int]:
+    children: set[int] = set()
     for file in Path(f"/proc/{process_id}/task").glob("*/children"):
         # A thread may have ended meanwhile; its children are another thread's then.
         with contextlib.suppress(OSError):
-            if file.read_text():
-                return True
-    return False
+            children.update(map(int, file.read_text().split()))
+    return children
+
+
+def _living_children(process_id: int) -> set[int]:
+    """Return those that have not ended; one that nobody awaited yet still is a child."""
+    return {child for child in _children(process_id) if not _is_zombie(child)}
+
+
+def _is_zombie(process_id: int) -> bool:
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text()
+    except OSError:
+        return True
+    # The name before it may hold anything, parentheses too. Source: proc_pid_stat(5).
+    return status.rpartition(")")[2].split()[0] in "ZX"
 
 
 def _has_connections(process_id: int) -> bool:

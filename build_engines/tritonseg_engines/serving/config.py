@@ -13,6 +13,12 @@ METRICS_HOST: Final = "127.0.0.1"
 _MAX_PORT: Final = 65535
 _CLOSED_APIS: Final = ("shared-memory", "trace", "logging")
 """Registering foreign memory, and writing files by request: nothing a client of ours needs."""
+_OF_CHANGING_MODELS: Final = {
+    "--model-control-mode",
+    "--grpc-restricted-protocol",
+    "--http-restricted-api",
+}
+"""Flags with which models may be loaded and unloaded while the server runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +66,16 @@ class ServerConfig:
                 "ready_timeout_s must be above 0 and drain_timeout_s at least 0; got "
                 f"{self.ready_timeout_s} and {self.drain_timeout_s}"
             )
+
+    @property
+    def extra_flags(self) -> set[str]:
+        """Names of the flags among `extra_arguments`."""
+        return {argument.partition("=")[0] for argument in self.extra_arguments}
+
+    @property
+    def keeps_its_models(self) -> bool:
+        """Whether the models that are there at the start stay until the end."""
+        return not self.extra_flags & _OF_CHANGING_MODELS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,5 +160,4 @@ def _closed_api_arguments(config: ServerConfig) -> list[str]:
     if config.http_port is not None:
         flags.append("--http-restricted-api")
     # Triton refuses an API in two rules, so whoever brings rules brings all of them.
-    given = {argument.partition("=")[0] for argument in config.extra_arguments}
-    return [f"{flag}={rule}" for flag in flags if flag not in given]
+    return [f"{flag}={rule}" for flag in flags if flag not in config.extra_flags]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final
 
+from tritonseg_engines.serving._keeper import STUB_LOST
 from tritonseg_engines.serving.server import TritonServer
 
 _POLL_INTERVAL_S: Final = 0.1
@@ -31,7 +32,7 @@ def run_until_signal(server: TritonServer, *, on_ready: Callable[[], object] | N
 
     Returns:
         An exit code for the process: 0 after a clean stop on request, else the server's own, or 1
-        if it ended by itself with 0.
+        if it ended by itself with 0, or 70 if it was ended because a model's process had.
 
     Raises:
         RepositoryError: As from `TritonServer.start`.
@@ -54,9 +55,18 @@ def run_until_signal(server: TritonServer, *, on_ready: Callable[[], object] | N
             exit_code = server.stop()
     if signals.received:
         return exit_code
-    logger.error(
-        "tritonserver ended by itself with exit code %d; its log is %s", exit_code, server.log_path
-    )
+    if exit_code == STUB_LOST:
+        logger.error(
+            "a model's process ended by itself, so the server was ended: without it requests "
+            "would wait for ever; its log is %s",
+            server.log_path,
+        )
+    else:
+        logger.error(
+            "tritonserver ended by itself with exit code %d; its log is %s",
+            exit_code,
+            server.log_path,
+        )
     return exit_code or 1
 
 

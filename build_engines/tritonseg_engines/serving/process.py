@@ -69,6 +69,11 @@ class KeptProcess:
             raise ServerStartError(f"cannot run {line or 'the process that keeps tritonserver'}")
         return int(line)
 
+    def watch_stubs(self) -> None:
+        """End the server from now on if one of its stubs ends; its exit code is `STUB_LOST`."""
+        with contextlib.suppress(BrokenPipeError):
+            self._lifeline.write(_keeper.WATCH_REQUEST)
+
     def poll(self) -> int | None:
         """Return the server's exit code, 128 + n after signal n, or None while it runs."""
         return _shell_exit_code(self._keeper.poll())

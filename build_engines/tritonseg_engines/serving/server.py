@@ -102,6 +102,8 @@ class TritonServer:
             try:
                 self._process = self._launch(installation, repository)
                 self._await_ready()
+                if self.config.keeps_its_models:
+                    self._process.watch_stubs()
             except BaseException as error:
                 self._end_process(kill=True)
                 self._clear(keep_log=isinstance(error, ServerStartError))
