@@ -23,8 +23,10 @@ from tritonseg_steps.contract import (
 from tritonseg_steps.cuda.argmax import CudaUpsampler
 from tritonseg_steps.digest import ModelDigest
 from tritonseg_steps.geometry import Geometry
+from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.preprocessing import Preprocessing
-from tritonseg_steps.step import Arrays, InputError, ModelConfig, NetworkError, Step, StepRequest
+from tritonseg_steps.step import Step
+from tritonseg_steps.step_request import Arrays, InputError, NetworkError, StepRequest
 from tritonseg_steps.upsampling import Upsampling
 
 COUNTED_AT_ONCE = 2**20

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tritonseg_steps.contract import DIGEST_BYTES, DIGEST_PARAMETER, MODEL_DIGEST
 
 if TYPE_CHECKING:
-    from tritonseg_steps.step import ModelConfig
+    from tritonseg_steps.model_config import ModelConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,9 +16,11 @@ from tritonseg_steps.contract import (
 )
 from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb, pixel_count
+from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.request_bounds import RequestBounds
-from tritonseg_steps.step import Arrays, InputError, ModelConfig, Step, StepRequest
+from tritonseg_steps.step import Step
+from tritonseg_steps.step_request import Arrays, InputError, StepRequest
 
 
 class NormalizeStep(Step):

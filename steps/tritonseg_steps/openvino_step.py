@@ -19,8 +19,10 @@ from tritonseg_steps.contract import (
 )
 from tritonseg_steps.digest import ModelDigest
 from tritonseg_steps.int8_cpu import recorded_int8_cpu
+from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.openvino_engine import OpenvinoEngine
-from tritonseg_steps.step import Arrays, InputError, ModelConfig, NetworkError, Step, StepRequest
+from tritonseg_steps.step import Step
+from tritonseg_steps.step_request import Arrays, InputError, NetworkError, StepRequest
 from tritonseg_steps.upsampling import NOT_FINITE
 
 

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tritonseg_steps.argmax_step import ArgmaxStep
+from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.normalize_step import NormalizeStep
 from tritonseg_steps.openvino_step import OpenvinoStep
-from tritonseg_steps.step import Arrays, ModelConfig, Step, StepRequest
+from tritonseg_steps.step import Step
+from tritonseg_steps.step_request import Arrays, StepRequest
 
 
 class WholePipelineStep(Step):

@@ -31,7 +31,7 @@ from tritonseg_steps.resize_policy import Native, ResizePolicy
 from tritonseg_steps.validation import positive_int
 
 if TYPE_CHECKING:
-    from tritonseg_steps.step import ModelConfig
+    from tritonseg_steps.model_config import ModelConfig
 
 MAX_PIXELS: Final = 64_000_000
 """Of a picture, unless the config says otherwise: twice what is decoded here, because pixels that

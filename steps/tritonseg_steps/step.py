@@ -1,4 +1,4 @@
-"""What every step has in common: its parameters, its contract check, and how it fails.
+"""What every step has in common: its start, its turn, its bounds, and how it fails.
 
 A caller must never see a traceback or a path of the server, so whatever goes wrong inside a step
 is written to the server's log and answered with a fixed text. This module imports
@@ -8,11 +8,8 @@ is written to the server's log and answered with a fixed text. This module impor
 from __future__ import annotations
 
 import abc
-import json
-import math
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,148 +17,21 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION, QUEUE_PARAMETER
-from tritonseg_steps.cores import limit_numba, thread_limit
+from tritonseg_steps.cores import limit_numba
 from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
+from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.request_bounds import RequestBounds
 from tritonseg_steps.shape_guard import guard_shapes
-from tritonseg_steps.validation import positive_int
+from tritonseg_steps.step_request import (
+    Arrays,
+    InputError,
+    NetworkError,
+    StepRequest,
+    request_parameters,
+)
 from tritonseg_steps.waiting_line import WaitingLine
 
-Arrays = dict[str, NDArray[Any] | DeviceArray]
-"""Tensors by name, each with a leading batch axis; in host memory or in a GPU's."""
-LONGEST_SHOWN = 80
-"""Characters of what a request said, in an answer."""
 QUEUE_FULL = "as many requests wait as may wait; try again later"
-
-
-class InputError(ValueError):
-    """A request that this step cannot answer; its text is meant for the caller."""
-
-
-class NetworkError(RuntimeError):
-    """An answer of the network that means nothing; its text is meant for the caller."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepRequest:
-    """What a step is to answer.
-
-    Attributes:
-        tensors: By name, each with a leading batch axis; optional ones may be missing.
-        parameters: Of the request, as the caller of the ensemble set them.
-        named_outputs: What the caller listed as outputs; empty where all are listed, which is also
-            what Triton makes of no list, and what an ensemble asks of its steps.
-    """
-
-    tensors: Arrays
-    parameters: Mapping[str, Any]
-    named_outputs: frozenset[str] = frozenset()
-
-    def copied(self) -> StepRequest:
-        """Return the same with arrays of its own, in memory of this process."""
-        return replace(self, tensors={name: array.copy() for name, array in self.tensors.items()})
-
-    def asks_for(self, output: str, parameter: str) -> bool:
-        """Return whether the caller named an output, or set its boolean parameter.
-
-        Raises:
-            InputError: The parameter is something else than true or false, or is false beside an
-                output that is named.
-        """
-        value = self.parameters.get(parameter)
-        if value is not None and not isinstance(value, bool):
-            raise InputError(
-                f"request parameter {parameter!r}: expected true or false, got {_shown(value)}"
-            )
-        named = output in self.named_outputs
-        if named and value is False:
-            raise InputError(
-                f"request parameter {parameter!r}: expected true, or none, of a request that names "
-                f"the output {output}, got false"
-            )
-        return named or bool(value)
-
-
-class ModelConfig:
-    """The part of a step's config.pbtxt that steps read.
-
-    Args:
-        arguments: What Triton passes to `initialize`.
-    """
-
-    def __init__(self, arguments: Mapping[str, str]) -> None:
-        self._config = json.loads(arguments["model_config"])
-        self.name: str = self._config["name"]
-        self.directory = f"{arguments['model_repository']}/{arguments['model_version']}"
-        on_gpu = arguments["model_instance_kind"] == "GPU"
-        self.gpu = int(arguments["model_instance_device_id"]) if on_gpu else None
-        version = self.parameter(CONTRACT_PARAMETER)
-        if version != CONTRACT_VERSION:
-            raise RuntimeError(
-                f"{self.name}: this model was built for tritonseg contract {version!r}, the "
-                f"installed tritonseg_steps speaks {CONTRACT_VERSION!r}. Build the model again "
-                "with the installed version, or install the version it was built with."
-            )
-
-    def parameter(self, key: str) -> Any:
-        """Return the JSON value of one parameter.
-
-        Raises:
-            RuntimeError: It is not there.
-        """
-        try:
-            return json.loads(self._config["parameters"][key]["string_value"])
-        except KeyError:
-            raise RuntimeError(
-                f"{self.name}: config.pbtxt lacks the parameter {key!r}; was it written by "
-                "`tritonseg build`?"
-            ) from None
-
-    def optional(self, key: str, default: Any = None) -> Any:
-        """Return the JSON value of a parameter that need not be there."""
-        return self.parameter(key) if key in self._config.get("parameters", {}) else default
-
-    @property
-    def max_batch_size(self) -> int:
-        """Most pictures that Triton lets into one execution."""
-        return int(self._config["max_batch_size"])
-
-    @property
-    def thread_limit(self) -> int | None:
-        """How many threads one instance should run at most; None for as many as it sees."""
-        return thread_limit(self._instances)
-
-    @property
-    def _instances(self) -> int:
-        return sum(group["count"] for group in self._config["instance_group"])
-
-    @property
-    def most_waiting(self) -> int | None:
-        """How many requests may wait in one instance; None where Triton keeps them.
-
-        Raises:
-            ValueError: The parameter holds something else than documented.
-        """
-        limit = self.optional(QUEUE_PARAMETER)
-        if limit is None:
-            return None
-        return math.ceil(positive_int(QUEUE_PARAMETER, limit) / self._instances)
-
-    @property
-    def outputs(self) -> frozenset[str]:
-        """Names of all outputs that the config declares."""
-        return frozenset(entry["name"] for entry in self._config["output"])
-
-    def input_dims(self, tensor: str) -> tuple[int, ...]:
-        """Return the dimensions of an input as the config declares them; empty if it does not."""
-        entries = (entry for entry in self._config["input"] if entry["name"] == tensor)
-        return tuple(int(dim) for entry in entries for dim in entry["dims"])
-
-    def output_dims(self, tensor: str) -> tuple[int, ...]:
-        """Return the dimensions of an output as the config declares them, -1 where open."""
-        (output,) = (entry for entry in self._config["output"] if entry["name"] == tensor)
-        return tuple(int(dim) for dim in output["dims"])
 
 
 class Step(abc.ABC):
@@ -281,7 +151,7 @@ class Step(abc.ABC):
         named = frozenset(request.requested_output_names()) if self.outputs else self.outputs
         return StepRequest(
             tensors=tensors,
-            parameters=_parameters(request),
+            parameters=request_parameters(request),
             named_outputs=frozenset() if named >= self.outputs else named,
         )
 
@@ -326,22 +196,6 @@ def _response(outputs: Arrays, *, copied: bool) -> Any:
     return pb_utils.InferenceResponse(
         [_tensor(name, array, copied=copied) for name, array in outputs.items()]
     )
-
-
-def _parameters(request: Any) -> dict[str, Any]:
-    text = request.parameters() or "{}"
-    try:
-        found: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise InputError(
-            f"request parameters: expected what JSON can say, got {_shown(text)}"
-        ) from error
-    return found
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}... ({len(text)} long)"
 
 
 def _tensor(name: str, array: NDArray[Any] | DeviceArray, *, copied: bool) -> Any:

@@ -1,0 +1,96 @@
+"""What a step reads of its own config.pbtxt."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION, QUEUE_PARAMETER
+from tritonseg_steps.cores import thread_limit
+from tritonseg_steps.validation import positive_int
+
+
+class ModelConfig:
+    """The part of a step's config.pbtxt that steps read.
+
+    Args:
+        arguments: What Triton passes to `initialize`.
+    """
+
+    def __init__(self, arguments: Mapping[str, str]) -> None:
+        self._config = json.loads(arguments["model_config"])
+        self.name: str = self._config["name"]
+        self.directory = f"{arguments['model_repository']}/{arguments['model_version']}"
+        on_gpu = arguments["model_instance_kind"] == "GPU"
+        self.gpu = int(arguments["model_instance_device_id"]) if on_gpu else None
+        version = self.parameter(CONTRACT_PARAMETER)
+        if version != CONTRACT_VERSION:
+            raise RuntimeError(
+                f"{self.name}: this model was built for tritonseg contract {version!r}, the "
+                f"installed tritonseg_steps speaks {CONTRACT_VERSION!r}. Build the model again "
+                "with the installed version, or install the version it was built with."
+            )
+
+    def parameter(self, key: str) -> Any:
+        """Return the JSON value of one parameter.
+
+        Raises:
+            RuntimeError: It is not there.
+        """
+        try:
+            return json.loads(self._config["parameters"][key]["string_value"])
+        except KeyError:
+            raise RuntimeError(
+                f"{self.name}: config.pbtxt lacks the parameter {key!r}; was it written by "
+                "`tritonseg build`?"
+            ) from None
+
+    def optional(self, key: str, default: Any = None) -> Any:
+        """Return the JSON value of a parameter that need not be there."""
+        return self.parameter(key) if key in self._config.get("parameters", {}) else default
+
+    @property
+    def max_batch_size(self) -> int:
+        """Most pictures that Triton lets into one execution."""
+        return int(self._config["max_batch_size"])
+
+    @property
+    def thread_limit(self) -> int | None:
+        """How many threads one instance should run at most; None for as many as it sees."""
+        return thread_limit(self._instances)
+
+    @property
+    def _instances(self) -> int:
+        return sum(group["count"] for group in self._config["instance_group"])
+
+    @property
+    def most_waiting(self) -> int | None:
+        """How many requests may wait in one instance; None where Triton keeps them.
+
+        Raises:
+            ValueError: The parameter holds something else than documented.
+            RuntimeError: This is an instance on a GPU, whose answers are not made by one thread.
+        """
+        limit = self.optional(QUEUE_PARAMETER)
+        if limit is None:
+            return None
+        if self.gpu is not None:
+            raise RuntimeError(f"{self.name}: {QUEUE_PARAMETER!r} is for steps on the CPU")
+        return math.ceil(positive_int(QUEUE_PARAMETER, limit) / self._instances)
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Names of all outputs that the config declares."""
+        return frozenset(entry["name"] for entry in self._config["output"])
+
+    def input_dims(self, tensor: str) -> tuple[int, ...]:
+        """Return the dimensions of an input as the config declares them; empty if it does not."""
+        entries = (entry for entry in self._config["input"] if entry["name"] == tensor)
+        return tuple(int(dim) for entry in entries for dim in entry["dims"])
+
+    def output_dims(self, tensor: str) -> tuple[int, ...]:
+        """Return the dimensions of an output as the config declares them, -1 where open."""
+        (output,) = (entry for entry in self._config["output"] if entry["name"] == tensor)
+        return tuple(int(dim) for dim in output["dims"])
