@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from tritonseg_engines.errors import RepositoryError
-from tritonseg_engines.repository.check import changed_since_build
+from tritonseg_engines.repository.check import changed_since_build, unfit_here
 from tritonseg_engines.repository.leftovers import leftovers
 from tritonseg_engines.serving.config import ServerConfig
 
@@ -22,7 +22,8 @@ def checked_repository(config: ServerConfig) -> Path:
     Raises:
         RepositoryError: There is none, it is empty, a model asked for is not in it, or an engine
             that tritonseg built was exchanged since, or what decides its masks was changed, or a
-            build that was killed left something in it.
+            build that was killed left something in it, or a model is of another contract or, as
+            far as can be told, of another GPU or TensorRT than what is here.
     """
     repository = config.repository.expanduser().resolve()
     if not repository.is_dir():
@@ -40,13 +41,13 @@ def checked_repository(config: ServerConfig) -> Path:
         raise RepositoryError(
             f"{repository} has no {', '.join(missing)}; it has {', '.join(models)}"
         )
-    _refuse_changed(repository, config.models)
+    _refuse_unproven(repository, config.models)
     return repository
 
 
-def _refuse_changed(repository: Path, models: tuple[str, ...]) -> None:
-    """Refuse what is not as it passed its gate: nothing is known of other masks."""
-    problems = changed_since_build(repository, models)
+def _refuse_unproven(repository: Path, models: tuple[str, ...]) -> None:
+    """Refuse what is not as it passed its gate, or cannot be served by what is here."""
+    problems = changed_since_build(repository, models) or unfit_here(repository, models)
     if problems:
         more = f"; {len(problems) - 1} more, which `tritonseg doctor` lists" if problems[1:] else ""
         raise RepositoryError(problems[0] + more)
