@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import threading
 from pathlib import Path
@@ -71,9 +72,14 @@ def models_still_loading(log: str) -> list[str]:
 
 
 class LogEcho:
-    """Copy a growing log file to a stream, in a thread, until closed."""
+    """Copy a growing log file to a stream, in a thread, until closed.
+
+    The file is emptied whenever it is larger than `_MAX_BYTES`: what is echoed is kept by whoever
+    reads it, and a container's temporary folder lies in memory.
+    """
 
     _INTERVAL_S: Final = 0.1
+    _MAX_BYTES: Final = 8 << 20
 
     def __init__(self, path: Path, stream: TextIO) -> None:
         self._path = path
@@ -96,3 +102,7 @@ class LogEcho:
                 closing = self._closed.wait(self._INTERVAL_S)
                 self._stream.write(log.read())
                 self._stream.flush()
+                if log.tell() > self._MAX_BYTES:
+                    self._stream.write(log.read())  # nearly nothing has come since
+                    os.truncate(self._path, 0)
+                    log.seek(0)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 from pathlib import Path
 from typing import Final
 
-from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.repository.check import changed_since_build, unfit_here
 from tritonseg_engines.repository.leftovers import leftovers
+from tritonseg_engines.repository.shared_memory import MIB, shared_memory_mib
 from tritonseg_engines.serving.config import ServerConfig
+
+logger = logging.getLogger(__name__)
 
 _HINT: Final = (
     "build a model into it with `tritonseg build` (`tritonseg build street-demo` needs no file of "
@@ -43,6 +49,41 @@ def checked_repository(config: ServerConfig) -> Path:
         )
     _refuse_unproven(repository, config.models)
     return repository
+
+
+def refuse_small_shared_memory(
+    repository: Path,
+    models: tuple[str, ...],
+    folder: Path = Path("/dev/shm"),  # noqa: S108
+) -> None:
+    """Refuse where not even one picture fits; Triton 2.51 would end by signal 11, without a word.
+
+    Where the largest batch does not fit, a warning is logged.
+
+    Args:
+        repository: Folder that Triton is to be started on.
+        models: As in `ServerConfig`.
+        folder: Where POSIX shared memory is.
+
+    Raises:
+        ServerStartError: It is too small.
+    """
+    with contextlib.suppress(RepositoryError):  # Triton says better what is wrong with a config
+        least = shared_memory_mib(repository, models, largest_batch=1)
+        most = shared_memory_mib(repository, models)
+        filesystem = os.statvfs(folder)
+        present = filesystem.f_blocks * filesystem.f_frsize // MIB
+        advice = f"a container is given that by --shm-size={most}m"
+        if present < least:
+            raise ServerStartError(
+                f"{folder} has {present} MiB, and the models in {repository} need {least} for one "
+                f"picture and {most} for their largest batches: {advice}"
+            )
+        if present < most:
+            logger.warning(
+                "%s has %d MiB, and the largest batches of the models need %d, without which the "
+                "server may end by a signal: %s", folder, present, most, advice,
+            )  # fmt: skip
 
 
 def _refuse_unproven(repository: Path, models: tuple[str, ...]) -> None:

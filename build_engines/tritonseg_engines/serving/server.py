@@ -23,7 +23,7 @@ from tritonseg_engines.serving.log import LogEcho, failure_report, models_still_
 from tritonseg_engines.serving.ports import reserved_ports
 from tritonseg_engines.serving.process import KeptProcess
 from tritonseg_engines.serving.readiness import is_ready, local_address
-from tritonseg_engines.serving.repository import checked_repository
+from tritonseg_engines.serving.repository import checked_repository, refuse_small_shared_memory
 from tritonseg_engines.serving.work_directory import (
     LOG_NAME,
     clear_work_directory,
@@ -96,6 +96,7 @@ class TritonServer:
         installation = self._installation or find_tritonserver()
         refuse_numpy(installation)
         repository = checked_repository(self.config)
+        refuse_small_shared_memory(repository, self.config.models)
         with reserved_ports(self.config) as self._ports:
             self._work_directory = new_work_directory()
             try:
