@@ -14,7 +14,7 @@ PYTEST_OPTIONS ?=
 FUZZ ?=
 PREFLIGHT_ZOO ?=
 
-.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage preflight-zoo zoo-check bench bench-peers bench-scaling bench-resampling clean
+.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage preflight-zoo zoo-check docker-check bench bench-peers bench-scaling bench-resampling clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,9 @@ fuzz-damage: $(VENV)/test-installed  ## A thousand damaged exports: the same; FU
 
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py -s
+
+docker-check: $(VENV)/test-installed  ## The images by their own lines, without Docker, as root; minutes
+	TRITONSEG_DOCKER=1 $(BIN)/python -m pytest tests/docker -s
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
 	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py latency
@@ -117,5 +120,5 @@ $(VENV)/demo-installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 $(VENV)/test-installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing what the tests need into $(VENV)"
 	@$(INSTALL) --upgrade 'pip>=25.1'  # the first that installs dependency groups
-	@$(INSTALL) -e '.[serve,export,preflight]' --group test --group lint
+	@$(INSTALL) -e '.[serve,export,preflight]' --group test --group lint --group docker
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -16,12 +17,14 @@ import numpy as np
 import onnx
 import pytest
 import tritonclient.grpc as triton_grpc
+from click.testing import CliRunner
 from tritonclient.utils import InferenceServerException
 
 from entrypoint import Served, can_make_a_pid_namespace, entrypoint
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, TinyModel, run_onnx, tiny_spec
 from tritonseg import SegmentationClient
 from tritonseg_engines.build.model import build_model
+from tritonseg_engines.cli.app import cli
 from tritonseg_engines.repository.shared_memory import shared_memory_mib
 from tritonseg_engines.serving import TritonInstallation, _keeper
 from tritonseg_engines.serving.health import health
@@ -53,6 +56,11 @@ def serve(installation: TritonInstallation, tmp_path: Path) -> Iterator[Callable
     for served in started:
         served.kill()
     _keeper.remove_abandoned()
+
+
+def asked_by_command(url: str) -> tuple[int, str]:
+    outcome = CliRunner().invoke(cli, ["health", "--url", url])
+    return outcome.exit_code, outcome.output
 
 
 def regions() -> set[str]:
@@ -125,11 +133,36 @@ def test_what_cannot_be_served_is_refused_in_one_line(
     assert line in said
 
 
+@pytest.mark.parametrize(
+    ("mount", "line"),
+    [
+        ("mount -t tmpfs -o size=2m tmpfs /dev/shm", "/dev/shm has 2 MiB, and the models in "),
+        ("mount -t tmpfs -o noexec tmpfs $TMPDIR", ", which is mounted noexec, as a container's "),
+    ],
+    ids=["too little shared memory", "noexec"],
+)
+def test_a_container_that_cannot_serve_is_refused_in_one_line(
+    installation: TritonInstallation, built: Path, tmp_path: Path, mount: str, line: str
+) -> None:
+    """Triton would end by signal 11 in the first, and wait for its stub in the second."""
+    if not can_make_a_pid_namespace():
+        pytest.skip("needs the right to mount, as root has it")
+    command = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", *entrypoint(built)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (said,) = done.stderr.splitlines()
+    assert line in said
+
+
 def test_it_serves_the_exports_masks_closed_warm_and_within_its_shared_memory(
     serve: Callable[[Path], Served], built: Path
 ) -> None:
     served = serve(built)
-    assert health(served.url, timeout_s=5) == "SERVING"
+    assert asked_by_command(served.url) == (0, "SERVING\n")
+    assert asked_by_command("127.0.0.1:1") == (1, "127.0.0.1:1: no answer (UNAVAILABLE)\n")
     with urllib.request.urlopen(served.metrics_url) as response:
         metrics = response.read().decode()
     # The warm-up, before anybody asked.
