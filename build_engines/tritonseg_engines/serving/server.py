@@ -19,7 +19,7 @@ from tritonseg_engines.serving.installation import (
     refuse_numpy,
     server_environment,
 )
-from tritonseg_engines.serving.log import LogEcho, failure_report, models_still_loading
+from tritonseg_engines.serving.log import LogEcho, failure_report, last_of, models_still_loading
 from tritonseg_engines.serving.ports import reserved_ports
 from tritonseg_engines.serving.process import KeptProcess
 from tritonseg_engines.serving.readiness import is_ready, local_address
@@ -167,7 +167,7 @@ class TritonServer:
         return "\n".join(self._log().splitlines()[-lines:])
 
     def _log(self) -> str:
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        return last_of(self.log_path)
 
     def _launch(self, installation: TritonInstallation, repository: Path) -> KeptProcess:
         work_directory = _started(self._work_directory)
