@@ -18,7 +18,15 @@ from tritonseg_engines.zoo.street_demo import DEMO_ONNX
 
 PLACE = "/opt/tritonseg"
 """Where the Dockerfiles put the wheel and the constraints."""
-IN_SERVER = {"click", "numba", "numpy", "opencv-python-headless", "openvino", "tritonclient"}
+IN_SERVER = {
+    "click",
+    "numba",
+    "numpy",
+    "opencv-python-headless",
+    "openvino",
+    "pyyaml",
+    "tritonclient",
+}
 AT_BUILD = {"cupy-cuda12x", "onnx", "onnxruntime", "rich"}
 
 ALL_STEPS = """
