@@ -14,7 +14,7 @@ PYTEST_OPTIONS ?=
 FUZZ ?=
 PREFLIGHT_ZOO ?=
 
-.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check bench bench-peers bench-scaling bench-resampling bench-waiting clean
+.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check docker-check bench bench-peers bench-scaling bench-resampling bench-waiting clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,9 @@ fuzz-requests: $(VENV)/test-installed  ## Thousands of hostile requests to a rea
 
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py -s
+
+docker-check: $(VENV)/test-installed  ## The images by their own lines, without Docker, as root; minutes
+	TRITONSEG_DOCKER=1 $(BIN)/python -m pytest tests/docker -s
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
 	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py latency
@@ -123,5 +126,5 @@ $(VENV)/demo-installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 $(VENV)/test-installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing what the tests need into $(VENV)"
 	@$(INSTALL) --upgrade 'pip>=25.1'  # the first that installs dependency groups
-	@$(INSTALL) -e '.[serve,export,preflight]' --group test --group lint
+	@$(INSTALL) -e '.[serve,export,preflight]' --group test --group lint --group docker
 	@touch $@

@@ -34,14 +34,31 @@ from tritonseg_steps.resize_policy import Native
 SOON_S = 5.0
 
 
-def test_steps_of_another_contract_refuse_to_load(demo_repository: Path, tmp_path: Path) -> None:
-    repository = tmp_path / "model_repository"
+def of_another_contract(demo_repository: Path, folder: Path, pattern: str) -> Path:
+    repository = folder / "model_repository"
     shutil.copytree(demo_repository, repository)
-    for config in repository.glob("*/config.pbtxt"):
+    for config in repository.glob(f"{pattern}/config.pbtxt"):
         text = config.read_text()
         other = text.replace(rf'"\"{CONTRACT_VERSION}\""', r'"\"0\""')
         assert other != text
         config.write_text(other)
+    return repository
+
+
+def test_a_model_of_another_contract_is_refused_before_the_server_starts(
+    demo_repository: Path, tmp_path: Path
+) -> None:
+    repository = of_another_contract(demo_repository, tmp_path, "*")
+    with (
+        pytest.raises(RepositoryError, match=r'^street-demo: was written for contract "0"'),
+        TritonServer(ServerConfig(repository=repository)),
+    ):
+        pass
+
+
+def test_steps_of_another_contract_refuse_to_load(demo_repository: Path, tmp_path: Path) -> None:
+    """Also where the launcher did not see it: it looks at the model that a client calls."""
+    repository = of_another_contract(demo_repository, tmp_path, "*_*")
     with (
         pytest.raises(ServerStartError, match="built for tritonseg contract '0'"),
         TritonServer(ServerConfig(repository=repository)),

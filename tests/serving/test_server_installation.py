@@ -20,7 +20,11 @@ from tritonseg_engines.serving import (
     find_tritonserver,
 )
 from tritonseg_engines.serving.config import Ports, triton_arguments
-from tritonseg_engines.serving.installation import lay_out_backends, server_environment
+from tritonseg_engines.serving.installation import (
+    lay_out_backends,
+    refuse_numpy,
+    server_environment,
+)
 
 
 @pytest.fixture
@@ -162,3 +166,32 @@ def test_relative_entries_of_the_python_path_survive_the_change_of_directory(
     monkeypatch.setenv("PYTHONPATH", f"client::{tmp_path}/steps")
     environment = server_environment(TritonInstallation(executable=Path("tritonserver")), tmp_path)
     assert environment["PYTHONPATH"] == f"{tmp_path}/client:{tmp_path}/steps"
+
+
+@pytest.mark.parametrize(
+    ("triton", "numpy", "refused"),
+    [
+        ({"version": "2.52.0"}, "2.0.0", True),
+        ({"version": "2.53.0"}, "2.4.1", False),
+        ({"version": "2.51.0"}, "1.26.4", False),
+        ({"wheel": "nvidia-pytriton 0.7.0"}, "2.4.1", True),
+        ({}, "2.4.1", False),
+    ],
+)
+def test_a_numpy_of_which_tensors_would_be_empty_is_refused(
+    triton: dict[str, str],
+    numpy: str,
+    refused: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metadata = tmp_path / f"numpy-{numpy}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: numpy\nVersion: {numpy}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = TritonInstallation(executable=tmp_path / "tritonserver", **triton)  # type: ignore[arg-type]
+    if not refused:
+        refuse_numpy(found)
+        return
+    with pytest.raises(ServerStartError, match=f"of NumPy {numpy}: expected NumPy below 2"):
+        refuse_numpy(found)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
-from tritonseg_engines.serving.log import LogEcho, failure_report, models_still_loading
+from tritonseg_engines.serving.log import (
+    KEPT_BYTES,
+    LogEcho,
+    failure_report,
+    last_of,
+    models_still_loading,
+)
 
 HEADER = "1120 16:27:41.016828 4262"
 REASON = r"ValueError: no \"x\"\n\nAt:\n  /m.py(1): load\n  <frozen importlib>(241): _call\n"
@@ -55,3 +62,20 @@ def test_the_echo_has_all_that_was_written_before_it_was_closed(tmp_path: Path) 
         log.flush()
         echo.close()
     assert stream.getvalue() == "before \N{REPLACEMENT CHARACTER}\nafter\n"
+
+
+def test_a_log_that_is_echoed_does_not_fill_the_disk(tmp_path: Path) -> None:
+    """As the server appends to it: 30 MB in pieces, of which not 15 are ever on disk."""
+    path, stream = tmp_path / "server.log", io.StringIO()
+    piece = "a line of the server's, \N{MICRO SIGN}\n" * 40_000
+    with path.open("ab", buffering=0) as log:
+        echo = LogEcho(path, stream)
+        for number in range(1, 31):
+            log.write(piece.encode())
+            deadline = time.monotonic() + 10
+            while stream.tell() < number * len(piece) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert path.stat().st_blocks * 512 < 15_000_000
+        echo.close()
+    assert stream.getvalue() == piece * 30
+    assert last_of(path) == (piece * 30).encode()[-KEPT_BYTES:].decode()

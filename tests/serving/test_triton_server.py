@@ -127,12 +127,12 @@ def test_only_the_server_that_is_meant_counts_as_ready(server: TritonServer) -> 
         server_id = client.get_server_metadata().name
     grpc = int(server.grpc_url.split(":")[1])
     ports = Ports(grpc=grpc, http=None, metrics=None)
-    assert is_ready("127.0.0.1", ports, server_id=server_id)
-    assert not is_ready("127.0.0.1", ports, server_id="another")
+    assert is_ready(server.config, ports, server_id=server_id)
+    assert not is_ready(server.config, ports, server_id="another")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = listener.getsockname()[1]
     half_open = Ports(grpc=grpc, http=None, metrics=closed)
-    assert not is_ready("127.0.0.1", half_open, server_id=server_id)
+    assert not is_ready(server.config, half_open, server_id=server_id)
 
 
 def test_refuses_to_start_twice(server: TritonServer) -> None:

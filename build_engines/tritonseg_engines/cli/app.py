@@ -20,6 +20,8 @@ COMMANDS = {
     "build": "Build a model into a Triton repository.",
     "preflight": "Ask NVIDIA's compiler whether it takes a graph, without a GPU.",
     "serve": "Start a Triton server on a repository.",
+    "health": "Ask a server whether it is ready, by exit code.",
+    "shm-size": "Print the shared memory that a repository's models need.",
     "segment": "Segment pictures through a running server.",
     "repository": "Write the published models' repository, without engines.",
     "doctor": "Show versions, GPU, server and repository, and what is wrong.",
@@ -66,7 +68,9 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         ctx.meta[_COMMAND] = cmd_name  # click's own note comes after the import, which may fail
-        module = importlib.import_module(f"tritonseg_engines.cli.{cmd_name}_command")
+        module = importlib.import_module(
+            f"tritonseg_engines.cli.{cmd_name.replace('-', '_')}_command"
+        )
         command: click.Command = module.command
         return command
 

@@ -33,12 +33,32 @@ PORT = click.IntRange(0, 65535)
     help="Serve Prometheus metrics, 0 on a free port; off unless given.",
 )
 @click.option(
+    "--metrics-host", default="127.0.0.1", show_default=True, help="Address of the metrics."
+)
+@click.option(
     "--ready-timeout",
     "ready_timeout_s",
     type=click.FloatRange(min=1),
     default=120.0,
     show_default=True,
     metavar="SECONDS",
+)
+@click.option(
+    "--drain-timeout",
+    "drain_timeout_s",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long requests in flight may take to end when it is stopped.",
+)
+@click.option(
+    "--close",
+    "closed_apis",
+    multiple=True,
+    metavar="API",
+    help="An API of Triton's that no client may call, as model-repository or statistics; "
+    "repeatable. shared-memory, trace and logging are closed anyway.",
 )
 @click.option("--verbose", is_flag=True, help="Show the server's own log.")
 def command(
@@ -48,7 +68,10 @@ def command(
     grpc_port: int,
     http_port: int | None,
     metrics_port: int | None,
+    metrics_host: str,
     ready_timeout_s: float,
+    drain_timeout_s: int,
+    closed_apis: tuple[str, ...],
     verbose: bool,
 ) -> None:
     """Start Triton on a model repository, all of it or MODELs only, and wait for Ctrl-C.
@@ -64,7 +87,10 @@ def command(
         grpc_port=grpc_port,
         http_port=http_port,
         metrics_port=metrics_port,
+        metrics_host=metrics_host,
         ready_timeout_s=ready_timeout_s,
+        drain_timeout_s=drain_timeout_s,
+        closed_apis=closed_apis,
         models=models,
     )
     server = TritonServer(config, echo_to=sys.stderr if verbose else None)

@@ -31,7 +31,7 @@ from tritonseg_engines.repository.manifests import (
 )
 from tritonseg_engines.repository.mask_settings import SETTINGS, change
 from tritonseg_engines.target import Runtime
-from tritonseg_engines.tensorrt.machine import Machine
+from tritonseg_engines.tensorrt.machine import Machine, inspect_machine
 from tritonseg_engines.tensorrt.manifest import check_manifest
 from tritonseg_steps import contract
 from tritonseg_steps.int8_cpu import INT8_WEIGHTS, Int8Cpu, recorded_int8_cpu, unfit
@@ -88,21 +88,52 @@ def changed_since_build(repository: Path, models: Collection[str] = ()) -> list[
         RepositoryError: A manifest of a model that tritonseg built cannot be read.
     """
     lines = []
-    for path in manifests_of(repository):
-        manifest, name = manifest_of_ours(path), path.parent.name
-        if manifest is None:
-            continue
-        if not models or set(models) & set(folder_names(name)):
-            again = f"build it again: {rebuild_command(manifest, repository)}"
-            files = manifest.get("files") or {}
-            found = [
-                *_version_problems(repository, name),
-                *_exchanged(repository, files, again),
-                *_changed(repository, name, manifest, again),
-            ]
-            lines += [f"{name}: {line}" for line in found]
+    for name, manifest in _built(repository, models):
+        again = f"build it again: {rebuild_command(manifest, repository)}"
+        files = manifest.get("files") or {}
+        found = [
+            *_version_problems(repository, name),
+            *_exchanged(repository, files, again),
+            *_changed(repository, name, manifest, again),
+        ]
+        lines += [f"{name}: {line}" for line in found]
     bare = (name for name in models_without(repository) if not models or name in models)
     return lines + [f"{name}: {NO_MANIFEST}" for name in bare]
+
+
+def unfit_here(repository: Path, models: Collection[str] = ()) -> list[str]:
+    """Return one line for every built model that these steps and this machine cannot serve.
+
+    The machine is looked at only where a plan is to be served, which takes a second. Whether its
+    TensorRT fits is left to the server where none is found: it may have one of its own.
+
+    Args:
+        repository: Folder that Triton is to be started on.
+        models: As for `changed_since_build`.
+
+    Raises:
+        RepositoryError: A manifest or config of a model that tritonseg built cannot be read.
+    """
+    lines: list[str] = []
+    machine: Machine | None = None
+    for name, manifest in _built(repository, models):
+        command = rebuild_command(manifest, repository)
+        config_path = repository / name / CONFIG_FILE
+        found = list(_contract_problems(config_path, f"build it again: {command}"))
+        if manifest["provenance"].get("runtime") == Runtime.TENSORRT:
+            machine = machine or inspect_machine()
+            if not machine.gpus or machine.tensorrt_version is not None:
+                found += check_manifest(manifest, machine, command)
+        lines += [f"{name}: {line}" for line in found]
+    return lines
+
+
+def _built(repository: Path, models: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and manifest of what tritonseg built, or of what `models` name of it."""
+    for path in manifests_of(repository):
+        manifest, name = manifest_of_ours(path), path.parent.name
+        if manifest is not None and (not models or set(models) & set(folder_names(name))):
+            yield name, manifest
 
 
 def repository_remarks(repository: Path) -> dict[str, list[str]]:

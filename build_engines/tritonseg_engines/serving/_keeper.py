@@ -9,6 +9,10 @@ PR_SET_PDEATHSIG on the server alone would not do: it fires when the *thread* th
 server ends, leaves the regions in /dev/shm, and needs a `preexec_fn` in a process with threads.
 The keeper has one thread, which lives as long as it does, so here it is safe as the last resort.
 
+Where everything is killed at once, as containers are, nobody is left to clean up, and /dev/shm may
+outlive them (in a pod it does). So keeper, server and stubs hold a lock beside their regions, and
+the next keeper removes those whose lock nobody holds any more, whoever's process ids they bear.
+
 It runs as a file, isolated (`python -I -S`), and therefore imports the standard library only.
 """
 
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import glob
 import os
 import select
@@ -33,12 +38,19 @@ WATCH_REQUEST: Final = b"w"
 """On the keeper's stdin: all stubs are there now, and none ends while the server is in order."""
 STUB_LOST: Final = 70
 """Exit code where the server was ended because a stub had. Source: EX_SOFTWARE in sysexits.h."""
+SHM_PREFIX: Final = "triton_python_backend_shm_region_tritonseg_"
+"""How the names of the regions of all servers of ours begin. Servers from 25.07 on let no client
+register a region that begins like the first half of it, which keeps clients out of the Python
+backend's memory (CVE-2025-23334).
+Source: kTritonSharedMemoryRegionPrefix in the server's src/shared_memory_manager.cc."""
+WORK_DIRECTORY_PREFIX: Final = "tritonseg-serve-"
 REAP_TIMEOUT_S: Final = 2.0
 """How long killed processes may take to be gone."""
 
 _POLL_INTERVAL_S: Final = 0.1
 _WATCH_INTERVAL_S: Final = 1.0
 _CANNOT_START: Final = 127
+_LOCK_NAME: Final = "lock"
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 _ESTABLISHED: Final = "01"
 """Source: proc_net_tcp in the kernel's documentation; the state is a row's fourth field."""
@@ -59,9 +71,12 @@ def main(arguments: list[str]) -> int:
     launcher_pid, work_directory, shm_prefix, grace_s, teardown_s, *command = arguments
     signals = _collected_signals()
     try:
-        server = _start(command, work_directory)
+        remove_abandoned()
+        lock = _hold_lock(shm_prefix, work_directory)
+        server = _start(command, work_directory, lock)
     except OSError as error:
-        _report(f"{command[0]}: {error.strerror}")
+        _report(f"{error.filename or command[0]}: {error.strerror}")
+        remove_shared_memory(shm_prefix)
         return _CANNOT_START
     is_drained = is_broken = False
     try:
@@ -90,6 +105,30 @@ def remove_shared_memory(prefix: str) -> None:
         region.unlink(missing_ok=True)
 
 
+def remove_abandoned() -> None:
+    """Remove the regions and directories of servers of ours of which no process is left."""
+    for path in _SHARED_MEMORY.glob(f"{SHM_PREFIX}*_{_LOCK_NAME}"):
+        # Another user's may not be opened; another keeper may be removing it.
+        with contextlib.suppress(OSError), path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock.fileno()).st_uid == os.geteuid():
+                work_directory = Path(os.fsdecode(lock.read()))
+                if work_directory.name.startswith(WORK_DIRECTORY_PREFIX):
+                    shutil.rmtree(work_directory, ignore_errors=True)
+                remove_shared_memory(path.name.removesuffix(_LOCK_NAME))
+
+
+def _hold_lock(shm_prefix: str, work_directory: str) -> int:
+    """Lock a file beside the regions to come; return its descriptor, for those who share it."""
+    unfinished = _SHARED_MEMORY / f".{shm_prefix}{_LOCK_NAME}"
+    lock = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.write(lock, os.fsencode(work_directory))
+    # Only now under the name that others look for: they must never find it without its lock.
+    unfinished.rename(_SHARED_MEMORY / f"{shm_prefix}{_LOCK_NAME}")
+    return lock
+
+
 def _collected_signals() -> list[int]:
     """Return a list to which every signal to end is appended from now on."""
     signals: list[int] = []
@@ -98,7 +137,7 @@ def _collected_signals() -> list[int]:
     return signals
 
 
-def _start(command: list[str], work_directory: str) -> subprocess.Popen[bytes]:
+def _start(command: list[str], work_directory: str, lock: int) -> subprocess.Popen[bytes]:
     libc = ctypes.CDLL(None)
     # Stubs that outlive the server become the keeper's children, whose end it can await.
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -108,6 +147,7 @@ def _start(command: list[str], work_directory: str) -> subprocess.Popen[bytes]:
         stdout=sys.stderr.fileno(),
         # Not the launcher's, because a stub looks imports up in its current directory first.
         cwd=work_directory,
+        pass_fds=[lock],
         # A session is a process group, too: what ends the server ends its stubs.
         start_new_session=True,
         preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),

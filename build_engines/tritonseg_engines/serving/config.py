@@ -9,7 +9,6 @@ from typing import Final
 
 from tritonseg_engines.errors import ServerStartError
 
-METRICS_HOST: Final = "127.0.0.1"
 _MAX_PORT: Final = 65535
 _CLOSED_APIS: Final = ("shared-memory", "trace", "logging")
 """Registering foreign memory, and writing files by request: nothing a client of ours needs."""
@@ -33,10 +32,13 @@ class ServerConfig:
         host: IPv4 address or name on which gRPC and HTTP listen.
         grpc_port: Port of gRPC.
         http_port: Port of HTTP, which is closed unless asked for.
-        metrics_port: Port of the Prometheus metrics, always on the loopback address.
+        metrics_host: Where the Prometheus metrics listen: by default not beyond this machine.
+        metrics_port: Port of the metrics.
         ready_timeout_s: How long all models together may take to load, in seconds.
         drain_timeout_s: How long `stop` waits for requests in flight and for models to unload, in
             whole seconds. Triton needs about 3 for that even when idle.
+        closed_apis: Triton's APIs that no client may call, besides those by which foreign memory is
+            registered, files are written, or models loaded.
         extra_arguments: Further `tritonserver` flags, after ours. Paths in them must be absolute;
             health and metadata must stay open, because readiness is asked through them.
 
@@ -49,9 +51,11 @@ class ServerConfig:
     host: str = "127.0.0.1"
     grpc_port: int = 0
     http_port: int | None = None
+    metrics_host: str = "127.0.0.1"
     metrics_port: int | None = 0
     ready_timeout_s: float = 60
     drain_timeout_s: int = 10
+    closed_apis: tuple[str, ...] = ()
     extra_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -146,7 +150,7 @@ def _endpoint_arguments(config: ServerConfig, ports: Ports) -> list[str]:
     if ports.metrics is None:
         arguments += ["--allow-metrics=false"]
     else:
-        arguments += ["--allow-metrics=true", f"--metrics-address={METRICS_HOST}"]
+        arguments += ["--allow-metrics=true", f"--metrics-address={config.metrics_host}"]
         arguments += [f"--metrics-port={ports.metrics}"]
     return arguments
 
@@ -154,7 +158,8 @@ def _endpoint_arguments(config: ServerConfig, ports: Ports) -> list[str]:
 def _closed_api_arguments(config: ServerConfig) -> list[str]:
     """Close APIs by demanding a header nobody knows; one switch that every version has."""
     # Loading by name opens the model-control API, by which code could be loaded as well.
-    closed = [*_CLOSED_APIS, *(["model-repository"] if config.models else [])]
+    loading = ["model-repository"] if config.models else []
+    closed = dict.fromkeys([*_CLOSED_APIS, *loading, *config.closed_apis])
     rule = f"{','.join(closed)}:tritonseg-closed={secrets.token_hex(16)}"
     flags = ["--grpc-restricted-protocol"]
     if config.http_port is not None:

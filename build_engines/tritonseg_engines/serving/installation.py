@@ -20,10 +20,12 @@ from typing import Final
 
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.install_command import install_command
+from tritonseg_engines.serving.work_directory import refuse_noexec
 
 WHEEL: Final = "nvidia-pytriton"
 _NEWEST_PYTHON: Final = (3, 12)
 """The newest for which NumPy below 2 exists, which the wheel needs."""
+_FIRST_WITH_NUMPY_2: Final = (2, 53)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +104,30 @@ def _wheel_installation(wheel: importlib.metadata.Distribution) -> TritonInstall
     return installation
 
 
+def refuse_numpy(installation: TritonInstallation) -> None:
+    """Refuse a NumPy of which Triton's Python backend makes tensors without bytes, in silence.
+
+    Source: python_backend #384, first in 24.12 (Triton 2.53); server #8301. Seen with 2.51 and
+    NumPy 2.
+
+    Raises:
+        ServerStartError: This Python has such a NumPy.
+    """
+    version = installation.version or ""
+    old = bool(version) and _numbers(version) < _FIRST_WITH_NUMPY_2
+    installed = importlib.metadata.version("numpy")
+    if (old or installation.wheel is not None) and _numbers(installed) >= (2,):
+        triton = installation.wheel or f"Triton {version}"
+        raise ServerStartError(
+            f"the Python backend of {triton} makes empty tensors of NumPy {installed}: expected "
+            "NumPy below 2, install 'numpy<2'; Triton takes NumPy 2 from 2.53 (24.12) on"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
 def lay_out_backends(installation: TritonInstallation, work_directory: Path) -> Path | None:
     """Make a backend directory in `work_directory`, as Triton expects one, of the wheel's files.
 
@@ -109,10 +135,12 @@ def lay_out_backends(installation: TritonInstallation, work_directory: Path) -> 
         The directory for `--backend-directory`; None where Triton's own default holds.
 
     Raises:
-        ServerStartError: This Python has no shared library, which the stub needs.
+        ServerStartError: This Python has no shared library, which the stub needs, or no program
+            can be run from there.
     """
     if installation.python_backend is None or installation.stub is None:
         return None
+    refuse_noexec(work_directory)
     libpython = _shared_libpython()
     library_directory = work_directory / "lib"
     library_directory.mkdir()

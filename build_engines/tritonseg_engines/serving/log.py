@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import ctypes
 import json
 import re
 import threading
 from pathlib import Path
-from typing import Final, TextIO
+from typing import BinaryIO, Final, TextIO
 
 _ERROR_ENTRY: Final = re.compile(r"E\d{4} [\d:.]+ +\d+ [^\]]+\] +(?P<message>.*)")
 # What Triton, its text-format parser and the dynamic loader write without their log's header.
@@ -25,6 +27,10 @@ _FROZEN_FRAME: Final = re.compile(r"\s*<frozen [^\n]*")
 _LOADING: Final = re.compile(r'"loading: (?P<model>[^"]+):\d+"')
 _LOADED: Final = re.compile(r"\"successfully loaded '(?P<model>[^']+)'")
 _MAX_ERRORS: Final = 20
+KEPT_BYTES: Final = 4 << 20
+"""Of a log that is echoed, on disk at least; in memory at most."""
+_PUNCH_HOLE: Final = 0x01 | 0x02
+"""FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE. Source: linux/falloc.h."""
 
 
 def failure_report(log: str) -> str:
@@ -70,8 +76,21 @@ def models_still_loading(log: str) -> list[str]:
     return sorted(begun - loaded)
 
 
+def last_of(path: Path) -> str:
+    """Return the last `KEPT_BYTES` of a log, less what was freed of it; empty if it is gone."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - KEPT_BYTES))
+        return log.read().lstrip(b"\0").decode(errors="replace")
+
+
 class LogEcho:
-    """Copy a growing log file to a stream, in a thread, until closed."""
+    """Copy a growing log file to a stream, in a thread, until closed.
+
+    What was copied is freed from time to time, as a hole at the file's beginning: whoever reads the
+    stream keeps it, and a container's temporary folder lies in memory.
+    """
 
     _INTERVAL_S: Final = 0.1
 
@@ -88,11 +107,23 @@ class LogEcho:
         self._thread.join()
 
     def _copy(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         # Whoever reads the stream may have gone, as in `tritonseg serve --verbose | head`.
-        with contextlib.suppress(BrokenPipeError), self._path.open(errors="replace") as log:
-            closing = False
+        with contextlib.suppress(BrokenPipeError), self._path.open("r+b") as log:
+            closing, freed = False, 0
             while not closing:
                 # Asked before reading, so that the last reading comes after the log's last line.
                 closing = self._closed.wait(self._INTERVAL_S)
-                self._stream.write(log.read())
+                self._stream.write(decoder.decode(log.read(), final=closing))
                 self._stream.flush()
+                if log.tell() - freed > 2 * KEPT_BYTES:
+                    freed = log.tell() - KEPT_BYTES
+                    _free(log, freed)
+
+
+def _free(file: BinaryIO, length: int) -> None:
+    """Give back the blocks of a file's beginning, where its file system can; its size stays."""
+    with contextlib.suppress(AttributeError):  # a system other than Linux
+        fallocate = ctypes.CDLL(None).fallocate64
+        fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+        fallocate(file.fileno(), _PUNCH_HOLE, 0, length)

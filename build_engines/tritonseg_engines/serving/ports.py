@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tritonseg_engines.errors import ServerStartError
-from tritonseg_engines.serving.config import METRICS_HOST, Ports, ServerConfig
+from tritonseg_engines.serving.config import Ports, ServerConfig
 
 _REASONS: Final = {
     errno.EADDRINUSE: "is in use; stop what listens there, or give another one (0 for a free one)",
@@ -36,7 +36,7 @@ def reserved_ports(config: ServerConfig) -> Iterator[Ports]:
     endpoints = [
         ("gRPC", config.host, config.grpc_port),
         ("HTTP", config.host, config.http_port),
-        ("metrics", METRICS_HOST, config.metrics_port),
+        ("metrics", config.metrics_host, config.metrics_port),
     ]
     # Given ports first: a free one must not be one that is asked for by number.
     endpoints.sort(key=lambda endpoint: not endpoint[2])

@@ -10,18 +10,20 @@ from types import TracebackType
 from typing import Final, TextIO, TypeVar
 
 from tritonseg_engines.errors import ServerStartError
-from tritonseg_engines.serving.config import METRICS_HOST, Ports, ServerConfig, triton_arguments
+from tritonseg_engines.serving._keeper import SHM_PREFIX
+from tritonseg_engines.serving.config import Ports, ServerConfig, triton_arguments
 from tritonseg_engines.serving.installation import (
     TritonInstallation,
     find_tritonserver,
     lay_out_backends,
+    refuse_numpy,
     server_environment,
 )
-from tritonseg_engines.serving.log import LogEcho, failure_report, models_still_loading
+from tritonseg_engines.serving.log import LogEcho, failure_report, last_of, models_still_loading
 from tritonseg_engines.serving.ports import reserved_ports
 from tritonseg_engines.serving.process import KeptProcess
-from tritonseg_engines.serving.readiness import is_ready
-from tritonseg_engines.serving.repository import checked_repository
+from tritonseg_engines.serving.readiness import is_ready, local_address
+from tritonseg_engines.serving.repository import checked_repository, refuse_small_shared_memory
 from tritonseg_engines.serving.work_directory import (
     LOG_NAME,
     clear_work_directory,
@@ -29,10 +31,6 @@ from tritonseg_engines.serving.work_directory import (
     new_work_directory,
 )
 
-# Servers from 25.07 on let no client register a region whose name begins like this, which keeps
-# clients out of the Python backend's memory (CVE-2025-23334).
-# Source: kTritonSharedMemoryRegionPrefix in the server's src/shared_memory_manager.cc.
-_RESERVED_SHM_PREFIX: Final = "triton_python_backend_shm_region_"
 _POLL_INTERVAL_S: Final = 0.05
 # Once all is done that anybody waits for, Triton takes about 1 s to go down, at times 11 s.
 _TEARDOWN_S: Final = 2.0
@@ -66,7 +64,7 @@ class TritonServer:
         self.config = config
         self._installation = installation
         self._echo_to = echo_to
-        self._id = f"tritonseg_{os.getpid()}_{secrets.token_hex(4)}"
+        self._instance = f"{os.getpid()}_{secrets.token_hex(4)}"
         self._ports: Ports | None = None
         self._work_directory: Path | None = None
         self._process: KeptProcess | None = None
@@ -96,7 +94,9 @@ class TritonServer:
         if self.is_running:
             raise ServerStartError(f"this server runs already (process {self.pid}); stop it first")
         installation = self._installation or find_tritonserver()
+        refuse_numpy(installation)
         repository = checked_repository(self.config)
+        refuse_small_shared_memory(repository, self.config.models)
         with reserved_ports(self.config) as self._ports:
             self._work_directory = new_work_directory()
             try:
@@ -144,19 +144,20 @@ class TritonServer:
     @property
     def grpc_url(self) -> str:
         """`HOST:PORT` for clients on this machine."""
-        return f"{self._client_host}:{_started(self._ports).grpc}"
+        return f"{local_address(self.config.host)}:{_started(self._ports).grpc}"
 
     @property
     def http_url(self) -> str | None:
         """`HOST:PORT` for clients on this machine; None if HTTP is off."""
         port = _started(self._ports).http
-        return None if port is None else f"{self._client_host}:{port}"
+        return None if port is None else f"{local_address(self.config.host)}:{port}"
 
     @property
     def metrics_url(self) -> str | None:
         """URL of the Prometheus metrics; None if they are off."""
         port = _started(self._ports).metrics
-        return None if port is None else f"http://{METRICS_HOST}:{port}/metrics"
+        host = local_address(self.config.metrics_host)
+        return None if port is None else f"http://{host}:{port}/metrics"
 
     @property
     def log_path(self) -> Path:
@@ -167,12 +168,8 @@ class TritonServer:
         """Return the last lines of the log; empty once it is gone."""
         return "\n".join(self._log().splitlines()[-lines:])
 
-    @property
-    def _client_host(self) -> str:
-        return "127.0.0.1" if self.config.host == "0.0.0.0" else self.config.host  # noqa: S104
-
     def _log(self) -> str:
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        return last_of(self.log_path)
 
     def _launch(self, installation: TritonInstallation, repository: Path) -> KeptProcess:
         work_directory = _started(self._work_directory)
@@ -180,11 +177,11 @@ class TritonServer:
             link = work_directory / "repository"
             link.symlink_to(repository)
             repository = link
-        shm_prefix = f"{_RESERVED_SHM_PREFIX}{self._id}_"
+        shm_prefix = f"{SHM_PREFIX}{self._instance}_"
         arguments = triton_arguments(
             self.config,
             _started(self._ports),
-            server_id=self._id,
+            server_id=f"tritonseg_{self._instance}",
             repository=repository,
             backend_directory=lay_out_backends(installation, work_directory),
             shm_prefix=shm_prefix,
@@ -207,7 +204,7 @@ class TritonServer:
     def _await_ready(self) -> None:
         deadline = time.monotonic() + self.config.ready_timeout_s
         ports = _started(self._ports)
-        while not is_ready(self._client_host, ports, server_id=self._id):
+        while not is_ready(self.config, ports, server_id=f"tritonseg_{self._instance}"):
             exit_code = self.poll()
             if exit_code is not None:
                 raise self._start_error(f"tritonserver ended with exit code {exit_code}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tritonseg_engines.errors import ServerStartError
+from tritonseg_engines.serving._keeper import WORK_DIRECTORY_PREFIX
 
 LOG_NAME: Final = "server.log"
 _SHELL_SAFE: Final = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
@@ -23,13 +25,27 @@ def is_shell_safe(path: Path) -> bool:
     return _SHELL_SAFE.fullmatch(str(path)) is not None
 
 
+def refuse_noexec(path: Path) -> None:
+    """Refuse a directory from which the wheel's stub, which is copied there, cannot be run.
+
+    Raises:
+        ServerStartError: It is mounted without the right to run programs.
+    """
+    if os.statvfs(path).f_flag & os.ST_NOEXEC:
+        raise ServerStartError(
+            f"Triton's Python backend cannot run from {path.parent}, which is mounted noexec, as a "
+            "container's tmpfs is by default: mount it with exec (--tmpfs /tmp:exec), or set "
+            "TMPDIR to another directory"
+        )
+
+
 def new_work_directory() -> Path:
     """Make an empty directory for one server, readable by this user only.
 
     Raises:
         ServerStartError: Temporary files are in a place where Triton cannot run from.
     """
-    path = Path(tempfile.mkdtemp(prefix="tritonseg-serve-")).resolve()
+    path = Path(tempfile.mkdtemp(prefix=WORK_DIRECTORY_PREFIX)).resolve()
     if not is_shell_safe(path):
         path.rmdir()
         raise ServerStartError(
