@@ -81,6 +81,15 @@ class ModelConfig:
         return math.ceil(positive_int(QUEUE_PARAMETER, limit) / self._instances)
 
     @property
+    def warm_ups(self) -> int:
+        """How many executions Triton makes of its own before the model is ready.
+
+        Source: `ModelWarmup` in common/protobuf/model_config.proto; a count of 0 stands for 1.
+        """
+        samples = self._config.get("model_warmup", ())
+        return sum(max(1, int(sample.get("count", 0))) for sample in samples)
+
+    @property
     def outputs(self) -> frozenset[str]:
         """Names of all outputs that the config declares."""
         return frozenset(entry["name"] for entry in self._config["output"])

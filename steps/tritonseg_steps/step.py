@@ -44,12 +44,13 @@ class Step(abc.ABC):
     bounds: RequestBounds | None = None
     outputs: frozenset[str] = frozenset()
     _line: WaitingLine | None = None
+    _warm_ups = 0
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Read the config and prepare; an exception here keeps the server from becoming ready."""
-        guard_shapes(lambda: pb_utils.Tensor("first", np.zeros(1, np.uint8)).as_numpy())
         config = ModelConfig(args)
         self.name = config.name
+        guard_shapes(partial(_check_backend, config.name))
         if config.gpu is not None:
             self.device = CupyDevice(config.gpu)
         limit_threads = partial(limit_numba, config.thread_limit)
@@ -59,6 +60,7 @@ class Step(abc.ABC):
         self.prepare(config)
         if config.most_waiting is not None:
             self._line = WaitingLine(config.most_waiting, limit_threads)
+        self._warm_ups = config.warm_ups
 
     @abc.abstractmethod
     def prepare(self, config: ModelConfig) -> None:
@@ -79,7 +81,9 @@ class Step(abc.ABC):
         Returns:
             Triton's responses; None where requests wait in a line and are answered in their turn.
         """
-        if self._line is None:
+        if self._line is None or self._warm_ups > 0:
+            # Triton 2.51 ends with a signal where a warm-up that waits in a line is refused.
+            self._warm_ups -= 1
             return self._answers(requests, copied=False)
         for request in requests:
             self._stand_in(self._line, request)
@@ -179,6 +183,22 @@ class Step(abc.ABC):
             text = f"{self.name}: internal error; the server's log has the details"
             code = pb_utils.TritonError.INTERNAL
         return _error(text, code)
+
+
+def _check_backend(model: str) -> None:
+    """Send a tensor through the backend and back.
+
+    Raises:
+        RuntimeError: It comes back as another. Source: python_backend #384, mended in 24.12 (2.53).
+    """
+    sent = np.arange(1, 5, dtype=np.uint8)
+    taken = pb_utils.Tensor("sent", sent).to_dlpack()
+    back = pb_utils.Tensor.from_dlpack("back", taken).as_numpy()
+    if not np.array_equal(sent, back):
+        raise RuntimeError(
+            f"{model}: this Triton's Python backend makes empty tensors of NumPy {np.__version__}; "
+            "install 'numpy<2' where the steps are, or take a Triton from 2.53 (24.12) on"
+        )
 
 
 def _send(sender: Any, response: Any) -> None:

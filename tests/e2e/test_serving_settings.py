@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.tensorrt import Machine
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -47,6 +51,38 @@ def test_a_step_with_a_line_of_its_own_is_run_before_the_server_is_ready(tmp_pat
         TritonServer(ServerConfig(repository=tmp_path / "repository")),
     ):
         pass
+
+
+SERVE_WITH_NUMPY_2 = """
+import sys
+from pathlib import Path
+import tritonseg_engines.serving.server as server
+from tritonseg_engines.serving import ServerConfig, TritonServer
+
+server.refuse_numpy = lambda installation: None  # as by a Triton that nobody of ours started
+with TritonServer(ServerConfig(repository=Path(sys.argv[1]))):
+    pass
+"""
+
+
+def test_a_numpy_that_the_backend_cannot_use_is_refused_by_the_steps(
+    repository: Path, tmp_path: Path
+) -> None:
+    """Triton 24.10 would be ready with it, and serve masks of no bytes."""
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*pip, "numpy>=2,<2.3"], check=True)
+    (packages,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    ours = [entry for entry in sys.path if entry.endswith("site-packages") or "tritonseg" in entry]
+    roots = [str(PROJECT / root) for root in ("client", "steps", "build_engines")]
+    (packages / "ours.pth").write_text("\n".join([*roots, *ours]))
+    done = subprocess.run(
+        [python, "-c", SERVE_WITH_NUMPY_2, repository], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "makes empty tensors of NumPy 2." in done.stderr
+    assert "install 'numpy<2' where the steps are" in done.stderr
 
 
 def test_instances_share_what_cores_there_are(tmp_path: Path) -> None:
