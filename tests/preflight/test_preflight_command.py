@@ -53,7 +53,8 @@ def test_a_graph_that_compiles(compiler: None, run, export: Path) -> None:
     assert "sm_75  T4" in result.stdout
     assert "sm_120 RTX PRO" in result.stdout
     assert "4 of 4 layers in fp32 (100.0% of the multiply-accumulates)" in result.stdout
-    assert "bounds by data sheets, no measurements" in result.stdout
+    assert "(weights, input and output)" in result.stdout
+    assert "at the peaks of data sheets" in result.stdout
 
 
 def test_a_graph_that_is_refused_ends_with_1(compiler: None, run, tmp_path: Path) -> None:

@@ -91,9 +91,7 @@ UNSEEN: dict[str, Fault] = {
         nvidia="than 1 outputs",
         cure=FURTHER,
     ),
-    "names that repeat": Fault(
-        make=same_names, ours="two nodes with same node name", nvidia="already exists", warns=True
-    ),
+    "names that repeat": Fault(make=same_names, ours="two nodes with same node name"),
     "Einsum of two": Fault(make=lambda: einsum("nchw,cd->ndhw", "k")),
     "Einsum of three": Fault(make=lambda: einsum("nchw,cd,de->nehw", "k", "l")),
     "Resize cubic": Fault(make=lambda: resized(mode="cubic")),

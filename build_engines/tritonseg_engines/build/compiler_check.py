@@ -94,7 +94,7 @@ def _with_layers(built: BuiltGraph, found: Preflight) -> BuiltGraph:
     facts = {
         **report.facts,
         ASKED_FACT: f"TensorRT-RTX {answers[0].compiler} compiles it for {gpus}: "
-        f"{shares_text(found.layers)}",
+        f"{shares_text(found.layers, found.uncounted)}",
     }
     report = replace(report, facts=facts, layers=found.layers)
     return replace(built, judged=replace(built.judged, report=report))

@@ -69,7 +69,8 @@ class Answer:
         activation_bytes: Memory that the engine's tensors take at the largest batch and size, by
             the compiler's own plan; 0 where it does not say.
         warnings: Of parser and builder, each once.
-        multiplying: Name, origin and precision of the layers that multiply, as parsed.
+        multiplying: Name, origin and precision of the layers that multiply, as parsed; names are
+            those of the graph that was handed over.
         engine: The finished engine's layers, as `engine_layers` reads them.
         log: What the compiler wrote.
     """

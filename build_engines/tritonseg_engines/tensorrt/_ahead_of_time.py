@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.tensorrt.engine_layers import engine_layers, precision_of
+from tritonseg_engines.tensorrt.engine_layers import engine_layers
 from tritonseg_engines.tensorrt.errors import PlanOptionsError, TensorRTError
 from tritonseg_engines.tensorrt.network_build import NetworkBuild
+from tritonseg_engines.tensorrt.number_types import number_type, widest
 from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanOptions
 from tritonseg_engines.tensorrt.typing_rules import layers_of
 from tritonseg_engines.tensorrt.words import in_one_line
@@ -81,8 +82,10 @@ def _compile(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
 def _multiplying(trt: Any, network: Any) -> list[dict[str, str]]:
     """Return the layers that multiply, and the precision that the strongly typed network has."""
     layers = list(layers_of(network))
-    dequantized = {
-        layer.get_output(0).name for layer in layers if layer.type == trt.LayerType.DEQUANTIZE
+    quantized = {
+        layer.get_output(0).name: number_type(layer.get_input(0).dtype.name)
+        for layer in layers
+        if layer.type == trt.LayerType.DEQUANTIZE
     }
     found = []
     for layer in layers:
@@ -90,13 +93,13 @@ def _multiplying(trt: Any, network: Any) -> list[dict[str, str]]:
             continue
         tensors = [layer.get_input(index) for index in range(layer.num_inputs)]
         read = [tensor for tensor in tensors[:2] if tensor is not None]
-        is_int8 = len(read) == 2 and all(tensor.name in dequantized for tensor in read)
-        dtype = read[0].dtype.name if read else "none"
+        types = [quantized[tensor.name] for tensor in read if tensor.name in quantized]
+        dtype = number_type(read[0].dtype.name) if read else "none"
         found.append(
             {
                 "name": layer.name,
                 "origin": layer.metadata,
-                "precision": "int8" if is_int8 else precision_of(dtype),
+                "precision": widest(types) if len(types) == 2 else dtype,
             }
         )
     return found
