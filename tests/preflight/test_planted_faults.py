@@ -29,7 +29,7 @@ from tritonseg_engines.preflight.cures import CURES
 from tritonseg_engines.running.networks import infer_in_onnx_runtime
 
 SOURCE_PATHS = re.compile(r"\.(cpp|hpp|h|cu)\b|/_src/|Assertion failed|&& \"|cudaError|\n")
-ONLY_RTX = ("NonZero",)
+ONLY_RTX = ("NonZero", "RoiAlign")
 """TensorRT has them, as its operators' list says; TensorRT-RTX not."""
 OPTIONAL_OUTPUT = "MaxPool whose indices nobody reads"
 
