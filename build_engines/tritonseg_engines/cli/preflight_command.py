@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,13 +157,14 @@ def _of_model(
 ) -> Preflight:
     from tritonseg_engines.build.model import build_model
     from tritonseg_engines.build.options import BuildOptions
+    from tritonseg_engines.preflight import scratch_folder
 
     onnx_path = onnx_path or shipped_onnx(model)
-    with tempfile.TemporaryDirectory() as folder, progress_bars() as progress:
+    with scratch_folder() as folder, progress_bars() as progress:
         report = build_model(
             spec_of(model, onnx_path),
             onnx_path,
-            Path(folder) / "model_repository",
+            folder / "model_repository",
             precision=precision,
             runtime=Runtime.TENSORRT,
             options=BuildOptions(

@@ -19,6 +19,7 @@ from tritonseg_engines.preflight.errors import (
 )
 from tritonseg_engines.preflight.gpus import GPUS, USUAL_GPUS, TargetGpu, read_gpus
 from tritonseg_engines.preflight.libraries import LICENCE, find_compiler, is_installed
+from tritonseg_engines.preflight.scratch import scratch_folder
 
 __all__ = [
     "GPUS",
@@ -37,5 +38,6 @@ __all__ = [
     "is_installed",
     "preflight",
     "read_gpus",
+    "scratch_folder",
     "shares_text",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
@@ -18,7 +17,7 @@ from tritonseg_engines.graph.sized_tensors import sized_tensors
 from tritonseg_engines.preflight.bounds import Bounds, bounds_of
 from tritonseg_engines.preflight.compiler import Answer, Limits, compile_for
 from tritonseg_engines.preflight.cures import changed_values, cure_of, remarks
-from tritonseg_engines.preflight.errors import PreflightError
+from tritonseg_engines.preflight.errors import PreflightError, cannot_write
 from tritonseg_engines.preflight.gpus import TargetGpu
 from tritonseg_engines.preflight.layers import answered, asked_layers, disagreements
 from tritonseg_engines.preflight.neutral_copy import (
@@ -26,6 +25,7 @@ from tritonseg_engines.preflight.neutral_copy import (
     NeutralNames,
     write_neutral_copy,
 )
+from tritonseg_engines.preflight.scratch import scratch_folder
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.tensorrt.errors import PlanOptionsError
 from tritonseg_engines.tensorrt.options import (
@@ -155,9 +155,12 @@ def preflight(
     model = load_onnx(onnx_path)
     options = options or PlanOptions()
     tensors = sized_tensors(model, _one_picture(model, options))
-    with TemporaryDirectory(prefix="tritonseg-preflight-") as folder:
-        copy = write_neutral_copy(onnx_path, Path(folder))
-        answers = _answers(copy, gpus, options, limits or Limits(), progress)
+    try:
+        with scratch_folder() as folder:
+            copy = write_neutral_copy(onnx_path, folder)
+            answers = _answers(copy, gpus, options, limits or Limits(), progress)
+    except OSError as error:
+        raise cannot_write(error.strerror or str(error)) from error
     # Of a graph that nobody takes, types may not be known.
     taken = any(answer.refusal is None for answer in answers)
     asked = asked_layers(model, tensors, kept_float or {}) if taken else ()

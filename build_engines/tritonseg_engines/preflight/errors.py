@@ -10,6 +10,8 @@ EngineBuildError
 
 from __future__ import annotations
 
+import tempfile
+
 from tritonseg_engines.errors import EngineBuildError
 
 
@@ -39,3 +41,11 @@ class CompilerTimeoutError(PreflightError):
 
 class CompilerMemoryError(PreflightError):
     """The compiler needed more memory than it was allowed, or than there is."""
+
+
+def cannot_write(reason: str) -> PreflightUnavailableError:
+    """Return the error for temporary files that cannot be written."""
+    return PreflightUnavailableError(
+        f"{tempfile.gettempdir()}: {reason}; a copy of the graph and the compiler's answer have to "
+        "be written there. Make room, or name another folder in TMPDIR"
+    )

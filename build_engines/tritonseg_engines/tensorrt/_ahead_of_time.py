@@ -7,13 +7,16 @@ It may crash, hang or run out of memory; whoever started it makes an error of th
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
+import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.tensorrt.engine_layers import engine_layers
@@ -24,12 +27,17 @@ from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanO
 from tritonseg_engines.tensorrt.typing_rules import layers_of
 from tritonseg_engines.tensorrt.words import in_one_line
 
-MULTIPLYING = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
+GRACE_S: Final = 5.0
+"""For whoever started it to end it first, with words."""
+_PR_SET_PDEATHSIG: Final = 1
+"""Source: linux/prctl.h."""
+MULTIPLYING: Final = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
 
 
 def main(request_path: str, answer_path: str) -> None:
     """Compile what the request names, and write what came of it."""
     request = json.loads(Path(request_path).read_text())
+    _end_in_time(request["parent"], request["seconds"])
     limit = request["memory_bytes"]
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -37,6 +45,18 @@ def main(request_path: str, answer_path: str) -> None:
     trt = importlib.import_module(request["module"])
     answer = _compile(trt, request)
     Path(answer_path).write_text(json.dumps(answer))
+
+
+def _end_in_time(parent: int, seconds: float) -> None:
+    """Have the kernel end this process with the thread that waits for it, or soon after its time.
+
+    Neither asks Python, which has no say while the compiler is at work.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(f"process {parent}, which wanted an answer, is gone")
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_S)
 
 
 def _compile(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
