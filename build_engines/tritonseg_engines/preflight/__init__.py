@@ -8,7 +8,7 @@ Nothing here imports NVIDIA's libraries; they run in a process of their own.
 """
 
 from tritonseg_engines.gate.layer_precision import shares_text
-from tritonseg_engines.preflight.check import Preflight, asked_sizes, preflight
+from tritonseg_engines.preflight.check import GraphRefusedError, Preflight, asked_sizes, preflight
 from tritonseg_engines.preflight.compiler import Limits
 from tritonseg_engines.preflight.errors import (
     CompilerCrashedError,
@@ -28,6 +28,7 @@ __all__ = [
     "CompilerCrashedError",
     "CompilerMemoryError",
     "CompilerTimeoutError",
+    "GraphRefusedError",
     "Limits",
     "Preflight",
     "PreflightError",

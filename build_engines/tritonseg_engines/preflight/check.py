@@ -82,11 +82,11 @@ class Preflight:
         """Raise for the first GPU that is refused.
 
         Raises:
-            OnnxModelError: With NVIDIA's words, our node, and what to do.
+            GraphRefusedError: With NVIDIA's words, our node, and what to do.
         """
         for verdict in self.verdicts:
             if verdict.refusal is not None:
-                raise OnnxModelError(f"for {verdict.answer.gpu.name}: {verdict.refusal}")
+                raise GraphRefusedError(f"for {verdict.answer.gpu.name}: {verdict.refusal}", self)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the compiler's log."""
@@ -113,6 +113,18 @@ class Preflight:
             "layers": [asdict(layer) for layer in self.layers],
             "bounds": self.bounds and asdict(self.bounds),
         }
+
+
+class GraphRefusedError(OnnxModelError):
+    """NVIDIA's compiler refuses a graph.
+
+    Attributes:
+        found: All that it says.
+    """
+
+    def __init__(self, message: str, found: Preflight) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 def asked_sizes(largest_batch: int, size_hw: tuple[int, int] | None) -> PlanOptions:
