@@ -74,7 +74,8 @@ def bounds_of(
     asked = {node.output[0]: rows[node.output[0]] for node in running if node.output[0] in rows}
     macs: Counter[str] = Counter()
     for layer in asked.values():
-        macs[COMPUTED_IN.get(layer.asked, layer.asked)] += layer.macs
+        if layer.macs:
+            macs[COMPUTED_IN.get(layer.asked, layer.asked)] += layer.macs
     read = {name for node in running for name in node.input}
     ends = [value.name for value in graph_inputs(model.graph) if value.name in read]
     ends += [value.name for value in model.graph.output]
@@ -84,8 +85,8 @@ def bounds_of(
     lacking = {
         name: precision
         for name, full in NAMED.items()
-        for precision, count in macs.items()
-        if count and precision not in PEAKS[full].tflops
+        for precision in macs
+        if precision not in PEAKS[full].tflops
     }
     return Bounds(
         weights_bytes=weights,

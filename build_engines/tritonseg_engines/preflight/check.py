@@ -9,17 +9,17 @@ from typing import Any
 
 import onnx
 
-from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.gate.layer_precision import LayerPrecision, shares
 from tritonseg_engines.graph.multiplications import MULTIPLYING, uncounted
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, load_onnx
 from tritonseg_engines.graph.sized_tensors import sized_tensors
 from tritonseg_engines.preflight.bounds import Bounds, bounds_of
-from tritonseg_engines.preflight.compiler import Answer, Limits, compile_for
+from tritonseg_engines.preflight.compiler import Answer, compile_for
 from tritonseg_engines.preflight.cures import changed_values, cure_of, remarks
-from tritonseg_engines.preflight.errors import PreflightError, cannot_write
+from tritonseg_engines.preflight.errors import GraphRefusedError, PreflightError, cannot_write
 from tritonseg_engines.preflight.gpus import TargetGpu
 from tritonseg_engines.preflight.layers import answered, asked_layers, disagreements
+from tritonseg_engines.preflight.limits import Limits
 from tritonseg_engines.preflight.neutral_copy import (
     NeutralCopy,
     NeutralNames,
@@ -113,18 +113,6 @@ class Preflight:
             "layers": [asdict(layer) for layer in self.layers],
             "bounds": self.bounds and asdict(self.bounds),
         }
-
-
-class GraphRefusedError(OnnxModelError):
-    """NVIDIA's compiler refuses a graph.
-
-    Attributes:
-        found: All that it says.
-    """
-
-    def __init__(self, message: str, found: Preflight) -> None:
-        super().__init__(message)
-        self.found = found
 
 
 def asked_sizes(largest_batch: int, size_hw: tuple[int, int] | None) -> PlanOptions:

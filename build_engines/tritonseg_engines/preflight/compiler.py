@@ -27,6 +27,7 @@ from tritonseg_engines.preflight.errors import (
 )
 from tritonseg_engines.preflight.gpus import TargetGpu
 from tritonseg_engines.preflight.libraries import BINDINGS, Compiler, find_compiler
+from tritonseg_engines.preflight.limits import Limits
 from tritonseg_engines.preflight.scratch import scratch_folder
 from tritonseg_engines.tensorrt.errors import PlanOptionsError
 from tritonseg_engines.tensorrt.options import PlanOptions
@@ -44,33 +45,8 @@ OUT_OF_MEMORY: Final = (
 """Words of C++, TensorRT, Python and the loader for it."""
 OUT_OF_SPACE: Final = ("No space left on device", "Disk quota exceeded")
 """Words of the system."""
-MOST_SECONDS: Final = 365 * 24 * 3600
-MOST_BYTES: Final = 2**60
 OUTPUT_BYTES: Final = 65_536
 ACTIVATIONS: Final = re.compile(r"Total Activation Memory: (\d+) bytes")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What one compilation may take.
-
-    Attributes:
-        seconds: Of time.
-        memory_bytes: Of address space, of which the compiler's own libraries take half a GiB.
-
-    Raises:
-        PlanOptionsError: One is 0 or less, or more than any machine has.
-    """
-
-    seconds: float = 600.0
-    memory_bytes: int = 16 * 2**30
-
-    def __post_init__(self) -> None:
-        if not 0 < self.seconds <= MOST_SECONDS or not 0 < self.memory_bytes <= MOST_BYTES:
-            raise PlanOptionsError(
-                f"limits: expected up to {MOST_SECONDS} seconds and {MOST_BYTES} bytes, got "
-                f"{self.seconds:g} seconds and {self.memory_bytes} bytes"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
