@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from tiny_models import RESIZE, SIZE_HW, TinyModel, run_onnx, tiny_spec
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.errors import OnnxModelError, SpecificationError
+from tritonseg_engines.graph.onnx_file import load_onnx
 from tritonseg_engines.spec import ModelSpec, OutputSpec
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.upsampling import class_map_from_scores
@@ -219,6 +221,19 @@ def test_missing_external_data_is_named(tmp_path: Path) -> None:
         build_ensemble(tiny_spec(), tmp_path / "export.onnx", tmp_path / "other")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "other").exists()
+
+
+def test_external_data_that_is_cut_off_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "export.onnx"
+    onnx.save(
+        TinyModel().model(), path,
+        save_as_external_data=True, location="export.weights", size_threshold=0,
+    )  # fmt: skip
+    os.truncate(tmp_path / "export.weights", 10)
+    with pytest.raises(
+        OnnxModelError, match=r"export\.onnx: not a valid ONNX model: External data"
+    ):
+        load_onnx(path)
 
 
 def test_a_tail_that_is_cut_already_is_left_at_that(tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import psutil
 import pytest
 from onnx import helper, numpy_helper
 
+from planted_graphs import quantized
 from residual_network import CLASSES, residual_network
 from tritonseg_engines.preflight import (
     CompilerCrashedError,
@@ -25,7 +30,9 @@ from tritonseg_engines.preflight import (
 from tritonseg_engines.preflight import compiler as compiler_module
 from tritonseg_engines.preflight.compiler import PROGRAM
 from tritonseg_engines.preflight.libraries import find_compiler
+from tritonseg_engines.preflight.scratch import PREFIX
 from tritonseg_engines.tensorrt import BatchRange, PlanOptions, PlanOptionsError
+from tritonseg_engines.tensorrt._ahead_of_time import GRACE_S
 
 HALF_A_GIB = 2**29
 """What the compiler's libraries and Python take, and little more."""
@@ -54,8 +61,8 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ("number", "words"),
     [
         (signal.SIGKILL, "was killed"),
-        (signal.SIGSEGV, "by SIGSEGV"),
-        (signal.SIGABRT, "by SIGABRT"),
+        (signal.SIGSEGV, r"by SIGSEGV.*16\.0 GiB; --memory-limit"),
+        (signal.SIGABRT, r"by SIGABRT.*16\.0 GiB; --memory-limit"),
     ],
 )
 def test_a_compiler_that_dies_is_an_error(ask, scratch, number: signal.Signals, words: str) -> None:
@@ -66,9 +73,10 @@ def test_a_compiler_that_dies_is_an_error(ask, scratch, number: signal.Signals, 
 
     killer = threading.Thread(target=strike)
     killer.start()
-    with pytest.raises(CompilerCrashedError, match=f"{words}.* for sm_86"):
+    with pytest.raises(CompilerCrashedError, match=words) as caught:
         ask(residual_network())
     killer.join()
+    assert "for sm_86" in str(caught.value)
 
 
 def test_a_compiler_that_takes_too_long_is_stopped(ask, scratch) -> None:
@@ -89,6 +97,73 @@ def test_a_compiler_without_memory_says_how_much_it_had(ask, scratch) -> None:
     del model.graph.output[0].type.tensor_type.shape.dim[:]
     with pytest.raises(CompilerMemoryError, match=r"may take 0\.5 GiB; --memory-limit"):
         ask(model, limits=Limits(memory_bytes=HALF_A_GIB, seconds=60))
+
+
+def test_a_compiler_without_memory_for_its_libraries_says_so_too(ask, scratch) -> None:
+    with pytest.raises(CompilerMemoryError, match=r"0\.2 GiB; --memory-limit"):
+        ask(residual_network(), limits=Limits(memory_bytes=2**28))
+
+
+def test_a_full_disk_is_said(ask, scratch, monkeypatch) -> None:
+    run = compiler_module._run
+
+    def run_on_a_full_disk(compiler, arguments, *rest):
+        Path(arguments[1]).symlink_to("/dev/full")
+        return run(compiler, arguments, *rest)
+
+    monkeypatch.setattr(compiler_module, "_run", run_on_a_full_disk)
+    with pytest.raises(PreflightUnavailableError, match=r"no space left; .*TMPDIR"):
+        ask(residual_network())
+
+
+def test_a_folder_that_takes_no_files_is_said(ask, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(PreflightUnavailableError, match=r"No such file or directory.*TMPDIR"):
+        ask(residual_network())
+
+
+def test_a_name_is_no_reason(ask, scratch) -> None:
+    """Neither for an error of ours nor for a cure."""
+    model = quantized(zero=np.int8(5))
+    model.graph.node[0].name = "out of memory: antialias, dilations"
+    (verdict,) = ask(model).verdicts
+    assert "node 'out of memory: antialias, dilations' (QuantizeLinear)" in verdict.refusal
+    assert "TensorRT's int8 is symmetric" in verdict.refusal
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_the_compiler_ends_with_who_asked_it(
+    ask, tmp_path: Path, number: signal.Signals, monkeypatch
+) -> None:
+    """And the next one removes what it left."""
+    onnx.save(residual_network(), tmp_path / "export.onnx")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    asking = subprocess.Popen(
+        [Path(sys.executable).with_name("tritonseg"), "preflight", tmp_path / "export.onnx"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.DEVNULL,
+    )
+    while not (found := compilers()):
+        time.sleep(0.01)
+    asking.send_signal(number)
+    assert asking.wait(timeout=10) == -number
+    _, alive = psutil.wait_procs(found, timeout=10)
+    assert alive == []
+    assert list(tmp_path.glob(f"{PREFIX}*"))
+    assert ask(residual_network()).accepted
+    assert not list(tmp_path.glob(f"{PREFIX}*"))
+
+
+def test_the_compiler_has_a_limit_of_its_own(ask, scratch, monkeypatch) -> None:
+    """Should whoever asked not be there to end it."""
+    request = compiler_module._request
+    monkeypatch.setattr(
+        compiler_module,
+        "_request",
+        lambda *arguments: {**request(*arguments), "seconds": 0.05 - GRACE_S},
+    )
+    with pytest.raises(CompilerTimeoutError, match="after 600 s"):
+        ask(residual_network())
 
 
 def test_bindings_without_their_library_are_named(ask, scratch, monkeypatch, tmp_path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from planted_fault import Fault
 from planted_faults import FAULTS
-from planted_graphs import F16, behind_conv, node, quantized
+from planted_graphs import F16, behind_conv, node, one_or_two, quantized
 from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.graph.chance import refuse_chance
 from tritonseg_engines.graph.finite_weights import check_weights
@@ -27,10 +27,9 @@ from tritonseg_engines.precision.parser_rules import PARSER_RULES
 from tritonseg_engines.precision.structure import check_releases
 from tritonseg_engines.preflight.cures import CURES
 from tritonseg_engines.running.networks import infer_in_onnx_runtime
-from tritonseg_engines.tensorrt.options import BatchRange, PlanOptions
 
 SOURCE_PATHS = re.compile(r"\.(cpp|hpp|h|cu)\b|/_src/|Assertion failed|&& \"|cudaError|\n")
-ONLY_RTX = ("NonZero",)
+ONLY_RTX = ("NonZero", "RoiAlign")
 """TensorRT has them, as its operators' list says; TensorRT-RTX not."""
 OPTIONAL_OUTPUT = "MaxPool whose indices nobody reads"
 
@@ -63,11 +62,6 @@ def run(model: onnx.ModelProto) -> None:
     pictures = np.random.default_rng(0).uniform(0, 1, (batch or 2, *shape)).astype(dtype)
     if not np.isfinite(infer_in_onnx_runtime(model)(pictures)).all():
         raise OnnxModelError("scores are not all finite")
-
-
-def one_or_two(model: onnx.ModelProto) -> PlanOptions:
-    fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
-    return PlanOptions(batch=BatchRange(minimum=1, optimum=1, maximum=fixed or 2))
 
 
 @pytest.mark.parametrize("name", FAULTS)

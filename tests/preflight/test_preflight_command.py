@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
+from planted_graphs import graph, node
 from residual_network import residual_network, residual_spec
 from tritonseg_engines.build import compiler_check
 from tritonseg_engines.build.model import build_model
@@ -53,7 +54,8 @@ def test_a_graph_that_compiles(compiler: None, run, export: Path) -> None:
     assert "sm_75  T4" in result.stdout
     assert "sm_120 RTX PRO" in result.stdout
     assert "4 of 4 layers in fp32 (100.0% of the multiply-accumulates)" in result.stdout
-    assert "bounds by data sheets, no measurements" in result.stdout
+    assert "(weights, input and output)" in result.stdout
+    assert "at the peaks of data sheets" in result.stdout
 
 
 def test_a_graph_that_is_refused_ends_with_1(compiler: None, run, tmp_path: Path) -> None:
@@ -78,6 +80,11 @@ def test_a_document_says_the_same(compiler: None, run, export: Path) -> None:
         (["--size", "64"], "expected HEIGHTxWIDTH"),
         (["--size", "32x32"], "64x96 is fixed in the file"),
         (["--time-limit", "0"], "not in the range"),
+        (["--time-limit", "nan"], "expected a number, got nan"),
+        (["--time-limit", "inf"], "not in the range"),
+        (["--memory-limit", "nan"], "expected a number, got nan"),
+        (["--memory-limit", "1e30"], "not in the range"),
+        (["--batch", "2147483648"], "maximum <= 2147483647"),
         (["--precision", "fp16"], "--precision goes with a MODEL"),
     ],
 )
@@ -86,6 +93,48 @@ def test_what_cannot_be_asked(compiler: None, run, export: Path, arguments, word
     assert result.exit_code in (1, 2)
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+def test_no_graph_is_no_model(run) -> None:
+    result = run("preflight", "")
+    assert result.exit_code == 2
+    assert "expected an ONNX file or the name of a model, got ''" in result.output
+
+
+def test_a_model_that_is_refused_has_a_document_too(
+    compiler: None, run, tmp_path: Path, monkeypatch
+) -> None:
+    faulty = onnx.load(in_half(tmp_path / "half.onnx"))
+    monkeypatch.setattr(compiler_check, "save_onnx", lambda _model, path: onnx.save(faulty, path))
+    result = run("preflight", "street-demo", "--gpu", "sm_86,sm_89", "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert (document["graph"], document["accepted"]) == ("street-demo", False)
+    assert {name: gpu["accepted"] for name, gpu in document["gpus"].items()} == {
+        "sm_86": False,
+        "sm_89": False,
+    }
+
+
+def test_a_picture_without_pixels_is_none(compiler: None, run, tmp_path: Path) -> None:
+    shape = ("N", 4, 0, 8)
+    model = graph([node("Relu", "NORMALIZED")], read=shape, shape=shape)
+    onnx.save(model, tmp_path / "empty.onnx")
+    result = run("preflight", tmp_path / "empty.onnx")
+    assert result.exit_code == 1
+    assert "expected sizes above 0, got (-1, 4, 0, 8)" in result.stderr
+
+
+def test_what_lies_beside_a_file_is_compiled_with_it(compiler: None, run, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    onnx.save(
+        residual_network(), tmp_path / "real" / "export.onnx",
+        save_as_external_data=True, location="export.weights", size_threshold=0,
+    )  # fmt: skip
+    link = tmp_path / "link.onnx"
+    link.symlink_to(tmp_path / "real" / "export.onnx")
+    for path in (link, tmp_path / "real" / "export.onnx"):
+        assert run("preflight", path, "--gpu", "sm_86").exit_code == 0
 
 
 def test_what_a_model_does_not_take_is_not_ignored(run) -> None:

@@ -57,6 +57,7 @@ def spelt_out(model: onnx.ModelProto) -> onnx.ModelProto:
         resized([2, 3], mode="linear", axes=[-1, -2]),
         resized(sizes=[11, 12], mode="linear", axes=[2, 3]),
         resized(sizes=[3, 4], mode="linear", axes=[-2, -1]),
+        resized(sizes=[12, 11], mode="linear", axes=[3, 2]),
         resized([1, 1, 3, 2], **NEAREST),
         resized([1, 1, 0.7, 1.7], **NEAREST),
         resized([1, 1, 1.5, 2.3], nearest_mode="floor", **NEAREST),
@@ -64,6 +65,7 @@ def spelt_out(model: onnx.ModelProto) -> onnx.ModelProto:
     ],
     ids=[
         "scales of axes", "scales of axes from behind", "sizes of axes", "sizes, smaller",
+        "sizes of axes, turned",
         "nearest, whole", "nearest, broken", "nearest, rounding down", "nearest by sizes of axes",
     ],
 )  # fmt: skip

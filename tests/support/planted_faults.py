@@ -50,6 +50,7 @@ from planted_makers import (
     two_types,
     unpool,
 )
+from planted_operators import OPERATORS
 from planted_unseen import UNSEEN
 
 SAME_TYPE = "give both inputs one type"
@@ -325,6 +326,7 @@ FAULTS: dict[str, Fault] = {
     "NonZero": Fault(
         make=nonzero, nvidia="was not found in plugin registry", cure="build on the GPU"
     ),
+    **OPERATORS,
     **UNSEEN,
 }
 """By what is planted."""

@@ -10,6 +10,8 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from tritonseg_engines.tensorrt.options import BatchRange, PlanOptions
+
 F32, F16 = np.float32, np.float16
 
 
@@ -144,3 +146,9 @@ def weights_int8(**changes: Any) -> onnx.ModelProto:
     constants |= {"z": np.zeros(4, np.int8), **changes}
     pair = node("DequantizeLinear", "q s z", "w", axis=0)
     return graph([pair, node("Conv", "NORMALIZED w", pads=[1] * 4)], constants)
+
+
+def one_or_two(model: onnx.ModelProto) -> PlanOptions:
+    """One picture or two at once, or as many as the model is for."""
+    fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    return PlanOptions(batch=BatchRange(minimum=1, optimum=1, maximum=fixed or 2))

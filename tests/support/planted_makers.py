@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
@@ -113,6 +115,14 @@ def to_sizes() -> onnx.ModelProto:
     )
     sizes = {"s": np.array([16, 32], np.int64)}
     return behind_conv(resize, constants=sizes, opset=18, shape=("N", 4, 16, 16))
+
+
+def of_axes(
+    axes: Sequence[int], scales: Sequence[float], shape: Sequence[int | str]
+) -> onnx.ModelProto:
+    resize = node("Resize", "conv _ s", mode="cubic", axes=list(axes))
+    constants = {"s": np.array(scales, F32)}
+    return behind_conv(resize, constants=constants, opset=18, shape=shape)
 
 
 def statistics() -> onnx.ModelProto:

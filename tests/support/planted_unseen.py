@@ -20,7 +20,7 @@ from planted_graphs import (
     resized,
     weights_int8,
 )
-from planted_makers import SAME, einsum, same_names
+from planted_makers import SAME, einsum, of_axes, same_names
 
 UNSEEN: dict[str, Fault] = {
     # What NVIDIA does not see.
@@ -84,6 +84,9 @@ UNSEEN: dict[str, Fault] = {
         make=lambda: behind_conv(node("RandomNormalLike", "conv", "r"), node("Add", "conv r")),
         ours="gives random numbers",
     ),
+    "Resize, cubic, of channels by name": Fault(
+        make=lambda: of_axes([1], [2], ("N", 8, 8, 8)), ours="got of channels too|cannot be run"
+    ),
     # No faults.
     "MaxPool whose indices nobody reads": Fault(
         make=lambda: graph([node("MaxPool", "NORMALIZED", "SCORES i", **SAME)]),
@@ -91,13 +94,14 @@ UNSEEN: dict[str, Fault] = {
         nvidia="than 1 outputs",
         cure=FURTHER,
     ),
-    "names that repeat": Fault(
-        make=same_names, ours="two nodes with same node name", nvidia="already exists", warns=True
-    ),
+    "names that repeat": Fault(make=same_names, ours="two nodes with same node name"),
     "Einsum of two": Fault(make=lambda: einsum("nchw,cd->ndhw", "k")),
     "Einsum of three": Fault(make=lambda: einsum("nchw,cd,de->nehw", "k", "l")),
     "Resize cubic": Fault(make=lambda: resized(mode="cubic")),
     "Resize cubic, exclude_outside": Fault(make=lambda: resized(mode="cubic", exclude_outside=1)),
+    "Resize cubic, of named axes": Fault(
+        make=lambda: of_axes([3, 2, 1], [2, 2, 1], ("N", 4, 16, 16))
+    ),
     "Resize nearest, ceil": Fault(
         make=lambda: resized(
             mode="nearest", nearest_mode="ceil", coordinate_transformation_mode="asymmetric"

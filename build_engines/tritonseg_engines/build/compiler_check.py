@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from tritonseg_engines.build.built_graph import BuiltGraph
 from tritonseg_engines.build.engine_file import plan_options
@@ -20,6 +18,7 @@ from tritonseg_engines.preflight import (
     is_installed,
     preflight,
     read_gpus,
+    scratch_folder,
 )
 from tritonseg_engines.repository.files import ONNX_FILE
 from tritonseg_engines.target import BuildTarget
@@ -72,8 +71,8 @@ def ask_compiler(built: BuiltGraph, order: BuildOrder) -> tuple[BuiltGraph, Comp
         return built, CompilerCheck(
             unasked=f"it is not installed; {install_command('preflight')} brings it"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        onnx_path = Path(folder) / ONNX_FILE
+    with scratch_folder() as folder:
+        onnx_path = folder / ONNX_FILE
         save_onnx(built.graph, onnx_path)
         found = preflight(
             onnx_path,
@@ -94,7 +93,7 @@ def _with_layers(built: BuiltGraph, found: Preflight) -> BuiltGraph:
     facts = {
         **report.facts,
         ASKED_FACT: f"TensorRT-RTX {answers[0].compiler} compiles it for {gpus}: "
-        f"{shares_text(found.layers)}",
+        f"{shares_text(found.layers, found.uncounted)}",
     }
     report = replace(report, facts=facts, layers=found.layers)
     return replace(built, judged=replace(built.judged, report=report))

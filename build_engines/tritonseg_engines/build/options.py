@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonseg_engines.errors import CalibrationError
-from tritonseg_engines.preflight.compiler import Limits
 from tritonseg_engines.preflight.gpus import read_gpus
+from tritonseg_engines.preflight.limits import Limits
 from tritonseg_engines.tensorrt.errors import PlanOptionsError
 from tritonseg_engines.tensorrt.options import HARDWARE_COMPATIBILITY
 from tritonseg_steps.int8_cpu import Int8Cpu

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,21 @@ if TYPE_CHECKING:
     from tritonseg_engines.preflight import Limits, Preflight
 
 GIB = 2**30
+MOST_GIB = 2**30
+MOST_SECONDS = 365 * 24 * 3600
 OF_A_FILE = {"batch": "--batch", "size": "--size"}
 OF_A_MODEL = {
     "onnx_path": "--onnx",
     "precision": "--precision",
     "calibration": "--calibration",
 }
+
+
+def _not_nan(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    """Refuse the one number that is in every range."""
+    if math.isnan(value):
+        raise click.BadParameter("expected a number, got nan")
+    return value
 
 
 @click.command(name="preflight")
@@ -70,14 +80,16 @@ OF_A_MODEL = {
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=1),
+    type=click.FloatRange(min=1, max=MOST_SECONDS),
+    callback=_not_nan,
     default=600,
     show_default=True,
     help="Seconds for each GPU.",
 )
 @click.option(
     "--memory-limit",
-    type=click.FloatRange(min=1),
+    type=click.FloatRange(min=1, max=MOST_GIB),
+    callback=_not_nan,
     default=16,
     show_default=True,
     help="GiB that the compiler may take.",
@@ -108,6 +120,8 @@ def command(
     """
     from tritonseg_engines.preflight import LICENCE, Limits, find_compiler
 
+    if not graph:
+        raise click.UsageError("GRAPH: expected an ONNX file or the name of a model, got ''")
     is_file = graph.lower().endswith(".onnx")
     _refuse_given(OF_A_MODEL if is_file else OF_A_FILE, graph, "MODEL" if is_file else "file")
     limits = Limits(seconds=time_limit, memory_bytes=int(memory_limit * GIB))
@@ -158,26 +172,32 @@ def _of_model(
 ) -> Preflight:
     from tritonseg_engines.build.model import build_model
     from tritonseg_engines.build.options import BuildOptions
+    from tritonseg_engines.preflight import GraphRefusedError, scratch_folder
 
     onnx_path = onnx_path or shipped_onnx(model)
-    with tempfile.TemporaryDirectory() as folder, progress_bars() as progress:
-        report = build_model(
-            spec_of(model, onnx_path),
-            onnx_path,
-            Path(folder) / "model_repository",
-            precision=precision,
-            runtime=Runtime.TENSORRT,
-            options=BuildOptions(
-                calibration=calibration,
-                onnx_only=True,
-                preflight_gpus=tuple(gpus.split(",")),
-                preflight_limits=limits,
-            ),
-            progress=progress,
-        )
-    if report.compiler.found is None:
+    options = BuildOptions(
+        calibration=calibration,
+        onnx_only=True,
+        preflight_gpus=tuple(gpus.split(",")),
+        preflight_limits=limits,
+    )
+    with scratch_folder() as folder, progress_bars() as progress:
+        try:
+            report = build_model(
+                spec_of(model, onnx_path),
+                onnx_path,
+                folder / "model_repository",
+                precision=precision,
+                runtime=Runtime.TENSORRT,
+                options=options,
+                progress=progress,
+            )
+            found = report.compiler.found
+        except GraphRefusedError as error:
+            found = error.found
+    if found is None:
         raise AssertionError("a build that names GPUs asks about them")
-    return report.compiler.found
+    return replace(found, graph=Path(model))  # and not the file that is gone again
 
 
 def _size_hw(text: str) -> tuple[int, int]:

@@ -40,9 +40,9 @@ def _answers(found: Preflight) -> Iterator[str]:
 def _layers(found: Preflight) -> Iterator[str]:
     from tritonseg_engines.preflight import shares_text
 
-    if not found.layers:
+    if not found.layers and not found.uncounted:
         return
-    yield f"of what multiplies: {shares_text(found.layers)}"
+    yield f"of what multiplies: {shares_text(found.layers, found.uncounted)}"
     high = [layer for layer in found.layers if layer.why]
     for layer in high[:LAYERS_NAMED]:
         yield f"  {layer.node} in {layer.asked}: {layer.why}"
@@ -56,8 +56,15 @@ def _layers(found: Preflight) -> Iterator[str]:
 def _bounds(found: Preflight) -> Iterator[str]:
     if found.bounds is None:
         return
-    times = ", ".join(f"{name} {ms:.2g} ms" for name, ms in found.bounds.least_ms.items())
-    yield (
-        f"one picture takes at least {found.bounds.memory_bytes / 2**20:.0f} MiB and, on a {times} "
-        "(bounds by data sheets, no measurements)"
-    )
+    of = f"{found.bounds.memory_bytes / 2**20:.3g} MiB (weights, input and output)"
+    counted = "counted multiplications" if found.uncounted else "multiplications"
+    times = [f"{name} {ms:.2g} ms" for name, ms in found.bounds.roofline_ms.items()]
+    lacking = [f"{name}, which has no {what}" for name, what in found.bounds.lacking.items()]
+    yield f"one picture holds at least {of}"
+    if times:
+        yield (
+            f"at the peaks of data sheets its {counted}, or these bytes, take on a "
+            f"{', '.join(times)} (no measurements; kernels that multiply less may be faster)"
+        )
+    if lacking:
+        yield f"no time for {'; '.join(lacking)}"

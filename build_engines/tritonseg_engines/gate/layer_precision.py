@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,12 +50,23 @@ def shares(layers: Sequence[LayerPrecision]) -> dict[str, tuple[int, float]]:
     return {name: (count, macs / total) for name, (count, macs) in ordered}
 
 
-def shares_text(layers: Sequence[LayerPrecision]) -> str:
-    """Return the same as one line."""
-    return ", ".join(
-        f"{count} of {len(layers)} layers in {name} ({share:.1%} of the multiply-accumulates)"
+def shares_text(
+    layers: Sequence[LayerPrecision], uncounted: Mapping[str, int] | None = None
+) -> str:
+    """Return the same as one line.
+
+    Args:
+        layers: That multiply.
+        uncounted: How many nodes multiply besides, by what keeps them from being counted.
+    """
+    besides = [f"{count} {how}" for how, count in (uncounted or {}).items()]
+    counted = " that are counted" if besides else ""
+    of_layers = [
+        f"{count} of {len(layers)} layers in {name} ({share:.1%} of the multiply-accumulates"
+        f"{counted})"
         for name, (count, share) in shares(layers).items()
-    )
+    ]
+    return ", ".join(of_layers) + (f"; not counted: {', '.join(besides)}" if besides else "")
 
 
 def precision_rows(layers: Sequence[LayerPrecision]) -> list[tuple[str, ...]]:

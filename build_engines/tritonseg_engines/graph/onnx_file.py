@@ -18,6 +18,8 @@ upsampling are silently wrong (13 % of the pixels of an HRNet)."""
 
 KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 """ONNX's own, and what ONNX Runtime adds."""
+_TOO_LARGE = "too large"
+"""onnx.checker's words for it, and for nothing else."""
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
@@ -27,11 +29,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         OnnxModelError: The file is unreadable, no ONNX, invalid, or of an opset below 11.
     """
     try:
-        model = onnx.load(path)
-        if not model.ir_version and not model.HasField("graph"):
-            raise OnnxModelError(f"{path}: expected an ONNX model, got an empty file")
-        put_in_order(model.graph)
-        _check(model)
+        model = _parsed(path)
     except FileNotFoundError as error:
         missing = error.filename or path
         raise OnnxModelError(f"{missing}: no such file") from error
@@ -41,6 +39,11 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         raise OnnxModelError(f"{path}: expected an ONNX model, got something else") from error
     except onnx.checker.ValidationError as error:
         raise OnnxModelError(f"{path}: not a valid ONNX model: {reason_of(error)}") from error
+    except OnnxModelError:
+        raise
+    except ValueError as error:
+        # The checker's of what protobuf cannot hold; and of data beside the file that is cut off.
+        raise OnnxModelError(f"{path}: {_unreadable(error)}") from error
     _refuse_foreign_operators(model, path)
     opset = default_opset(model)
     if opset < MINIMUM_OPSET:
@@ -49,6 +52,25 @@ def load_onnx(path: Path) -> onnx.ModelProto:
             "upsampling has other coordinates than in the frameworks; export it again"
         )
     return model
+
+
+def _parsed(path: Path) -> onnx.ModelProto:
+    # What lies beside a file lies beside the file itself, not beside a link to it.
+    model = onnx.load(path.resolve() if path.is_symlink() else path)
+    if not model.ir_version and not model.HasField("graph"):
+        raise OnnxModelError(f"{path}: expected an ONNX model, got an empty file")
+    put_in_order(model.graph)
+    _check(model)
+    return model
+
+
+def _unreadable(error: ValueError) -> str:
+    if _TOO_LARGE in str(error):
+        return (
+            "weights and graph take more than 2 GiB, which nothing that reads ONNX holds in one "
+            "piece; export a smaller network, or in float16"
+        )
+    return f"not a valid ONNX model: {reason_of(error)}"
 
 
 def _check(model: onnx.ModelProto) -> None:

@@ -62,8 +62,10 @@ def _write_all_axes(graph: ir.Graph, node: ir.Node, rank: int) -> None:
     if policy != "stretch" or cropping:
         return
     if sizes is not None:
-        if axes != list(range(rank - len(axes), rank)):
+        if sorted(axes) != list(range(rank - len(axes), rank)):
             return
+        if axes != sorted(axes):
+            sizes = _in_order(graph, node, sizes, axes)
         node.replace_input_with(SIZES, _all_sizes(graph, node, sizes, rank - len(axes)))
     else:
         scales = constant_value(node.inputs[SCALES])
@@ -73,6 +75,14 @@ def _write_all_axes(graph: ir.Graph, node: ir.Node, rank: int) -> None:
         every[axes] = scales
         node.replace_input_with(SCALES, add_constant(graph, f"{_stem(node)}_scales", every))
     del node.attributes["axes"]
+
+
+def _in_order(graph: ir.Graph, node: ir.Node, sizes: ir.Value, axes: list[int]) -> ir.Value:
+    """Return sizes of axes in any order in the order of the axes."""
+    order = add_constant(graph, f"{_stem(node)}_order", np.argsort(axes).astype(np.int64))
+    gather = make_node("Gather", [sizes, order], f"{_stem(node)}_in_order", axis=0)
+    graph.insert_before(node, gather)
+    return gather.outputs[0]
 
 
 def _all_sizes(graph: ir.Graph, node: ir.Node, sizes: ir.Value, leading: int) -> ir.Value:

@@ -121,6 +121,11 @@ def maker(value: ir.Value | None, *op_types: str) -> ir.Node | None:
     return node if node is not None and node.op_type in op_types else None
 
 
+def given_input(node: ir.Node, place: int) -> ir.Value | None:
+    """Return an input of a node, or None where it ends before."""
+    return node.inputs[place] if len(node.inputs) > place else None
+
+
 def constant_value(value: ir.Value | None) -> NDArray[Any] | None:
     """Return what a value always is, as initializer or by a Constant of any form; else None.
 

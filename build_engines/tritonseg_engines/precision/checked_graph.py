@@ -39,6 +39,14 @@ class CheckedGraph:
         known = None if value is None else self._values.get(value.name or "")
         return None if known is None else dimensions(known)
 
+    def quantized_type(self, value: ir.Value | None) -> ir.DataType | None:
+        """Return the type that a tensor is dequantized from, or None."""
+        dequantize = maker(value, "DequantizeLinear")
+        if dequantize is None:
+            return None
+        quantized = dequantize.inputs[0]
+        return self.type_of(quantized) or (quantized.dtype if quantized is not None else None)
+
     def layers(self) -> list[ir.Node]:
         """Return the nodes whose weights can be int8."""
         return [node for node in self.nodes if node.op_type in LAYER_OPERATORS]

@@ -13,10 +13,13 @@ from typing import Final
 
 import onnx_ir as ir
 
-from tritonseg_engines.graph.static_shapes import RESIZE_SCALES_INPUT
-from tritonseg_engines.graph.surgery import constant_value
 from tritonseg_engines.precision.checked_graph import CheckedGraph
 from tritonseg_engines.precision.finding import Finding, found_at, type_name
+from tritonseg_engines.precision.operator_limits import (
+    floats_where_integers_are_not_read,
+    within_limits,
+)
+from tritonseg_engines.precision.resize_rules import resizes_known
 
 QUANTIZERS: Final = ("QuantizeLinear", "DequantizeLinear")
 ONE_OUTPUT: Final = {
@@ -26,14 +29,6 @@ ONE_OUTPUT: Final = {
 }
 """Operators of which TensorRT gives the first output alone, and what the others are."""
 POOLS: Final = ("AveragePool", "LpPool", "MaxPool")
-COORDINATES: Final = (
-    "align_corners",
-    "asymmetric",
-    "half_pixel",
-    "pytorch_half_pixel",
-)
-OTHER_COORDINATES: Final = "tf_half_pixel_for_nn"
-"""Read as half_pixel without a word, which is half a pixel beside."""
 TYPES: Final = (
     ir.DataType.BFLOAT16,
     ir.DataType.BOOL,
@@ -77,32 +72,6 @@ def pools_without_dilation(graph: CheckedGraph) -> Iterator[Finding]:
             )
 
 
-def resizes_known(graph: CheckedGraph) -> Iterator[Finding]:
-    """TensorRT has not every way of ONNX's Resize."""
-    for node in graph.every_node:
-        if node.op_type != "Resize":
-            continue
-        read = node.attributes
-        coordinates = read.get_string("coordinate_transformation_mode", "half_pixel")
-        policy = read.get_string("keep_aspect_ratio_policy", "stretch")
-        if read.get_int("antialias", 0) != 0:
-            yield _resize(node, "no antialias, got antialias=1", "antialias=False")
-        if coordinates == OTHER_COORDINATES:
-            how = read.get_string("mode", "nearest")
-            yield found_at(
-                "resize",
-                node,
-                f"expected other coordinates, got {coordinates}, which TensorRT computes as "
-                f"half_pixel, with mode {how} half a pixel beside; export it with half_pixel",
-            )
-        elif coordinates not in COORDINATES:
-            yield _resize(node, f"other coordinates, got {coordinates}", "half_pixel")
-        if policy != "stretch":
-            yield _resize(node, f"stretch, got keep_aspect_ratio_policy {policy}", "its own sizes")
-        if read.get_string("mode", "nearest") == "cubic" and _enlarges_channels(node):
-            yield _resize(node, "cubic of height and width alone, got of channels too", "linear")
-
-
 def scatters_replace(graph: CheckedGraph) -> Iterator[Finding]:
     """TensorRT puts values into places, it adds none to what is there."""
     for node in graph.every_node:
@@ -143,18 +112,6 @@ def bytes_are_cast_first(graph: CheckedGraph) -> Iterator[Finding]:
                 )
 
 
-def _resize(node: ir.Node, expected: str, instead: str) -> Finding:
-    return found_at(
-        "resize", node, f"expected {expected}, which TensorRT does not read; export with {instead}"
-    )
-
-
-def _enlarges_channels(node: ir.Node) -> bool:
-    place = RESIZE_SCALES_INPUT
-    scales = constant_value(node.inputs[place]) if len(node.inputs) > place else None
-    return scales is not None and bool((scales[:-2] != 1).any())
-
-
 def _only_quantizes(constant: ir.Value) -> bool:
     return all(reader.op_type in QUANTIZERS for reader, _ in constant.uses())
 
@@ -172,6 +129,8 @@ PARSER_RULES: tuple[ParserRule, ...] = (
     one_output,
     pools_without_dilation,
     resizes_known,
+    floats_where_integers_are_not_read,
+    within_limits,
     scatters_replace,
     types_known,
     bytes_are_cast_first,

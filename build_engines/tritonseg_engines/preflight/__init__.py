@@ -9,16 +9,18 @@ Nothing here imports NVIDIA's libraries; they run in a process of their own.
 
 from tritonseg_engines.gate.layer_precision import shares_text
 from tritonseg_engines.preflight.check import Preflight, asked_sizes, preflight
-from tritonseg_engines.preflight.compiler import Limits
 from tritonseg_engines.preflight.errors import (
     CompilerCrashedError,
     CompilerMemoryError,
     CompilerTimeoutError,
+    GraphRefusedError,
     PreflightError,
     PreflightUnavailableError,
 )
 from tritonseg_engines.preflight.gpus import GPUS, USUAL_GPUS, TargetGpu, read_gpus
 from tritonseg_engines.preflight.libraries import LICENCE, find_compiler, is_installed
+from tritonseg_engines.preflight.limits import Limits
+from tritonseg_engines.preflight.scratch import scratch_folder
 
 __all__ = [
     "GPUS",
@@ -27,6 +29,7 @@ __all__ = [
     "CompilerCrashedError",
     "CompilerMemoryError",
     "CompilerTimeoutError",
+    "GraphRefusedError",
     "Limits",
     "Preflight",
     "PreflightError",
@@ -37,5 +40,6 @@ __all__ = [
     "is_installed",
     "preflight",
     "read_gpus",
+    "scratch_folder",
     "shares_text",
 ]

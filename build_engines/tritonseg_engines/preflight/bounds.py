@@ -1,25 +1,29 @@
-"""What a network takes of a GPU at least, from its own shapes and the GPU's data sheet.
+"""What a network takes of a GPU, from its own shapes and the GPU's data sheet; no measurements.
 
-Bounds, no measurements. Time: the multiply-accumulates of every layer at the peak of its precision,
-or weights, input and output once through the memory, whichever takes longer; everything between
-is taken to stay on the chip. Memory: the weights, and input and output of the layer with the
-largest, which no kernel can do without.
+Memory is a bound: constants that layers multiply with, those of equal values once, and the
+network's inputs and outputs. What lies between a compiler may fuse away, and is left out.
+
+Time is a roofline: the multiply-accumulates at the peak of their precision, or the same bytes once
+through the GPU's memory, whichever takes longer. A kernel that multiplies less (Winograd's of a 3x3
+convolution) may beat it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import onnx
 
 from tritonseg_engines.gate.layer_precision import LayerPrecision
+from tritonseg_engines.graph.lasting_constants import LastingConstant, constants_of, running_nodes
 from tritonseg_engines.graph.multiplications import MULTIPLYING
 from tritonseg_engines.graph.onnx_file import graph_inputs
 from tritonseg_engines.graph.sized_tensors import SizedTensor
 from tritonseg_engines.preflight.gpu_peaks import PEAKS
+from tritonseg_engines.tensorrt.number_types import BITS, number_type
 
 NAMED: Final = {
     "T4": "Tesla T4",
@@ -29,26 +33,27 @@ NAMED: Final = {
     "H100": "NVIDIA H100 80GB HBM3",
 }
 """GPUs that one rents, by their names in `PEAKS`."""
-BYTES: Final = {"int8": 1, "fp16": 2, "bf16": 2, "fp32": 4, "fp64": 8}
-PEAK_OF: Final = {"int8": "int8", "fp16": "fp16", "bf16": "fp16", "fp32": "fp32", "fp64": "fp32"}
-"""What data sheets have for each precision."""
-FASTEST: Final = "int8"
-"""Of a precision that is not known, so that the bound is one all the same."""
-BOUNDARY_BYTES: Final = {int(onnx.TensorProto.UINT8): 1, int(onnx.TensorProto.FLOAT16): 2}
-WHOLE_WORD: Final = 4
+COMPUTED_IN: Final = {"fp64": "fp32"}
+"""TensorRT's own choice."""
+LEAST_BITS, MOST_BITS = 8, 32
+"""Of one number at inputs and outputs: of a type that is not known, and of float64."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """Least time and memory for one picture at a time.
+    """Least memory, and time by the roofline, for one picture at a time.
 
     Attributes:
-        memory_bytes: Of weights and tensors.
-        least_ms: Milliseconds by GPU.
+        weights_bytes: Of the constants that layers multiply with.
+        memory_bytes: Of these, inputs and outputs.
+        roofline_ms: Milliseconds by GPU.
+        lacking: Precision that a GPU has no hardware for, by GPU; it has no time.
     """
 
+    weights_bytes: int
     memory_bytes: int
-    least_ms: Mapping[str, float]
+    roofline_ms: Mapping[str, float]
+    lacking: Mapping[str, str]
 
 
 def bounds_of(
@@ -63,31 +68,63 @@ def bounds_of(
         tensors: Its tensors, for one picture.
         layers: Its layers that multiply, as `asked_layers` lists them.
     """
-    nodes = [node for node in model.graph.node if node.op_type in MULTIPLYING]
-    weights, largest = 0, 0
-    for node, layer in zip(nodes, layers, strict=True):
-        read, weight, written = (
-            BYTES.get(layer.asked, WHOLE_WORD) * _elements(tensors.get(name))
-            for name in (*node.input[:2], node.output[0])
-        )
-        weights += weight
-        largest = max(largest, read + written)
+    multiplying = [node for node in model.graph.node if node.op_type in MULTIPLYING]
+    rows = {node.output[0]: layer for node, layer in zip(multiplying, layers, strict=True)}
+    running = running_nodes(model)
+    asked = {node.output[0]: rows[node.output[0]] for node in running if node.output[0] in rows}
     macs: Counter[str] = Counter()
-    for layer in layers:
-        macs[PEAK_OF.get(layer.asked, FASTEST)] += layer.macs
-    ends = (*graph_inputs(model.graph), *model.graph.output)
-    moved = weights + sum(_boundary_bytes(tensors.get(value.name)) for value in ends)
+    for layer in asked.values():
+        if layer.macs:
+            macs[COMPUTED_IN.get(layer.asked, layer.asked)] += layer.macs
+    read = {name for node in running for name in node.input}
+    ends = [value.name for value in graph_inputs(model.graph) if value.name in read]
+    ends += [value.name for value in model.graph.output]
+    held = [node for node in running if node.output[0] in asked]
+    weights = _weights_bytes(constants_of(model, held), asked, tensors)
+    memory = weights + _boundary_bytes(ends, tensors)
+    lacking = {
+        name: precision
+        for name, full in NAMED.items()
+        for precision in macs
+        if precision not in PEAKS[full].tflops
+    }
     return Bounds(
-        memory_bytes=weights + largest,
-        least_ms={name: PEAKS[full].least_ms(macs, moved) for name, full in NAMED.items()},
+        weights_bytes=weights,
+        memory_bytes=memory,
+        roofline_ms={
+            name: PEAKS[full].least_ms(macs, memory)
+            for name, full in NAMED.items()
+            if name not in lacking
+        },
+        lacking=lacking,
     )
 
 
-def _boundary_bytes(tensor: SizedTensor | None) -> int:
+def _weights_bytes(
+    constants: Iterable[tuple[onnx.NodeProto, LastingConstant]],
+    asked: Mapping[str, LayerPrecision],
+    tensors: Mapping[str, SizedTensor],
+) -> int:
+    """Return the bytes of constants, in the fewest bits that they have on the way to a layer."""
+    least: dict[bytes, int] = {}
+    for node, constant in constants:
+        types = [_type_of(tensors.get(name)) for name in constant.path]
+        types.append(asked[node.output[0]].asked)
+        bits = constant.elements * min(BITS.get(name, 0) for name in types)
+        least[constant.digest] = min(least.get(constant.digest, bits), bits)
+    return sum(least.values()) // 8
+
+
+def _boundary_bytes(names: Iterable[str], tensors: Mapping[str, SizedTensor]) -> int:
+    sized = [tensors[name] for name in names if name in tensors]
+    return sum(
+        tensor.elements * min(BITS.get(_type_of(tensor), LEAST_BITS), MOST_BITS) // 8
+        for tensor in sized
+    )
+
+
+def _type_of(tensor: SizedTensor | None) -> str:
+    """Return what this project calls a tensor's type; "" where it is not known."""
     if tensor is None:
-        return 0
-    return tensor.elements * BOUNDARY_BYTES.get(tensor.element_type, WHOLE_WORD)
-
-
-def _elements(tensor: SizedTensor | None) -> int:
-    return 0 if tensor is None else tensor.elements
+        return ""
+    return number_type(onnx.TensorProto.DataType.Name(tensor.element_type))

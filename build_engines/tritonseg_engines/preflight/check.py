@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from tritonseg_engines.errors import OnnxModelError
 from tritonseg_engines.gate.layer_precision import LayerPrecision, shares
+from tritonseg_engines.graph.multiplications import MULTIPLYING, uncounted
 from tritonseg_engines.graph.onnx_file import dimensions, graph_inputs, load_onnx
 from tritonseg_engines.graph.sized_tensors import sized_tensors
 from tritonseg_engines.preflight.bounds import Bounds, bounds_of
-from tritonseg_engines.preflight.compiler import Answer, Limits, compile_for
+from tritonseg_engines.preflight.compiler import Answer, compile_for
 from tritonseg_engines.preflight.cures import changed_values, cure_of, remarks
+from tritonseg_engines.preflight.errors import GraphRefusedError, PreflightError, cannot_write
 from tritonseg_engines.preflight.gpus import TargetGpu
 from tritonseg_engines.preflight.layers import answered, asked_layers, disagreements
+from tritonseg_engines.preflight.limits import Limits
+from tritonseg_engines.preflight.neutral_copy import (
+    NeutralCopy,
+    NeutralNames,
+    write_neutral_copy,
+)
+from tritonseg_engines.preflight.scratch import scratch_folder
 from tritonseg_engines.progress import Progress, unheard
+from tritonseg_engines.tensorrt.errors import PlanOptionsError
 from tritonseg_engines.tensorrt.options import (
     OPEN,
     BatchRange,
@@ -51,7 +60,9 @@ class Preflight:
         graph: The file.
         verdicts: One for every GPU, in the order asked for.
         layers: Precision of every layer that multiplies; empty where no GPU's compiler took it.
-        bounds: What one picture takes at least; None likewise.
+        bounds: What one picture takes; None likewise.
+        uncounted: How many nodes multiply that are not among the layers, nor in the bounds, by what
+            keeps them out.
         largest_batch: That was compiled for.
     """
 
@@ -59,6 +70,7 @@ class Preflight:
     verdicts: tuple[Verdict, ...]
     layers: tuple[LayerPrecision, ...] = ()
     bounds: Bounds | None = None
+    uncounted: Mapping[str, int] = field(default_factory=dict)
     largest_batch: int = 1
 
     @property
@@ -70,11 +82,11 @@ class Preflight:
         """Raise for the first GPU that is refused.
 
         Raises:
-            OnnxModelError: With NVIDIA's words, our node, and what to do.
+            GraphRefusedError: With NVIDIA's words, our node, and what to do.
         """
         for verdict in self.verdicts:
             if verdict.refusal is not None:
-                raise OnnxModelError(f"for {verdict.answer.gpu.name}: {verdict.refusal}")
+                raise GraphRefusedError(f"for {verdict.answer.gpu.name}: {verdict.refusal}", self)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the compiler's log."""
@@ -97,6 +109,7 @@ class Preflight:
                 name: {"layers": count, "multiply_accumulates": share}
                 for name, (count, share) in shares(self.layers).items()
             },
+            "uncounted": dict(self.uncounted),
             "layers": [asdict(layer) for layer in self.layers],
             "bounds": self.bounds and asdict(self.bounds),
         }
@@ -142,26 +155,51 @@ def preflight(
     model = load_onnx(onnx_path)
     options = options or PlanOptions()
     tensors = sized_tensors(model, _one_picture(model, options))
-    verdicts: list[Verdict] = []
-    layers: tuple[LayerPrecision, ...] = ()
-    asked: tuple[LayerPrecision, ...] | None = None
-    for index, gpu in enumerate(gpus):
-        progress("asking NVIDIA's compiler", index, len(gpus))
-        answer = compile_for(onnx_path, options, gpu, limits or Limits())
-        found: tuple[LayerPrecision, ...] = ()
-        if answer.refusal is None:  # of a graph that nobody takes, types may not be known
-            asked = asked_layers(model, tensors, kept_float or {}) if asked is None else asked
-            found = answered(asked, answer)
-        layers = layers or found
-        verdicts.append(_verdict(answer, found))
-    progress("asking NVIDIA's compiler", len(gpus), len(gpus))
+    try:
+        with scratch_folder() as folder:
+            copy = write_neutral_copy(onnx_path, folder)
+            answers = _answers(copy, gpus, options, limits or Limits(), progress)
+    except OSError as error:
+        raise cannot_write(error.strerror or str(error)) from error
+    # Of a graph that nobody takes, types may not be known.
+    taken = any(answer.refusal is None for answer in answers)
+    asked = asked_layers(model, tensors, kept_float or {}) if taken else ()
+    written = [node.output[0] for node in model.graph.node if node.op_type in MULTIPLYING]
+    neutral = [copy.names.node_writing(name) for name in written if taken]
+    rows = [
+        answered(asked, neutral, answer) if answer.refusal is None else () for answer in answers
+    ]
     return Preflight(
         graph=onnx_path,
-        verdicts=tuple(verdicts),
-        layers=layers,
-        bounds=bounds_of(model, tensors, layers) if layers else None,
+        verdicts=tuple(
+            _verdict(answer, layers, copy.names)
+            for answer, layers in zip(answers, rows, strict=True)
+        ),
+        layers=next(filter(None, rows), ()),
+        bounds=bounds_of(model, tensors, asked) if taken else None,
+        uncounted=uncounted(model, tensors) if taken else {},
         largest_batch=options.batch.maximum,
     )
+
+
+def _answers(
+    copy: NeutralCopy,
+    gpus: Sequence[TargetGpu],
+    options: PlanOptions,
+    limits: Limits,
+    progress: Progress,
+) -> list[Answer]:
+    """Return what the compiler says for every GPU, in neutral names; its errors have the file's."""
+    answers = []
+    for index, gpu in enumerate(gpus):
+        progress("asking NVIDIA's compiler", index, len(gpus))
+        try:
+            answers.append(compile_for(copy.path, options, gpu, limits))
+        except (PlanOptionsError, PreflightError) as error:
+            error.args = (copy.names.restored(str(error)),)
+            raise
+    progress("asking NVIDIA's compiler", len(gpus), len(gpus))
+    return answers
 
 
 def _one_picture(model: onnx.ModelProto, options: PlanOptions) -> dict[str, tuple[int, ...]]:
@@ -174,8 +212,8 @@ def _one_picture(model: onnx.ModelProto, options: PlanOptions) -> dict[str, tupl
     return shapes
 
 
-def _verdict(answer: Answer, layers: Sequence[LayerPrecision]) -> Verdict:
-    notes = tuple(remarks(answer.warnings))
+def _verdict(answer: Answer, layers: Sequence[LayerPrecision], names: NeutralNames) -> Verdict:
+    """Return the judgement of an answer in neutral names, with the file's in their place."""
     changed = changed_values(answer.warnings)
     if answer.refusal is not None:
         refusal = f"{answer.refusal}. What to do: {cure_of(answer.refusal)}"
@@ -189,4 +227,13 @@ def _verdict(answer: Answer, layers: Sequence[LayerPrecision]) -> Verdict:
         refusal = f"{others[0]}{more}"
     else:
         refusal = None
-    return Verdict(answer=answer, refusal=refusal, notes=notes)
+    return Verdict(
+        answer=replace(
+            answer,
+            refusal=answer.refusal and names.restored(answer.refusal),
+            warnings=tuple(map(names.restored, answer.warnings)),
+            log=tuple(map(names.restored, answer.log)),
+        ),
+        refusal=refusal and names.restored(refusal),
+        notes=tuple(map(names.restored, remarks(answer.warnings))),
+    )

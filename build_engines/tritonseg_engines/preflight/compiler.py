@@ -15,17 +15,20 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from tritonseg_engines.preflight.errors import (
     CompilerCrashedError,
     CompilerMemoryError,
     CompilerTimeoutError,
+    PreflightError,
     PreflightUnavailableError,
+    cannot_write,
 )
 from tritonseg_engines.preflight.gpus import TargetGpu
 from tritonseg_engines.preflight.libraries import BINDINGS, Compiler, find_compiler
+from tritonseg_engines.preflight.limits import Limits
+from tritonseg_engines.preflight.scratch import scratch_folder
 from tritonseg_engines.tensorrt.errors import PlanOptionsError
 from tritonseg_engines.tensorrt.options import PlanOptions
 
@@ -37,23 +40,13 @@ OUT_OF_MEMORY: Final = (
     "OutOfMemory",
     "MemoryError",
     "Cannot allocate",
+    "failed to map segment",
 )
 """Words of C++, TensorRT, Python and the loader for it."""
+OUT_OF_SPACE: Final = ("No space left on device", "Disk quota exceeded")
+"""Words of the system."""
 OUTPUT_BYTES: Final = 65_536
 ACTIVATIONS: Final = re.compile(r"Total Activation Memory: (\d+) bytes")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What one compilation may take.
-
-    Attributes:
-        seconds: Of time.
-        memory_bytes: Of address space, of which the compiler's own libraries take half a GiB.
-    """
-
-    seconds: float = 600.0
-    memory_bytes: int = 16 * 2**30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +62,8 @@ class Answer:
         activation_bytes: Memory that the engine's tensors take at the largest batch and size, by
             the compiler's own plan; 0 where it does not say.
         warnings: Of parser and builder, each once.
-        multiplying: Name, origin and precision of the layers that multiply, as parsed.
+        multiplying: Name, origin and precision of the layers that multiply, as parsed; names are
+            those of the graph that was handed over.
         engine: The finished engine's layers, as `engine_layers` reads them.
         log: What the compiler wrote.
     """
@@ -103,12 +97,10 @@ def compile_for(onnx_path: Path, options: PlanOptions, gpu: TargetGpu, limits: L
         PlanOptionsError: The sizes are not ones that the graph takes.
     """
     compiler = find_compiler()
-    with TemporaryDirectory(prefix="tritonseg-preflight-") as folder:
-        request, answer = Path(folder) / "request.json", Path(folder) / "answer.json"
+    with scratch_folder() as folder:
+        request, answer = folder / "request.json", folder / "answer.json"
         request.write_text(json.dumps(_request(onnx_path, options, gpu, limits, compiler)))
-        output = Path(folder) / "output"
-        status = _run(compiler, (str(request), str(answer)), output, limits, gpu)
-        written = output.read_text(errors="replace")[-OUTPUT_BYTES:]
+        status, written = _run(compiler, (str(request), str(answer)), limits, gpu)
         document = json.loads(answer.read_text()) if answer.is_file() and status == 0 else None
     if document is None:
         raise _failure(status, written, gpu, limits)
@@ -124,16 +116,21 @@ def _request(
         "batch": asdict(options.batch),
         "image_size": options.image_size and asdict(options.image_size),
         "memory_bytes": limits.memory_bytes,
+        "seconds": limits.seconds,
+        "parent": os.getpid(),
         "bindings": str(compiler.bindings.parent),
         "module": BINDINGS,
     }
 
 
 def _run(
-    compiler: Compiler, arguments: tuple[str, str], output: Path, limits: Limits, gpu: TargetGpu
-) -> int:
-    """Return the exit status of the compiler's process, which is killed with all it started."""
-    with compiler.library_path() as libraries, output.open("wb") as written:
+    compiler: Compiler, arguments: tuple[str, str], limits: Limits, gpu: TargetGpu
+) -> tuple[int, str]:
+    """Return exit status and words of the compiler's process, which is killed with all it started.
+
+    Should this process die first, the other one ends itself.
+    """
+    with compiler.library_path() as libraries, _in_memory() as written:
         paths = filter(None, (str(libraries), os.environ.get("LD_LIBRARY_PATH")))
         process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", PROGRAM, *arguments],
@@ -144,24 +141,30 @@ def _run(
             start_new_session=True,
         )
         try:
-            return process.wait(timeout=limits.seconds)
+            status = process.wait(timeout=limits.seconds)
+            written.seek(0)
+            return status, written.read().decode(errors="replace")[-OUTPUT_BYTES:]
         except subprocess.TimeoutExpired:
-            raise CompilerTimeoutError(
-                f"NVIDIA's compiler was still at it for {gpu.name} after {limits.seconds:g} s and "
-                "was stopped; --time-limit allows more"
-            ) from None
+            raise _too_long(gpu, limits) from None
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
 
-def _failure(
-    status: int, written: str, gpu: TargetGpu, limits: Limits
-) -> CompilerCrashedError | CompilerMemoryError | PreflightUnavailableError:
+def _in_memory() -> BinaryIO:
+    """Return a file that takes words where the disk takes none."""
+    return os.fdopen(os.memfd_create("compiler"), "w+b")
+
+
+def _failure(status: int, written: str, gpu: TargetGpu, limits: Limits) -> PreflightError:
     lines = tuple(written.splitlines()[-LAST_LINES:])
     if any(words in written for words in OUT_OF_MEMORY):
         return CompilerMemoryError(_no_memory(gpu, limits), log=lines)
+    if any(words in written for words in OUT_OF_SPACE):
+        return cannot_write("no space left")
+    if status == -signal.SIGALRM:
+        return _too_long(gpu, limits)
     last = lines[-1] if lines else "it wrote nothing"
     if status > 0 and "ImportError" in written:
         return PreflightUnavailableError(f"NVIDIA's compiler does not start: {last}", log=lines)
@@ -171,9 +174,19 @@ def _failure(
             "memory was short",
             log=lines,
         )
-    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with exit status {status}"
+    how, hint = f"with exit status {status}", ""
+    if status < 0:  # of an allocation that fails it does not always say so
+        how = f"by {signal.Signals(-status).name}"
+        hint = f". It may take {_gib(limits)}; --memory-limit allows more, should that be why"
     return CompilerCrashedError(
-        f"NVIDIA's compiler ended {how} while it compiled for {gpu.name}: {last}", log=lines
+        f"NVIDIA's compiler ended {how} while it compiled for {gpu.name}: {last}{hint}", log=lines
+    )
+
+
+def _too_long(gpu: TargetGpu, limits: Limits) -> CompilerTimeoutError:
+    return CompilerTimeoutError(
+        f"NVIDIA's compiler was still at it for {gpu.name} after {limits.seconds:g} s and was "
+        "stopped; --time-limit allows more"
     )
 
 
@@ -209,6 +222,9 @@ def _activation_bytes(log: Iterable[str]) -> int:
 def _no_memory(gpu: TargetGpu, limits: Limits) -> str:
     return (
         f"NVIDIA's compiler ran out of memory for {gpu.name}, of which it may take "
-        f"{limits.memory_bytes / 2**30:.1f} GiB; --memory-limit allows more, a smaller largest "
-        "batch or picture needs less"
+        f"{_gib(limits)}; --memory-limit allows more, a smaller largest batch or picture needs less"
     )
+
+
+def _gib(limits: Limits) -> str:
+    return f"{limits.memory_bytes / 2**30:.1f} GiB"

@@ -1,6 +1,8 @@
-"""What can go wrong with the compiler itself; a graph that it refuses is an answer, not an error.
+"""What can go wrong with the compiler itself; a graph that it refuses is an answer first.
 
 EngineBuildError
+├─ OnnxModelError
+│  └─ GraphRefusedError          a build ends with a graph that is refused
 └─ PreflightError
    ├─ PreflightUnavailableError  NVIDIA's compiler is not installed, or does not start here
    ├─ CompilerCrashedError       its process died
@@ -10,7 +12,25 @@ EngineBuildError
 
 from __future__ import annotations
 
-from tritonseg_engines.errors import EngineBuildError
+import tempfile
+from typing import TYPE_CHECKING
+
+from tritonseg_engines.errors import EngineBuildError, OnnxModelError
+
+if TYPE_CHECKING:
+    from tritonseg_engines.preflight.check import Preflight
+
+
+class GraphRefusedError(OnnxModelError):
+    """NVIDIA's compiler refuses a graph.
+
+    Attributes:
+        found: All that it says.
+    """
+
+    def __init__(self, message: str, found: Preflight) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 class PreflightError(EngineBuildError):
@@ -39,3 +59,11 @@ class CompilerTimeoutError(PreflightError):
 
 class CompilerMemoryError(PreflightError):
     """The compiler needed more memory than it was allowed, or than there is."""
+
+
+def cannot_write(reason: str) -> PreflightUnavailableError:
+    """Return the error for temporary files that cannot be written."""
+    return PreflightUnavailableError(
+        f"{tempfile.gettempdir()}: {reason}; a copy of the graph and the compiler's answer have to "
+        "be written there. Make room, or name another folder in TMPDIR"
+    )

@@ -11,13 +11,16 @@ import onnx
 from tritonseg_engines.gate.layer_precision import LayerPrecision
 from tritonseg_engines.graph.multiplications import MULTIPLYING, multiply_accumulates
 from tritonseg_engines.graph.sized_tensors import SizedTensor
-from tritonseg_engines.precision.checked_graph import CheckedGraph, quantized_source
+from tritonseg_engines.precision.checked_graph import CheckedGraph
 from tritonseg_engines.precision.quantize import why_not_int8
 from tritonseg_engines.preflight.compiler import Answer
+from tritonseg_engines.tensorrt.number_types import BITS, number_type, widest
 from tritonseg_engines.tensorrt.onnx_types import layer_name
 
-NAMES: Final = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE": "fp64"}
-BITS: Final = {"int8": 8, "fp16": 16, "bf16": 16, "fp32": 32, "fp64": 64}
+MOST_BITS: Final = max(BITS.values())
+UNKNOWN: Final = "unknown"
+SIDE_BY_SIDE: Final = "+"
+"""Between the names of layers that an engine computes as one product."""
 
 
 def asked_layers(
@@ -34,7 +37,7 @@ def asked_layers(
     """
     graph = CheckedGraph(model)
     asked = _asked(graph)
-    lowest = min(asked.values(), key=_bits, default="fp32")
+    lowest = min(asked.values(), key=lambda name: BITS.get(name, MOST_BITS), default="fp32")
     built_so = _never_int8(graph) if lowest == "int8" else {}
     rows = []
     for node in model.graph.node:
@@ -56,17 +59,25 @@ def asked_layers(
     return tuple(rows)
 
 
-def answered(layers: Sequence[LayerPrecision], answer: Answer) -> tuple[LayerPrecision, ...]:
-    """Return the rows with what the compiler made of the layers."""
+def answered(
+    layers: Sequence[LayerPrecision], names: Sequence[str], answer: Answer
+) -> tuple[LayerPrecision, ...]:
+    """Return the rows with what the compiler made of the layers.
+
+    Args:
+        layers: As the file has them.
+        names: Of the layers, as the compiler was told them; no two are the same.
+        answer: The compiler's.
+    """
     network = _by_node(answer)
-    engine = {layer["name"]: layer["reads"] for layer in answer.engine}
+    engine = {
+        name: next(iter(layer["reads"]), None)
+        for layer in answer.engine
+        for name in layer["name"].split(SIDE_BY_SIDE)
+    }
     return tuple(
-        replace(
-            layer,
-            network=network.get(layer.node),
-            engine=next(iter(engine.get(layer.node, ())), None),
-        )
-        for layer in layers
+        replace(layer, network=network.get(name), engine=engine.get(name))
+        for layer, name in zip(layers, names, strict=True)
     )
 
 
@@ -77,12 +88,12 @@ def disagreements(layers: Sequence[LayerPrecision]) -> list[str]:
     """
     found = []
     for layer in layers:
-        if layer.network not in (None, layer.asked):
+        if layer.network not in (None, layer.asked) and layer.asked != UNKNOWN:
             found.append(
                 f"{layer.node} ({layer.operator}): the file says {layer.asked}, NVIDIA's parser "
                 f"made {layer.network} of it"
             )
-        elif layer.engine is not None and _bits(layer.engine) < _bits(layer.asked):
+        elif BITS.get(layer.engine or "", MOST_BITS) < BITS.get(layer.asked, 0):
             found.append(
                 f"{layer.node} ({layer.operator}): the file says {layer.asked}, the engine "
                 f"computes it in {layer.engine}"
@@ -96,13 +107,11 @@ def _asked(graph: CheckedGraph) -> dict[str, str]:
     for node in graph.nodes:
         if node.op_type not in MULTIPLYING:
             continue
-        if all(quantized_source(value) is not None for value in node.inputs[:2]):
-            precision = "int8"
-        else:
-            dtype = graph.type_of(node.outputs[0])
-            name = "unknown" if dtype is None else dtype.name
-            precision = NAMES.get(name, name.lower())
-        found[node.outputs[0].name or ""] = precision
+        quantized = [graph.quantized_type(value) for value in node.inputs[:2]]
+        types = [number_type(dtype.name) for dtype in quantized if dtype is not None]
+        dtype = graph.type_of(node.outputs[0])
+        asked = UNKNOWN if dtype is None else number_type(dtype.name)
+        found[node.outputs[0].name or ""] = widest(types) if len(types) == 2 else asked
     return found
 
 
@@ -119,7 +128,3 @@ def _by_node(answer: Answer) -> dict[str, str]:
         origin = layer["origin"].removeprefix("[ONNX Layer: ").removesuffix("]")
         found[origin or layer["name"]] = layer["precision"]
     return found
-
-
-def _bits(precision: str) -> int:
-    return BITS.get(precision, max(BITS.values()))

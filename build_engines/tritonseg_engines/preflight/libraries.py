@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from tritonseg_engines.install_command import install_command
 from tritonseg_engines.preflight.errors import PreflightUnavailableError
+from tritonseg_engines.preflight.scratch import scratch_folder
 
 BINDINGS: Final = "tensorrt_rtx_bindings"
 LIBRARIES: Final = "onnxruntime_ep_nv_tensorrt_rtx"
@@ -43,10 +43,10 @@ class Compiler:
     @contextmanager
     def library_path(self) -> Iterator[Path]:
         """Yield a folder in which the loader finds the libraries by the names they ask for."""
-        with TemporaryDirectory(prefix="tritonseg-preflight-") as folder:
+        with scratch_folder() as folder:
             for name, path in self.files.items():
-                (Path(folder) / name).symlink_to(path)
-            yield Path(folder)
+                (folder / name).symlink_to(path)
+            yield folder
 
 
 def is_installed() -> bool:

@@ -7,28 +7,37 @@ It may crash, hang or run out of memory; whoever started it makes an error of th
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
+import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tritonseg_engines.errors import OnnxModelError
-from tritonseg_engines.tensorrt.engine_layers import engine_layers, precision_of
+from tritonseg_engines.tensorrt.engine_layers import engine_layers
 from tritonseg_engines.tensorrt.errors import PlanOptionsError, TensorRTError
 from tritonseg_engines.tensorrt.network_build import NetworkBuild
+from tritonseg_engines.tensorrt.number_types import number_type, widest
 from tritonseg_engines.tensorrt.options import BatchRange, ImageSizeRange, PlanOptions
 from tritonseg_engines.tensorrt.typing_rules import layers_of
 from tritonseg_engines.tensorrt.words import in_one_line
 
-MULTIPLYING = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
+GRACE_S: Final = 5.0
+"""For whoever started it to end it first, with words."""
+_PR_SET_PDEATHSIG: Final = 1
+"""Source: linux/prctl.h."""
+MULTIPLYING: Final = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY")
 
 
 def main(request_path: str, answer_path: str) -> None:
     """Compile what the request names, and write what came of it."""
     request = json.loads(Path(request_path).read_text())
+    _end_in_time(request["parent"], request["seconds"])
     limit = request["memory_bytes"]
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -36,6 +45,18 @@ def main(request_path: str, answer_path: str) -> None:
     trt = importlib.import_module(request["module"])
     answer = _compile(trt, request)
     Path(answer_path).write_text(json.dumps(answer))
+
+
+def _end_in_time(parent: int, seconds: float) -> None:
+    """Have the kernel end this process with the thread that waits for it, or soon after its time.
+
+    Neither asks Python, which has no say while the compiler is at work.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(f"process {parent}, which wanted an answer, is gone")
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_S)
 
 
 def _compile(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
@@ -81,8 +102,10 @@ def _compile(trt: Any, request: dict[str, Any]) -> dict[str, Any]:
 def _multiplying(trt: Any, network: Any) -> list[dict[str, str]]:
     """Return the layers that multiply, and the precision that the strongly typed network has."""
     layers = list(layers_of(network))
-    dequantized = {
-        layer.get_output(0).name for layer in layers if layer.type == trt.LayerType.DEQUANTIZE
+    quantized = {
+        layer.get_output(0).name: number_type(layer.get_input(0).dtype.name)
+        for layer in layers
+        if layer.type == trt.LayerType.DEQUANTIZE
     }
     found = []
     for layer in layers:
@@ -90,13 +113,13 @@ def _multiplying(trt: Any, network: Any) -> list[dict[str, str]]:
             continue
         tensors = [layer.get_input(index) for index in range(layer.num_inputs)]
         read = [tensor for tensor in tensors[:2] if tensor is not None]
-        is_int8 = len(read) == 2 and all(tensor.name in dequantized for tensor in read)
-        dtype = read[0].dtype.name if read else "none"
+        types = [quantized[tensor.name] for tensor in read if tensor.name in quantized]
+        dtype = number_type(read[0].dtype.name) if read else "none"
         found.append(
             {
                 "name": layer.name,
                 "origin": layer.metadata,
-                "precision": "int8" if is_int8 else precision_of(dtype),
+                "precision": widest(types) if len(types) == 2 else dtype,
             }
         )
     return found

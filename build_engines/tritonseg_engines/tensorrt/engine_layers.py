@@ -11,19 +11,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from tritonseg_engines.tensorrt.number_types import number_type
+
 _LINE: Final = re.compile(
     r"Name: (?P<name>.*), LayerType: (?P<kind>\w+), Inputs: \[(?P<inputs>.*?)\], Constants: "
 )
 _NUMBERED: Final = re.compile(r"_myl\d+_\d+$")
 _TYPE: Final = re.compile(r"Datatype: (\w+)")
 _WAITING: Final = ("signal", "wait")
-PRECISIONS: Final = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8"}
-"""Ours by TensorRT's names, which its log writes in small letters."""
-
-
-def precision_of(dtype: str) -> str:
-    """Return what this project calls one of TensorRT's types."""
-    return PRECISIONS.get(dtype.upper(), dtype.lower())
 
 
 def engine_layers(text: str) -> Iterator[dict[str, Any]]:
@@ -34,5 +29,5 @@ def engine_layers(text: str) -> Iterator[dict[str, Any]]:
             continue
         yield {
             "name": _NUMBERED.sub("", match["name"]),
-            "reads": [precision_of(dtype) for dtype in _TYPE.findall(match["inputs"])],
+            "reads": [number_type(dtype) for dtype in _TYPE.findall(match["inputs"])],
         }

@@ -6,9 +6,10 @@ compiles ahead of time for GPUs that are named; what differs is asked of the mod
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tritonseg_engines.progress import Progress
 from tritonseg_engines.tensorrt.bindings import BuildLog, new_logger, new_progress_monitor
@@ -30,6 +31,9 @@ from tritonseg_engines.tensorrt.typing_rules import (
     pin_float32_layers,
 )
 from tritonseg_engines.tensorrt.words import in_one_line
+
+_OF_MEMORY: Final = re.compile(r"memory|alloc|workspace|implementation for node", re.IGNORECASE)
+"""Words for too little memory, and for no kernel, of which each may have wanted more."""
 
 
 class NetworkBuild:
@@ -142,8 +146,10 @@ class NetworkBuild:
         layers = self.log.layers(layer_names(network))
         where = f" at {', '.join(map(repr, layers))}" if layers else ""
         reason = in_one_line(errors[-1]) if errors else "it gave no reason"
+        may_lack_memory = not errors or _OF_MEMORY.search(reason) is not None
+        cure = ". If it lacks memory, lower the largest batch or image size" * may_lack_memory
         return TensorRTError(
             f"{self._onnx_path}: TensorRT {self._trt.__version__} built no plan{where}: "
-            f"{reason}. If it lacks memory, lower the largest batch or image size",
+            f"{reason}{cure}",
             log=self.log.lines(),
         )

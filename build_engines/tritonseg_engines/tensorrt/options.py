@@ -19,6 +19,8 @@ OPEN: Final = -1
 """How TensorRT writes a dimension that the profile decides."""
 RANK: Final = 4
 CHANNELS: Final = 3
+LARGEST: Final = 2**31 - 1
+"""Of a dimension of TensorRT's. Source: `Dims`, whose optimization profiles hold int32."""
 
 Shape = tuple[int, ...]
 
@@ -33,9 +35,10 @@ class BatchRange:
 
     def __post_init__(self) -> None:
         sizes = (self.minimum, self.optimum, self.maximum)
-        if not all(map(_is_positive, sizes)) or list(sizes) != sorted(sizes):
+        if not all(map(_is_dimension, sizes)) or list(sizes) != sorted(sizes):
             raise PlanOptionsError(
-                f"batch: expected integers 1 <= minimum <= optimum <= maximum, got {sizes}"
+                f"batch: expected integers 1 <= minimum <= optimum <= maximum <= {LARGEST}, got "
+                f"{sizes}"
             )
 
 
@@ -56,7 +59,7 @@ class ImageSizeRange:
     def __post_init__(self) -> None:
         sizes = (self.minimum_hw, self.optimum_hw, self.maximum_hw)
         for side, values in zip(("height", "width"), zip(*sizes, strict=True), strict=True):
-            if not all(map(_is_positive, values)) or list(values) != sorted(values):
+            if not all(map(_is_dimension, values)) or list(values) != sorted(values):
                 raise PlanOptionsError(
                     f"image_size: expected 1 <= minimum <= optimum <= maximum for the {side}, "
                     f"got {values}"
@@ -126,6 +129,11 @@ def profile_shapes(name: str, shape: Sequence[int], options: PlanOptions) -> Pro
         raise PlanOptionsError(
             f"input {name!r}: expected 4 dimensions (N, 3, H, W), got {tuple(shape)}"
         )
+    if 0 in shape:
+        raise PlanOptionsError(
+            f"input {name!r}: expected sizes above 0, got {tuple(shape)}; export it with the size "
+            "of the pictures"
+        )
     channels_last = shape[3] == CHANNELS and shape[1] != CHANNELS
     height_axis = 1 if channels_last else 2
     wanted = _wanted_sizes(name, shape[height_axis : height_axis + 2], options.image_size)
@@ -165,5 +173,5 @@ def _wanted_sizes(
     return wanted
 
 
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _is_dimension(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_PLACED: Final = re.compile(r"^(?:\S+: )?Error Code \d+: [\w ]+ \((.*?)(?:\.? In \w+ at \S+)?\)$")
+_PLACED: Final = re.compile(
+    r"^(?:\S+: |\[\S+\] )?Error Code \d+: [\w ]+ \((.*?)(?:\.? +In \w+ at \S+)?\)$"
+)
+_OWN_CHECK: Final = re.compile(r"^Assertion .* failed$")
 _INTRODUCTION: Final = "Invalid Node - "
 _NO_GPU: Final = "cudaError 35"
 _NO_IMPORTER: Final = "false"
@@ -27,7 +30,11 @@ def in_one_line(words: str) -> str:
     that it does not import, its parser says that a condition was false.
     """
     lines = [_without_source(line.strip()) for line in words.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(_INTRODUCTION) and _NO_GPU not in line]
+    telling = [
+        line
+        for line in lines
+        if not (line.startswith(_INTRODUCTION) or _NO_GPU in line or _OWN_CHECK.match(line))
+    ]
     return "; ".join(dict.fromkeys(telling or lines))
 
 
