@@ -50,7 +50,9 @@ class Step(abc.ABC):
         """Read the config and prepare; an exception here keeps the server from becoming ready."""
         config = ModelConfig(args)
         self.name = config.name
-        guard_shapes(partial(_check_backend, config.name))
+        check_backend = partial(_check_backend, config.name)
+        if not guard_shapes(check_backend):
+            check_backend()
         if config.gpu is not None:
             self.device = CupyDevice(config.gpu)
         limit_threads = partial(limit_numba, config.thread_limit)

@@ -72,7 +72,7 @@ def test_a_numpy_that_the_backend_cannot_use_is_refused_by_the_steps(
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run([*pip, "numpy>=2,<2.3"], check=True)
+    subprocess.run([*pip, "numpy>=2.3,<2.4"], check=True)
     (packages,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
     ours = [entry for entry in sys.path if entry.endswith("site-packages") or "tritonseg" in entry]
     roots = [str(PROJECT / root) for root in ("client", "steps", "build_engines")]
