@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from planted_graphs import graph, node
 from residual_network import residual_network, residual_spec
@@ -64,6 +65,43 @@ def test_a_graph_that_is_refused_ends_with_1(compiler: None, run, tmp_path: Path
     assert "refused: TensorRT's parser refuses it: node 'stem' (Conv)" in result.stdout
     assert "What to do: give both inputs one type" in result.stdout
     assert str(tmp_path) not in result.stdout
+
+
+def without_zero_point(path: Path) -> Path:
+    """uint8 by ONNX's default, which NVIDIA computes as int8."""
+    model = residual_network()
+    scale = numpy_helper.from_array(np.array(0.1, np.float32), "scale")
+    model.graph.initializer.append(scale)
+    (name,) = (one.name for one in model.graph.input)
+    quantize = helper.make_node("QuantizeLinear", [name, "scale"], ["q"], name="to8")
+    back = helper.make_node("DequantizeLinear", ["q", "scale"], ["dq"], name="from8")
+    for one in model.graph.node:
+        one.input[:] = ["dq" if tensor == name else tensor for tensor in one.input]
+    model.graph.node.insert(0, back)
+    model.graph.node.insert(0, quantize)
+    onnx.save(model, path)
+    return path
+
+
+def not_finite(path: Path) -> Path:
+    model = residual_network()
+    weights = model.graph.initializer[0]
+    values = np.full_like(numpy_helper.to_array(weights), np.nan)
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "words"), [(without_zero_point, "int8 zero point"), (not_finite, "got NaN")]
+)
+def test_what_nvidia_takes_and_no_build_would_is_not_accepted(
+    compiler: None, run, tmp_path: Path, make: Callable[[Path], Path], words: str
+) -> None:
+    result = run("preflight", make(tmp_path / "odd.onnx"), "--gpu", "sm_86")
+    assert result.exit_code == 1
+    said = [line for line in result.stdout.splitlines() if "no build takes it" in line]
+    assert any(words in line for line in said), result.stdout
 
 
 def test_a_document_says_the_same(compiler: None, run, export: Path) -> None:

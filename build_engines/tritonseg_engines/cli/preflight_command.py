@@ -109,8 +109,10 @@ def command(
 ) -> None:
     """Ask NVIDIA's compiler whether it takes GRAPH, for GPUs that need not be here.
 
-    GRAPH is an ONNX file as it is, or a MODEL as in `tritonseg build`, which is then built for
-    TensorRT up to its ONNX, judged, and asked about; nothing is kept of that.
+    GRAPH is an ONNX file, asked about in the precision that it is in, with what a build would
+    refuse of it. Or a MODEL as in `tritonseg build`: the name of a published one, or a YAML file
+    that describes yours. It is built for TensorRT up to its ONNX, judged, and asked about, which
+    takes a minute or so. Nothing is kept.
 
     The compiler is TensorRT-RTX, which the extra `preflight` brings, under NVIDIA's own licence. It
     shares parser and typing rules with TensorRT 11; its engines are not plans, and what a plan
@@ -146,20 +148,28 @@ def _refuse_given(options: dict[str, str], graph: str, owner: str) -> None:
     given = click.get_current_context().get_parameter_source
     for parameter, option in options.items():
         if given(parameter) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"{option} goes with a {owner}, and {graph!r} is none")
+            hint = ""
+            if owner == "MODEL":
+                hint = (
+                    ": a file is asked about in the precision that it is in. Describe it in YAML "
+                    "(docs/model_specification.md), then: tritonseg preflight MODEL.yaml --onnx "
+                    f"{graph} --precision int8 --calibration FOLDER"
+                )
+            raise click.UsageError(f"{option} goes with a {owner}, and {graph!r} is none{hint}")
 
 
 def _of_file(graph: Path, gpus: str, batch: int, size: str | None, limits: Limits) -> Preflight:
-    from tritonseg_engines.preflight import asked_sizes, preflight, read_gpus
+    from tritonseg_engines.preflight import asked_sizes, own_refusals, preflight, read_gpus
 
     with progress_bars() as progress:
-        return preflight(
+        found = preflight(
             graph,
             read_gpus(gpus.split(",")),
             asked_sizes(batch, None if size is None else _size_hw(size)),
             limits=limits,
             progress=progress,
         )
+    return replace(found, own_refusals=own_refusals(graph))
 
 
 def _of_model(

@@ -35,6 +35,8 @@ def _answers(found: Preflight) -> Iterator[str]:
             )
     for note in dict.fromkeys(note for verdict in found.verdicts for note in verdict.notes):
         yield f"  it remarks: {note}"
+    for refusal in found.own_refusals:
+        yield f"whatever the compiler says, no build takes it: {refusal}"
 
 
 def _layers(found: Preflight) -> Iterator[str]:

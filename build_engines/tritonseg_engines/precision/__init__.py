@@ -11,7 +11,7 @@ from tritonseg_engines.precision.conversion import (
 )
 from tritonseg_engines.precision.finding import Finding
 from tritonseg_engines.precision.half import half_precision
-from tritonseg_engines.precision.lint import lint
+from tritonseg_engines.precision.lint import lint, unconverted_findings
 from tritonseg_engines.precision.operators import tensorrt_releases
 from tritonseg_engines.precision.quantize import quantizable_layers, quantize
 
@@ -27,4 +27,5 @@ __all__ = [
     "quantizable_layers",
     "quantize",
     "tensorrt_releases",
+    "unconverted_findings",
 ]

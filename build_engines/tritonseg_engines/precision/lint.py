@@ -53,6 +53,16 @@ def parser_findings(model: onnx.ModelProto) -> list[Finding]:
     return list(not_as_tensorrt_reads(CheckedGraph(model)))
 
 
+def unconverted_findings(model: onnx.ModelProto, release: str) -> list[Finding]:
+    """Return what a release of TensorRT would refuse or compute otherwise of anybody's graph."""
+    graph = CheckedGraph(model)
+    return [
+        *zero_points_are_zero(graph, ()),
+        *not_as_tensorrt_reads(graph),
+        *readable_by_tensorrt(graph, (release,)),
+    ]
+
+
 def not_as_tensorrt_reads(graph: CheckedGraph) -> Iterator[Finding]:
     """Yield what every rule of the parser finds."""
     for rule in PARSER_RULES:

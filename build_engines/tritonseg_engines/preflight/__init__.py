@@ -20,6 +20,7 @@ from tritonseg_engines.preflight.errors import (
 from tritonseg_engines.preflight.gpus import GPUS, USUAL_GPUS, TargetGpu, read_gpus
 from tritonseg_engines.preflight.libraries import LICENCE, find_compiler, is_installed
 from tritonseg_engines.preflight.limits import Limits
+from tritonseg_engines.preflight.own_checks import own_refusals
 from tritonseg_engines.preflight.scratch import scratch_folder
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "asked_sizes",
     "find_compiler",
     "is_installed",
+    "own_refusals",
     "preflight",
     "read_gpus",
     "scratch_folder",

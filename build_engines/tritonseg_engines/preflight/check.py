@@ -64,6 +64,7 @@ class Preflight:
         uncounted: How many nodes multiply that are not among the layers, nor in the bounds, by what
             keeps them out.
         largest_batch: That was compiled for.
+        own_refusals: Why no build would take the file all the same; a build has said that itself.
     """
 
     graph: Path
@@ -72,11 +73,12 @@ class Preflight:
     bounds: Bounds | None = None
     uncounted: Mapping[str, int] = field(default_factory=dict)
     largest_batch: int = 1
+    own_refusals: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:
-        """Whether all of them take it."""
-        return all(verdict.refusal is None for verdict in self.verdicts)
+        """Whether all of them take it, and so would a build."""
+        return not self.own_refusals and all(verdict.refusal is None for verdict in self.verdicts)
 
     def raise_if_refused(self) -> None:
         """Raise for the first GPU that is refused.
@@ -93,6 +95,7 @@ class Preflight:
         return {
             "graph": str(self.graph),
             "accepted": self.accepted,
+            "own_refusals": list(self.own_refusals),
             "gpus": {
                 verdict.answer.gpu.name: {
                     "accepted": verdict.refusal is None,
