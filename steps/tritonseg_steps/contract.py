@@ -65,8 +65,8 @@ UPSAMPLING_PARAMETER: Final = "tritonseg_upsampling"
 MAX_PIXELS_PARAMETER: Final = "tritonseg_max_pixels"
 """On every step, if an operator adds it: most pixels of a picture, an integer."""
 QUEUE_PARAMETER: Final = "tritonseg_queue"
-"""On a CPU engine, and on any step on the CPU if an operator adds it: most requests that may wait
-for it, an integer from 1 on; the next is refused as UNAVAILABLE."""
+"""On any step on the CPU, if an operator adds it: most requests that may wait for it, an integer
+from 1 on; the next is refused as UNAVAILABLE."""
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
 """On the ensemble: {"onnx_sha256", "precision", "runtime", "tritonseg_version"}."""
 DIGEST_PARAMETER: Final = "tritonseg_digest"

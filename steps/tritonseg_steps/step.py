@@ -111,11 +111,8 @@ class Step(abc.ABC):
 
     def _answer_in_turn(self, received: StepRequest, _memory: Any, sender: Any) -> None:
         """Answer one request; `_memory` is what its arrays look into."""
-        if sender.is_cancelled():
-            text = f"{self.name}: cancelled while it waited"
-            _send(sender, _error(text, pb_utils.TritonError.CANCELLED))
-            return
         try:
+            _refuse_cancelled(sender)
             (outputs,) = self.run([received])
             response = _response(outputs, copied=False)
         except Exception as error:  # noqa: BLE001 - the boundary to the server
@@ -146,7 +143,9 @@ class Step(abc.ABC):
 
         Raises:
             InputError: It is out of bounds, or cannot be read.
+            CancelledError: Nobody waits for it.
         """
+        _refuse_cancelled(request)
         tensors = {tensor.name(): self._seen(tensor) for tensor in request.inputs()}
         refusal = None if self.bounds is None else self.bounds.refusal(tensors)
         if refusal is not None:
@@ -177,6 +176,8 @@ class Step(abc.ABC):
     def _failure(self, error: Exception) -> Any:
         if isinstance(error, InputError):
             text, code = f"{self.name}: {error}", pb_utils.TritonError.INVALID_ARG
+        elif isinstance(error, CancelledError):
+            text, code = f"{self.name}: {error}", pb_utils.TritonError.CANCELLED
         elif isinstance(error, NetworkError):
             pb_utils.Logger.log_error(f"{self.name}: {error}")
             text, code = f"{self.name}: {error}", pb_utils.TritonError.INTERNAL
@@ -185,6 +186,16 @@ class Step(abc.ABC):
             text = f"{self.name}: internal error; the server's log has the details"
             code = pb_utils.TritonError.INTERNAL
         return _error(text, code)
+
+
+class CancelledError(Exception):
+    """Whoever asked has gone."""
+
+
+def _refuse_cancelled(asked: Any) -> None:
+    """Raise for what nobody waits for: Triton's request, or the sender of its answer."""
+    if asked.is_cancelled():
+        raise CancelledError("cancelled while it waited")
 
 
 def _check_backend(model: str) -> None:

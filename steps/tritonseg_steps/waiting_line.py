@@ -1,8 +1,8 @@
-"""Where requests wait for a step on the CPU, instead of in Triton's dynamic batcher.
+"""Where requests wait for a step on the CPU if their number is limited.
 
 Triton limits a queue only where it batches, and its batcher sleeps for seconds while requests of
-different sizes wait (docs/serving_defaults.md has the measurements). Merging brings nothing where a
-step answers one request after the other, so a step takes them off Triton's hands at once.
+different sizes wait (docs/serving_defaults.md has the measurements, and what a line costs). So a
+step with a limit takes them off Triton's hands at once.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_steps.contract import QUEUE_PARAMETER
 
 LAYOUTS = {"single": "tiny", "fused": "tiny", "ensemble": "tiny_engine"}
 """The Triton model with the engine, by layout."""
@@ -119,8 +120,9 @@ def test_what_is_tuned_is_served_and_gives_the_same_masks(layout: str, tmp_path:
         before = mask(server)
     rewrite(repository, "max_batch_size: 8", "max_batch_size: 2  # by perf_analyzer")
     rewrite(repository, "count: 1", "count: 2")
-    rewrite(repository, 'string_value: "64"', 'string_value: "9"')
-    assert 'string_value: "9"' in (repository / LAYOUTS[layout] / "config.pbtxt").read_text()
+    path = repository / LAYOUTS[layout] / "config.pbtxt"
+    limit = f'parameters {{ key: "{QUEUE_PARAMETER}" value {{ string_value: "9" }} }}'
+    path.write_text(f"{path.read_text()}\n{limit}\n")
     with TritonServer(ServerConfig(repository=repository)) as server:
         assert np.array_equal(mask(server), before)
 

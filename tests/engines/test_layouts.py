@@ -303,7 +303,8 @@ def test_the_single_layout_is_one_folder_with_the_ensembles_contract(
     assert list(single.output) == list(ensemble.output)
     for key, parameter in ensemble.parameters.items():
         assert single.parameters[key] == parameter
-    assert single.parameters[contract.QUEUE_PARAMETER].string_value == "64"
+    assert not single.HasField("dynamic_batching")
+    assert contract.QUEUE_PARAMETER not in single.parameters
     assert "WholePipelineStep" in (tmp_path / "r" / "tiny" / "1" / "model.py").read_text()
     build("ensemble")
     assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == FOUR

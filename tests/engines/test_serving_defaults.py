@@ -32,11 +32,11 @@ def test_promises(workload: Workload) -> None:
         batch = serving.max_batch_size
         assert batch & (batch - 1) == 0
         assert batch == 1 or batch * workload.tensor_bytes <= 256 * 2**20
-        # A queue always holds the next batch, and else no more than half a gigabyte of inputs.
-        assert serving.max_queue_size >= 2 * batch
-        queued = serving.max_queue_size * workload.input_bytes
-        assert serving.max_queue_size == 2 * batch or queued <= 512 * 2**20
     on_gpu = gpu_serving(workload)
+    # A queue always holds the next batch, and else no more than half a gigabyte of inputs.
+    assert on_gpu.max_queue_size >= 2 * on_gpu.max_batch_size
+    queued = on_gpu.max_queue_size * workload.input_bytes
+    assert on_gpu.max_queue_size == 2 * on_gpu.max_batch_size or queued <= 512 * 2**20
     assert on_gpu.max_batch_size == 1 or on_gpu.max_batch_size * workload.compute_ms <= 50
     assert on_gpu.queue_delay_us <= max(0.1 * 1000 * workload.compute_ms, 0)
     assert 1 <= on_gpu.step_instances <= 4

@@ -34,7 +34,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def request(value: float) -> Any:
     tensor = SimpleNamespace(name=lambda: "X", as_numpy=lambda: np.array([[value]], np.float32))
-    return SimpleNamespace(inputs=lambda: [tensor], parameters=lambda: "")
+    return SimpleNamespace(
+        inputs=lambda: [tensor], parameters=lambda: "", is_cancelled=lambda: False
+    )
 
 
 def test_the_others_keep_their_answers(steps: Any) -> None:

@@ -55,7 +55,8 @@ class Serving:
         preferred_batch_sizes: Batches that go at once without waiting; ascending. Empty: only
             full ones do, which is right unless a plan has kernels for others.
         max_queue_size: Requests that may wait for the engine; the next is refused as overload.
-            0 for no limit.
+            0 for no limit. On the CPU they then wait in the step, and Triton's statistics do not
+            see its computing.
         warm_up: Run every step once before the model counts as ready, where sizes are known.
 
     Raises:
@@ -163,10 +164,13 @@ def gpu_serving(workload: Workload) -> Serving:
 
 
 def cpu_serving(workload: Workload) -> Serving:
-    """Return defaults for an engine on the CPU, which one picture occupies wholly."""
+    """Return defaults for an engine on the CPU, which one picture occupies wholly.
+
+    Without a limit of its queue: Triton has one only where it merges, and a step's own hides its
+    computing from Triton's statistics.
+    """
     batch = _power_of_two(min(MAX_BATCH, BATCH_BYTES / workload.tensor_bytes))
-    queue = int(min(MAX_QUEUE, QUEUE_BYTES / workload.input_bytes))
-    return Serving(max_batch_size=batch, max_queue_size=max(2 * batch, queue))
+    return Serving(max_batch_size=batch, max_queue_size=0)
 
 
 def _power_of_two(limit: float) -> int:

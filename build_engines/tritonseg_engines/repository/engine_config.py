@@ -71,8 +71,8 @@ def _openvino(deployment: Deployment) -> pb.ModelConfig:
 def _set_batching(config: pb.ModelConfig, deployment: Deployment) -> None:
     serving = deployment.serving
     config.max_batch_size = serving.max_batch_size
-    # A step on the CPU has a line of its own. What is of many sizes is hardly ever merged, and the
-    # batcher sleeps for seconds over it.
+    # A CPU gains nothing by merging, what is of many sizes is hardly ever merged, and the batcher
+    # sleeps for seconds over it.
     if not deployment.on_gpu or None in deployment.engine.sizes.input_hw:
         return
     batching = config.dynamic_batching
