@@ -214,7 +214,7 @@ def test_what_a_kill_of_all_left_is_gone_after_the_next_start(
     for served in (after, beside):
         served.first.terminate()
     assert [served.end() for served in (after, beside)] == [0, 0]
-    assert regions() == before
+    assert regions() <= before  # what an earlier test left is gone, too
 
 
 def test_sigterm_to_process_1_lets_a_request_in_flight_finish(
@@ -237,6 +237,6 @@ def test_sigterm_to_process_1_lets_a_request_in_flight_finish(
     assert served.end() == 0
     request.join()
     assert answers == [b"abc"]
-    assert regions() == before
+    assert regions() <= before  # what an earlier test left is gone, too
     assert not place.exists()
     assert "Signal (15) received" in served.log.read_text()
