@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY
+from tritonseg_engines.cli.repository_option import built_repository_option
 
 PORT = click.IntRange(0, 65535)
 """0 is a free one."""
@@ -15,13 +15,7 @@ PORT = click.IntRange(0, 65535)
 
 @click.command(name="serve")
 @click.argument("models", nargs=-1, metavar="[MODEL...]")
-@click.option(
-    "--repository",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_REPOSITORY,
-    show_default=True,
-    help="Folder that `tritonseg build` or `tritonseg demo` wrote.",
-)
+@built_repository_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--grpc-port", type=PORT, default=8001, show_default=True, help="0 for any that is free."

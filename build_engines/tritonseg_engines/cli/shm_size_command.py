@@ -6,18 +6,12 @@ from pathlib import Path
 
 import click
 
-from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY
+from tritonseg_engines.cli.repository_option import built_repository_option
 
 
 @click.command(name="shm-size")
 @click.argument("models", nargs=-1, metavar="[MODEL...]")
-@click.option(
-    "--repository",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_REPOSITORY,
-    show_default=True,
-    help="Folder that `tritonseg build` or `tritonseg demo` wrote.",
-)
+@built_repository_option
 @click.option(
     "--picture",
     "picture_hw",

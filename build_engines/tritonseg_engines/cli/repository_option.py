@@ -1,0 +1,17 @@
+"""The option by which commands are told where models were built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY
+
+built_repository_option = click.option(
+    "--repository",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_REPOSITORY,
+    show_default=True,
+    help="Folder that `tritonseg build` or `tritonseg demo` wrote.",
+)
