@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonseg_engines.checksum import sha256_of
-from tritonseg_engines.target import DEFAULT_LAYOUT, Precision
+from tritonseg_engines.target import DEFAULT_LAYOUT, Precision, ServingLayout
 from tritonseg_engines.zoo.specs import ZOO_SPECS
 from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX
 from tritonseg_steps.int8_cpu import Int8Cpu
@@ -26,11 +26,26 @@ def rebuild_command(manifest: Mapping[str, Any], repository: Path | None = None)
     words = [name if is_demo or name in ZOO_SPECS else "SPEC.yaml"]
     words += [] if is_demo else ["--onnx", "FILE"]
     words += [] if repository is None else ["--repository", shlex.quote(str(repository))]
+    words += _version(manifest, repository)
     words += _options(manifest, provenance)
     calibrated = provenance.get("precision") == Precision.INT8
     if calibrated and not is_demo and manifest.get("quantized_export") is None:
         words += ["--calibration", "FOLDER"]
     return " ".join(["tritonseg build", *words])
+
+
+def _version(manifest: Mapping[str, Any], repository: Path | None) -> list[str]:
+    """Return the option without which a build would be refused, or replace another version."""
+    version = str(manifest.get("version", "1"))
+    beside = (
+        [] if repository is None else repository.glob(f"{manifest.get('model')}/*/manifest.json")
+    )
+    has_others = version != "1" or len([*beside]) > 1
+    return (
+        ["--version", version]
+        if has_others and manifest.get("layout") != ServingLayout.ENSEMBLE
+        else []
+    )
 
 
 def _options(manifest: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from ._config import (
     check_address,
     check_duration,
     check_model_name,
+    check_model_version,
     check_request_id,
     check_transport,
 )
@@ -49,6 +50,8 @@ class SegmentationClient:
     Args:
         url: The server's gRPC address, 'host:port'.
         model: The model's name on the server.
+        model_version: Which of its versions, as '2'; None for the highest that it serves, which
+            another may follow while the client lives.
         timeout_s: Seconds within which a call must end, retries and all.
         retry: How requests that the server could not take are sent again.
         limits: What pictures to accept.
@@ -72,6 +75,7 @@ class SegmentationClient:
         url: str,
         *,
         model: str,
+        model_version: str | None = None,
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
         limits: ImageLimits | None = None,
@@ -86,6 +90,7 @@ class SegmentationClient:
         self._transport = GrpcTransport(
             self._address,
             model_name=self._model_name,
+            model_version=check_model_version(model_version),
             max_response_bytes=_MAPS_PER_ANSWER * self._limits.max_pixels,
             credentials=credentials,
         )

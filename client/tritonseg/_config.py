@@ -24,6 +24,7 @@ MAX_TIMEOUT_S: Final = 86_400.0
 
 # Whatever a model is called becomes a directory on the server and part of file names here.
 _MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_MODEL_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 _ADDRESS: Final = re.compile(
     r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?):(\d{1,5})"
 )
@@ -116,6 +117,18 @@ def check_model_name(model_name: str) -> str:
             f"model must match {_MODEL_NAME.pattern} (as in 'street-demo'), got {model_name!r}"
         )
     return model_name
+
+
+def check_model_version(model_version: str | None) -> str:
+    """Return the version, "" for None, or raise `ConfigurationError` if no version is called so."""
+    if model_version is None:
+        return ""
+    if not isinstance(model_version, str) or not _MODEL_VERSION.fullmatch(model_version):
+        raise ConfigurationError(
+            f"model_version must be a whole number as Triton counts them, as in '2', "
+            f"got {model_version!r}"
+        )
+    return model_version
 
 
 def check_transport(transport: TransportName) -> TransportName:

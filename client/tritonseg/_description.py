@@ -10,7 +10,13 @@ from tritonclient.grpc import service_pb2
 
 from ._deadline import Deadline
 from ._errors import SegmentationError, TransportError
-from ._metadata import ModelInfo, parse_digest, parse_model_info
+from ._metadata import (
+    ModelInfo,
+    latest_version,
+    parameters_of,
+    parse_digest,
+    parse_model_info,
+)
 from ._protocol import check_tensors, read_digest
 from ._transport import GrpcTransport
 
@@ -55,21 +61,24 @@ class Description:
 
 
 def read_published(
-    metadata: service_pb2.ModelMetadataResponse, parameters: Mapping[str, str]
+    metadata: service_pb2.ModelMetadataResponse, parameters: Mapping[str, str], version: str = ""
 ) -> tuple[ModelInfo, bytes | None]:
     """Return what a model says about itself, and the digest that its answers carry, if they do.
 
     Args:
         metadata: Its name, versions and tensors.
         parameters: The string value of each of the `parameters` in its config.
+        version: The version in question; empty for the highest.
 
     Raises:
         ProtocolError: The model is not one that this client understands.
     """
     optional = check_tensors(metadata)
+    version = version or latest_version(metadata.name, metadata.versions)
+    parameters = parameters_of(parameters, version)
     model = parse_model_info(
         metadata.name,
-        versions=metadata.versions,
+        version=version,
         parameters=parameters,
         takes_files=optional.encoded_image,
         gives_confidence=optional.confidence,
@@ -122,7 +131,7 @@ class RememberedDescription:
         losses = watch.losses
         metadata = self._transport.fetch_metadata(deadline.require_s())
         parameters = self._transport.fetch_parameters(deadline.require_s())
-        model, digest = read_published(metadata, parameters)
+        model, digest = read_published(metadata, parameters, self._transport.model_version)
         if digest is None:
             watch.start()
         return Description(model=model, digest=digest, losses=losses)

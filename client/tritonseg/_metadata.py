@@ -20,6 +20,7 @@ CONTRACT_PARAMETER: Final = "tritonseg_contract"
 MODEL_PARAMETER: Final = "tritonseg_model"
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
 DIGEST_PARAMETER: Final = "tritonseg_digest"
+VERSION_MARK: Final = "@"
 
 MAX_CLASSES: Final = 256
 """A class map is uint8."""
@@ -36,7 +37,7 @@ class ModelInfo:
 
     Attributes:
         name: What the server calls the model.
-        version: The version it answers with unless asked for another, e.g. "1".
+        version: The version that was asked for, else the one that the server chooses, e.g. "1".
         classes: Class names; the position is the value in a class map.
         palette: One RGB colour, 0–255, for each class.
         ignore_index: The label that the training data use for "no class", if they do.
@@ -69,7 +70,7 @@ class ModelInfo:
 def parse_model_info(
     name: str,
     *,
-    versions: Sequence[str],
+    version: str,
     parameters: Mapping[str, str],
     takes_files: bool,
     gives_confidence: bool,
@@ -78,8 +79,8 @@ def parse_model_info(
 
     Args:
         name: What the server calls the model.
-        versions: The versions it serves, e.g. ["1", "2"].
-        parameters: Each parameter's string value, by key.
+        version: The version that all else is about.
+        parameters: Each parameter's string value, by key; of that version.
         takes_files: Whether its tensors include one for image files.
         gives_confidence: Whether its tensors include the confidence.
 
@@ -92,7 +93,7 @@ def parse_model_info(
     classes = model.class_names()
     return ModelInfo(
         name=name,
-        version=_latest_version(name, versions),
+        version=version,
         classes=classes,
         palette=model.palette(len(classes)),
         ignore_index=model.ignore_index(),
@@ -206,8 +207,19 @@ def _read_json(name: str, parameters: Mapping[str, str], key: str) -> object:
         ) from exc
 
 
-def _latest_version(name: str, versions: Sequence[str]) -> str:
-    # Triton answers with the highest number where a request names none.
+def parameters_of(parameters: Mapping[str, str], version: str) -> dict[str, str]:
+    """Return the `parameters` of one version: its own, where it has such, before all versions'."""
+    mark = f"{VERSION_MARK}{version}"
+    own = {key[: -len(mark)]: text for key, text in parameters.items() if key.endswith(mark)}
+    return {**parameters, **own}
+
+
+def latest_version(name: str, versions: Sequence[str]) -> str:
+    """Return the version with which Triton answers where a request names none: the highest.
+
+    Raises:
+        ProtocolError: There is none, or one is no number.
+    """
     numbered = [version for version in versions if version.isascii() and version.isdigit()]
     if not numbered or len(numbered) != len(versions):
         raise ProtocolError(

@@ -91,13 +91,16 @@ def check_tensors(metadata: service_pb2.ModelMetadataResponse) -> OptionalTensor
 def build_infer_request(
     *,
     model_name: str,
+    model_version: str = "",
     request_id: str,
     picture: Picture,
     confidence: bool = False,
     digest: bool = False,
 ) -> service_pb2.ModelInferRequest:
     """Build the request for the class map of one picture, and for what else is wanted."""
-    request = service_pb2.ModelInferRequest(model_name=model_name, id=request_id)
+    request = service_pb2.ModelInferRequest(
+        model_name=model_name, model_version=model_version, id=request_id
+    )
     if isinstance(picture, RgbImage):
         request.inputs.add(name=IMAGE, datatype="UINT8", shape=[1, *picture.size, 3])
         request.raw_input_contents.append(picture.pixels)
@@ -176,6 +179,11 @@ def _check_answers(
         raise ProtocolError(
             f"expected the answer of model '{request.model_name}' to request '{request.id}', "
             f"got that of '{response.model_name}' to '{response.id}'"
+        )
+    if request.model_version and response.model_version != request.model_version:
+        raise ProtocolError(
+            f"expected the answer of version {request.model_version} of model "
+            f"'{request.model_name}', got that of version {response.model_version or 'none'}"
         )
 
 

@@ -83,6 +83,7 @@ class RemoteModel:
                 _require_confidence(known.model)
             request = build_infer_request(
                 model_name=self._name,
+                model_version=self._transport.model_version,
                 request_id=request_id,
                 picture=picture,
                 confidence=confidence,

@@ -30,11 +30,13 @@ class GrpcTransport:
     """The calls to one model, each with a deadline, each raising only this package's errors.
 
     Attributes:
+        model_version: Of the model; empty for the server's choice.
         watch: Counts lost connections once it is started.
 
     Args:
         address: 'host:port'.
         model_name: The model that all calls are about.
+        model_version: Its version; empty for the server's choice.
         max_response_bytes: Largest answer to receive, beside a few fields.
         credentials: TLS; without them the connection is in the clear.
     """
@@ -44,6 +46,7 @@ class GrpcTransport:
         address: str,
         *,
         model_name: str,
+        model_version: str,
         max_response_bytes: int,
         credentials: grpc.ChannelCredentials | None,
     ) -> None:
@@ -54,33 +57,35 @@ class GrpcTransport:
             else grpc.secure_channel(address, credentials, options)
         )
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._model_name = model_name
-        self._subject = f"model '{model_name}' at {address}"
+        self._model = {"name": model_name, "version": model_version}
+        version = f" version {model_version}" if model_version else ""
+        self._subject = f"model '{model_name}'{version} at {address}"
+        self.model_version = model_version
         self._closed = threading.Event()
         self.watch = ConnectionWatch(self._channel)
         self._process_id = os.getpid()
 
     def is_model_ready(self, timeout_s: float) -> bool:
         """Ask whether the model can take requests."""
-        request = service_pb2.ModelReadyRequest(name=self._model_name)
+        request = service_pb2.ModelReadyRequest(**self._model)
         response = self._call(self._stub.ModelReady, request, timeout_s, ModelNotReadyError)
         return bool(response.ready)
 
     def fetch_metadata(self, timeout_s: float) -> service_pb2.ModelMetadataResponse:
         """Fetch the model's versions and tensors."""
-        request = service_pb2.ModelMetadataRequest(name=self._model_name)
+        request = service_pb2.ModelMetadataRequest(**self._model)
         return self._call(self._stub.ModelMetadata, request, timeout_s, ModelNotReadyError)
 
     def fetch_parameters(self, timeout_s: float) -> dict[str, str]:
         """Fetch the string value of each of the `parameters` in the model's config."""
-        request = service_pb2.ModelConfigRequest(name=self._model_name)
+        request = service_pb2.ModelConfigRequest(**self._model)
         response = self._call(self._stub.ModelConfig, request, timeout_s, ModelNotReadyError)
         return {key: value.string_value for key, value in response.config.parameters.items()}
 
     def infer(
         self, request: service_pb2.ModelInferRequest, timeout_s: float
     ) -> service_pb2.ModelInferResponse:
-        """Send one inference request."""
+        """Send one inference request, to the version that it names."""
         return self._call(self._stub.ModelInfer, request, timeout_s, OverloadedError)
 
     def pause(self, delay_s: float) -> None:

@@ -26,6 +26,7 @@ missing where an engine answers with no step behind it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 CONTRACT_VERSION: Final = "3"
@@ -49,7 +50,9 @@ NORMALIZE_SUFFIX: Final = "_normalize"
 ENGINE_SUFFIX: Final = "_engine"
 ARGMAX_SUFFIX: Final = "_argmax"
 
-# Keys of `parameters` in config.pbtxt; every value is a JSON document.
+# Keys of `parameters` in config.pbtxt; every value is a JSON document. All versions of a model
+# share the file: what another version than the highest has of its own stands under KEY@VERSION.
+VERSION_MARK: Final = "@"
 CONTRACT_PARAMETER: Final = "tritonseg_contract"
 """JSON string: the contract version, on every step and on the ensemble."""
 MODEL_PARAMETER: Final = "tritonseg_model"
@@ -84,3 +87,16 @@ MAX_CLASSES: Final = 256
 NO_CLASS: Final = 255
 """In a class map that a graph makes: the network gave none. Where it reaches a caller, from a fused
 plan that nothing stands behind, the client raises; the steps answer with an error."""
+
+
+def parameters_of(parameters: Mapping[str, str], version: str) -> dict[str, str]:
+    """Return the parameters of one version of a model: its own, where it has such, before all's.
+
+    Args:
+        parameters: Each parameter's text, by key.
+        version: As Triton counts it, e.g. "2".
+    """
+    mark = f"{VERSION_MARK}{version}"
+    own = {key[: -len(mark)]: text for key, text in parameters.items() if key.endswith(mark)}
+    shared = {key: text for key, text in parameters.items() if VERSION_MARK not in key}
+    return {**shared, **own}

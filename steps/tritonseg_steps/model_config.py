@@ -7,7 +7,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION, QUEUE_PARAMETER
+from tritonseg_steps.contract import (
+    CONTRACT_PARAMETER,
+    CONTRACT_VERSION,
+    QUEUE_PARAMETER,
+    parameters_of,
+)
 from tritonseg_steps.cores import thread_limit
 from tritonseg_steps.validation import positive_int
 
@@ -22,13 +27,17 @@ class ModelConfig:
     def __init__(self, arguments: Mapping[str, str]) -> None:
         self._config = json.loads(arguments["model_config"])
         self.name: str = self._config["name"]
-        self.directory = f"{arguments['model_repository']}/{arguments['model_version']}"
+        version = arguments["model_version"]
+        self.directory = f"{arguments['model_repository']}/{version}"
+        entries = self._config.get("parameters", {}).items()
+        texts = {key: entry["string_value"] for key, entry in entries}
+        self._parameters = parameters_of(texts, version)
         on_gpu = arguments["model_instance_kind"] == "GPU"
         self.gpu = int(arguments["model_instance_device_id"]) if on_gpu else None
-        version = self.parameter(CONTRACT_PARAMETER)
-        if version != CONTRACT_VERSION:
+        built_for = self.parameter(CONTRACT_PARAMETER)
+        if built_for != CONTRACT_VERSION:
             raise RuntimeError(
-                f"{self.name}: this model was built for tritonseg contract {version!r}, the "
+                f"{self.name}: this model was built for tritonseg contract {built_for!r}, the "
                 f"installed tritonseg_steps speaks {CONTRACT_VERSION!r}. Build the model again "
                 "with the installed version, or install the version it was built with."
             )
@@ -40,7 +49,7 @@ class ModelConfig:
             RuntimeError: It is not there.
         """
         try:
-            return json.loads(self._config["parameters"][key]["string_value"])
+            return json.loads(self._parameters[key])
         except KeyError:
             raise RuntimeError(
                 f"{self.name}: config.pbtxt lacks the parameter {key!r}; was it written by "
@@ -49,7 +58,7 @@ class ModelConfig:
 
     def optional(self, key: str, default: Any = None) -> Any:
         """Return the JSON value of a parameter that need not be there."""
-        return self.parameter(key) if key in self._config.get("parameters", {}) else default
+        return self.parameter(key) if key in self._parameters else default
 
     @property
     def max_batch_size(self) -> int:

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tritonseg import ModelInfo, ProtocolError
-from tritonseg._metadata import parse_model_info
+from tritonseg._metadata import latest_version, parameters_of, parse_model_info
 from tritonseg_steps import contract, encoded_image
 
 MODEL, PROVENANCE = "tritonseg_model", "tritonseg_provenance"
 
 
-def parse(parameters, versions=("1",)):
+def parse(parameters, version="1"):
     return parse_model_info(
         "street-demo",
-        versions=versions,
+        version=version,
         parameters=parameters,
         takes_files=True,
         gives_confidence=False,
@@ -165,14 +165,23 @@ def test_later_releases_may_say_more(parameters):
 
 
 @pytest.mark.parametrize(("versions", "latest"), [(["1"], "1"), (["9", "10", "2"], "10")])
-def test_latest_version_is_the_highest_number(parameters, versions, latest):
-    assert parse(parameters, versions).version == latest
+def test_latest_version_is_the_highest_number(versions, latest):
+    assert latest_version("street-demo", versions) == latest
 
 
 @pytest.mark.parametrize("versions", [[], ["a"], ["1", ""], ["²"], ["-1"]])
-def test_versions_that_are_none(parameters, versions):
+def test_versions_that_are_none(versions):
     with pytest.raises(ProtocolError, match="version"):
-        parse(parameters, versions)
+        latest_version("street-demo", versions)
+
+
+@pytest.mark.parametrize(
+    ("version", "own"), [("1", "of 1"), ("2", "of all"), ("11", "of 11"), ("3", "of all")]
+)
+def test_what_a_version_has_of_its_own_goes_before_what_all_have(version, own):
+    texts = {"key": "of all", "key@1": "of 1", "key@11": "of 11", "other": "kept"}
+    for read in (parameters_of, contract.parameters_of):  # the client's, and the server's
+        assert read(texts, version).items() >= {"key": own, "other": "kept"}.items()
 
 
 json_values = st.recursive(

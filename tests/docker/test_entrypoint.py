@@ -79,7 +79,7 @@ def work_directory(served: Served) -> Path:
 
 
 def spoil_manifest(repository: Path) -> None:
-    (repository / "tiny" / "manifest.json").write_text('{"model": "tiny", ')
+    (repository / "tiny" / "1" / "manifest.json").write_text('{"model": "tiny", ')
 
 
 def spoil_contract(repository: Path) -> None:
@@ -93,7 +93,7 @@ def spoil_engine(repository: Path) -> None:
 
 def spoil_runtime(repository: Path) -> None:
     """As if the repository had come from a machine with a GPU."""
-    path = repository / "tiny" / "manifest.json"
+    path = repository / "tiny" / "1" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["provenance"]["runtime"] = "tensorrt"
     manifest["engines"] = {"model.plan": {}}

@@ -73,7 +73,7 @@ def test_any_triton_refuses_it(layout: str, tmp_path: Path) -> None:
     """Without checksums in the manifest the launcher knows of nothing, as any other Triton."""
     repository = build(tmp_path, layout)
     exchange(repository, LAYOUTS[layout])
-    path = repository / "tiny" / "manifest.json"
+    path = repository / "tiny" / "1" / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "files": {}, "settings": {}}))
     with pytest.raises(ServerStartError) as caught:

@@ -82,7 +82,7 @@ def test_a_repository_for_vnni_is_refused_by_a_cpu_without(tmp_path: Path) -> No
 
 def test_doctor_names_a_build_that_its_gate_refused(tmp_path: Path) -> None:
     repository = build(tmp_path, Int8Cpu.AVX2)
-    manifest_path = repository / "residual" / "manifest.json"
+    manifest_path = repository / "residual" / "1" / "manifest.json"
     gate = json.loads(manifest_path.read_text(encoding="utf-8"))["gate"]
     assert gate["verdict"] == "accepted", "the case that this test is about"
     done = run_as_avx2(*COMMAND, "doctor", "--repository", repository)

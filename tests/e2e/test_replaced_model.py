@@ -45,7 +45,7 @@ def forget_digests(repository: Path) -> None:
         for step in config.ensemble_scheduling.step:
             step.output_map.pop(contract.MODEL_DIGEST, None)
         path.write_text(str(config))
-    manifest = repository / "tiny" / "manifest.json"
+    manifest = repository / "tiny" / "1" / "manifest.json"
     document = json.loads(manifest.read_text())
     for settings in document["settings"].values():
         settings.pop(contract.DIGEST_PARAMETER, None)

@@ -92,7 +92,7 @@ def test_parameters_carry_what_a_caller_needs(save: Callable[..., Path], tmp_pat
     assert provenance["precision"] == "fp32"
     assert provenance["runtime"] == "openvino"
     assert len(provenance["onnx_sha256"]) == 64
-    manifest = json.loads((report.model / "manifest.json").read_text())
+    manifest = json.loads((report.model / "1" / "manifest.json").read_text())
     assert manifest["tail"]["operators"] == ["Resize", "ArgMax"]
     assert manifest["input"]["name"] == "image"
     assert manifest["tail"]["output"] == "output"

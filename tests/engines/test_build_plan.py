@@ -57,7 +57,7 @@ def test_the_verdict_is_that_on_the_plan(build: Build, layout: str) -> None:
     assert report.note is None
     assert report.gate.verdict == "passed"
     assert report.gate.facts["built network ran in"] == "TensorRT 10.16.1.11 on NVIDIA L4"
-    manifest = json.loads((report.model / "manifest.json").read_text())
+    manifest = json.loads((report.model / "1" / "manifest.json").read_text())
     assert manifest["gate"]["facts"] == report.gate.facts
     assert check_manifest(manifest, L4_MACHINE) == []
     assert "TensorRT 10.16.1.11 on NVIDIA L4" in report.report.read_text()
@@ -75,14 +75,14 @@ def test_a_plan_with_other_masks_is_not_written(build: Build, tmp_path: Path) ->
 
 def test_an_older_model_stays_if_the_new_plan_is_refused(build: Build) -> None:
     older = build(None).model
-    content = (older / "manifest.json").read_bytes()
+    content = (older / "1" / "manifest.json").read_bytes()
     with pytest.raises(GateError):
         build(residual_network(seed=1).SerializeToString())
-    assert (older / "manifest.json").read_bytes() == content
+    assert (older / "1" / "manifest.json").read_bytes() == content
 
 
 def test_a_plan_with_other_masks_is_written_on_demand(build: Build) -> None:
     report = build(residual_network(seed=1).SerializeToString(), accept=True)
     assert report.gate.verdict == "accepted"
-    manifest = json.loads((report.model / "manifest.json").read_text())
+    manifest = json.loads((report.model / "1" / "manifest.json").read_text())
     assert manifest["gate"]["verdict"] == "accepted"

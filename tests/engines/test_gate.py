@@ -188,11 +188,11 @@ def test_a_damaged_network_is_refused_and_nothing_but_a_report_written(
 @pytest.mark.usefixtures("damaged")
 def test_accept_builds_it_and_is_recorded(export: Path) -> None:
     report = build(export, accept=True)
-    manifest = json.loads((report.model / "manifest.json").read_text())
+    manifest = json.loads((report.model / "1" / "manifest.json").read_text())
     assert manifest["gate"]["verdict"] == "accepted"
     assert manifest["gate"]["failures"]
-    assert json.loads((report.model / "report.json").read_text())["verdict"] == "accepted"
-    assert "accepted by --accept" in (report.model / "report.html").read_text()
+    assert json.loads((report.model / "1" / "report.json").read_text())["verdict"] == "accepted"
+    assert "accepted by --accept" in (report.model / "1" / "report.html").read_text()
 
 
 def test_a_good_network_passes_and_says_what_it_was_judged_on(export: Path) -> None:
@@ -200,7 +200,10 @@ def test_a_good_network_passes_and_says_what_it_was_judged_on(export: Path) -> N
     assert report.gate.verdict == "passed"
     page = report.report.read_text()
     assert "smooth noise, because no pictures were given" in page
-    assert json.loads((report.model / "manifest.json").read_text())["gate"]["verdict"] == "passed"
+    assert (
+        json.loads((report.model / "1" / "manifest.json").read_text())["gate"]["verdict"]
+        == "passed"
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,11 +72,11 @@ def test_one_folder_with_everything(build: Callable[..., Any], tmp_path: Path) -
     assert report.model == tmp_path / "r" / "tiny"
     assert report.layout == "fused"
     assert report.equal_pixels_after_fuse >= 0.9999
-    manifest = json.loads((report.model / "manifest.json").read_text())
+    manifest = json.loads((report.model / "1" / "manifest.json").read_text())
     assert manifest["layout"] == "fused"
     assert manifest["equal_pixels_after_fuse"] == report.equal_pixels_after_fuse
     assert list(manifest["files"]) == ["tiny/1/model.onnx", "tiny/1/model.py"]
-    facts = json.loads((report.model / "report.json").read_text())["facts"]
+    facts = json.loads((report.model / "1" / "report.json").read_text())["facts"]
     assert facts["fused graph, pixels as in the ensemble"] == "100.0000%"
     assert built_models(tmp_path / "r") == ("tiny",)
     assert check_repository(tmp_path / "r", Machine()) == {"tiny": []}
@@ -129,7 +129,7 @@ def test_there_and_back_again_leaves_nothing_behind(
     for layout, expected in (("ensemble", FOUR), ("fused", ["tiny"]), ("ensemble", FOUR)):
         build(layout)
         assert folders(tmp_path / "r") == sorted([*expected, "tiny_other"])
-        manifest = json.loads((tmp_path / "r" / "tiny" / "manifest.json").read_text())
+        manifest = json.loads((tmp_path / "r" / "tiny" / "1" / "manifest.json").read_text())
         assert manifest["layout"] == layout
 
 
@@ -229,7 +229,7 @@ def test_on_a_gpu_the_plan_lies_under_the_models_own_name(tmp_path: Path) -> Non
     write_model(tmp_path / "r", deployment, plan, manifest)
     assert folders(tmp_path / "r") == ["tiny"]
     version = tmp_path / "r" / "tiny" / "1"
-    assert folders(version) == ["model.plan"]
+    assert folders(version) == ["manifest.json", "model.plan"]
     config = read_config(version.parent / "config.pbtxt")
     assert config.platform == "tensorrt_plan"
     (group,) = config.instance_group

@@ -222,7 +222,7 @@ def test_a_network_of_any_batch_may_be_given_larger_ones(tmp_path: Path) -> None
 
 def test_what_was_built_before_settings_were_recorded_is_served(tmp_path: Path) -> None:
     repository = build(tmp_path / "r")
-    path = repository / "tiny" / "manifest.json"
+    path = repository / "tiny" / "1" / "manifest.json"
     manifest = json.loads(path.read_text())
     del manifest["settings"]
     path.write_text(json.dumps(manifest))
@@ -240,7 +240,7 @@ def test_only_models_that_are_served_are_looked_at(tmp_path: Path) -> None:
 @pytest.mark.parametrize("settings", [[], {"tiny": 1}])
 def test_broken_settings_are_told(settings: object, tmp_path: Path) -> None:
     repository = build(tmp_path / "r")
-    path = repository / "tiny" / "manifest.json"
+    path = repository / "tiny" / "1" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "settings": settings}))
     with pytest.raises(RepositoryError, match="expected 'settings' to be an object of objects"):
         changed_since_build(repository)
@@ -248,7 +248,7 @@ def test_broken_settings_are_told(settings: object, tmp_path: Path) -> None:
 
 def test_what_is_not_built_has_none(tmp_path: Path) -> None:
     model = write_unbuilt(get_spec("fastseg-small"), tmp_path)
-    assert "settings" not in json.loads((model / "manifest.json").read_text())
+    assert "settings" not in json.loads((model / "1" / "manifest.json").read_text())
 
 
 def test_a_model_that_was_copied_to_another_name_is_refused(tmp_path: Path) -> None:
@@ -298,13 +298,13 @@ def test_a_version_that_no_build_wrote_is_refused(tmp_path: Path) -> None:
     repository = build(tmp_path / "repository")
     shutil.copytree(repository / "tiny_engine" / "1", repository / "tiny_engine" / "2")
     (line,) = changed_since_build(repository)
-    assert line.startswith("tiny: tiny_engine/2 was not written by the build, and Triton serves")
+    assert line == ("tiny: tiny_engine/2 is of no build that is recorded here; remove that folder")
 
 
 @pytest.mark.parametrize("layout", ["single", "ensemble"])
 def test_a_model_without_its_manifest_is_refused(layout: str, tmp_path: Path) -> None:
     repository = build(tmp_path / "repository", layout)
-    (repository / "tiny" / "manifest.json").unlink()
+    (repository / "tiny" / "1" / "manifest.json").unlink()
     (line,) = changed_since_build(repository)
     assert line.startswith("tiny: its manifest.json is missing")
     assert changed_since_build(repository, ["another"]) == []
@@ -313,6 +313,6 @@ def test_a_model_without_its_manifest_is_refused(layout: str, tmp_path: Path) ->
 
 def test_a_manifest_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
     repository = build(tmp_path / "repository")
-    (repository / "tiny" / "manifest.json").write_text("[" * 100_000)
+    (repository / "tiny" / "1" / "manifest.json").write_text("[" * 100_000)
     with pytest.raises(RepositoryError, match="expected a JSON document"):
         changed_since_build(repository)

@@ -99,7 +99,7 @@ def test_a_built_engine_is_not_overwritten(tmp_path: Path) -> None:
     spec = get_spec("fastseg-small")
     model = write_unbuilt(spec, tmp_path)
     write_unbuilt(spec, tmp_path)
-    manifest = model / "manifest.json"
+    manifest = model / "1" / "manifest.json"
     built = '"files": {"fastseg-small_engine/1/model.plan": "0"}'
     manifest.write_text(manifest.read_text().replace('"files": {}', built))
     before = contents(tmp_path)

@@ -37,7 +37,7 @@ def write(repository: Path, name: str, layout: str = "ensemble", **changes: obje
     built = repository.parent / "built.onnx"
     built.write_bytes(name.encode())
     manifest = {"provenance": {"runtime": "openvino", "precision": "fp32"}}
-    return write_model(repository, deployment, built, manifest)
+    return write_model(repository, deployment, built, manifest).parent
 
 
 def contents(repository: Path) -> dict[str, bytes]:
@@ -118,7 +118,7 @@ def test_ones_own_is_replaced_even_where_it_is_damaged(
     write(tmp_path / "r", "street")
     whole = contents(tmp_path / "r")
     if damage == "no manifest":
-        (tmp_path / "r" / "street" / "manifest.json").unlink()
+        (tmp_path / "r" / "street" / "1" / "manifest.json").unlink()
     elif damage == "no config":
         (tmp_path / "r" / folder / "config.pbtxt").unlink()
     else:

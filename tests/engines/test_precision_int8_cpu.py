@@ -203,4 +203,4 @@ def test_a_quantized_export_is_recorded_with_what_it_needs_or_refused(tmp_path: 
         with pytest.raises(OnnxModelError, match="the export is quantized already"):
             build()
     else:
-        assert '"int8_cpu": "vnni"' in (build() / "manifest.json").read_text(encoding="utf-8")
+        assert '"int8_cpu": "vnni"' in (build() / "1" / "manifest.json").read_text(encoding="utf-8")

@@ -121,7 +121,7 @@ def test_pairs_are_served_in_every_precision(form: str, precision: str, tmp_path
     report = check_served(static(tmp_path, **FORMS[form]), precision)
     layers = 3 if form == "pairs of some layers" else 4
     assert report.quantized_export == f"Q/DQ pairs, {layers} of 4 layers"
-    manifest = json.loads((report.model / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((report.model / "1" / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["int8_cpu"], manifest["quantized_export"]) == ("avx2", report.quantized_export)
     assert "--calibration" not in rebuild_command(manifest)
 

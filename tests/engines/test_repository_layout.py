@@ -183,7 +183,7 @@ def test_a_class_map_is_warmed_up_as_one(tmp_path: Path) -> None:
 
 def test_every_engine_file_has_its_checksum(tmp_path: Path) -> None:
     write(tmp_path / "r", deployment())
-    manifest = json.loads((tmp_path / "r" / "tiny" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "r" / "tiny" / "1" / "manifest.json").read_text())
     digest = hashlib.sha256(b"the engine").hexdigest()
     steps = {
         f"tiny_{step}/1/model.py": hashlib.sha256(
@@ -208,16 +208,16 @@ def test_only_engines_of_models_that_tritonseg_built_are_compared(tmp_path: Path
     repository = tmp_path / "r"
     write(repository, deployment("openvino"))
     other = repository / "other"
-    other.mkdir()
+    (other / "1").mkdir(parents=True)
     (other / "config.pbtxt").write_text('name: "other"\n')
-    (other / "manifest.json").write_text("of somebody else")
+    (other / "1" / "manifest.json").write_text("of somebody else")
     assert changed_since_build(repository) == []
     (repository / "tiny_engine" / "1" / "model.onnx").write_bytes(b"another")
     (problem,) = changed_since_build(repository)
     assert problem.startswith("tiny: tiny_engine/1/model.onnx is not the file that was built")
     assert changed_since_build(repository, ["tiny_engine"]) == [problem]
     assert changed_since_build(repository, ["other"]) == []
-    (repository / "tiny" / "manifest.json").write_text("{")
+    (repository / "tiny" / "1" / "manifest.json").write_text("{")
     with pytest.raises(RepositoryError, match="expected a JSON document"):
         changed_since_build(repository)
 
@@ -260,7 +260,7 @@ def test_another_contract_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
 def test_a_broken_manifest_is_told(content: str, tmp_path: Path) -> None:
     write(tmp_path / "r", deployment("openvino"))
-    (tmp_path / "r" / "tiny" / "manifest.json").write_text(content)
+    (tmp_path / "r" / "tiny" / "1" / "manifest.json").write_text(content)
     (line,) = check_repository(tmp_path / "r", Machine())["tiny"]
     assert "manifest.json: expected" in line
 

@@ -44,7 +44,7 @@ def test_the_command_prints_what_docker_takes() -> None:
 
 
 def test_all_models_are_the_sum_of_each() -> None:
-    names = sorted({path.parent.name for path in COMMITTED.glob("*/manifest.json")})
+    names = sorted({path.parent.parent.name for path in COMMITTED.glob("*/1/manifest.json")})
     each = [shared_memory_mib(COMMITTED, [name]) for name in names]
     assert len(each) == 6
     assert sum(each) - len(each) <= shared_memory_mib(COMMITTED) <= sum(each)

@@ -27,6 +27,7 @@ from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.repository import (
     Provenance,
+    kept_versions,
     layout_folders,
     refuse_replacing,
     refuse_taken,
@@ -194,6 +195,7 @@ def _refuse_overwriting(
         needed = layout_folders(name, target.layout)
         refuse_replacing(export, repository, name, needed)
         refuse_taken(repository, name, needed)
+        kept_versions(repository, name, target.layout, options.version)
     onnx_path = _suffixed(beside, ".onnx")
     stops_at_onnx = options.onnx_only or target.on_gpu
     if stops_at_onnx and onnx_path.exists() and export.exists() and onnx_path.samefile(export):
@@ -268,9 +270,17 @@ def _write_repository(
             if built.judged.report.verdict == "refused":
                 raise refusal(built.judged.report, beside)
         manifest = {**built.manifest(), **written.facts}
-        model = write_model(repository, deployment, written.file, manifest)
-    write_report(built.judged.report, model / JSON_NAME, model / HTML_NAME)
-    return built, model, model / HTML_NAME
+        reports = Path(workspace, JSON_NAME), Path(workspace, HTML_NAME)
+        write_report(built.judged.report, *reports)
+        folder = write_model(
+            repository,
+            deployment,
+            written.file,
+            manifest,
+            version=order.options.version,
+            documents=reports,
+        )
+    return built, folder.parent, folder / HTML_NAME
 
 
 def _suffixed(beside: Path, suffix: str) -> Path:

@@ -43,6 +43,8 @@ class BuildOptions:
         reproducible: For TensorRT: take those kernels and no others; see `PlanOptions`.
         accept: Write the engine although the gate refuses it, and record that.
         onnx_only: Stop after the converted ONNX and its gate.
+        version: Build this version of the model, beside its others, as "2"; None for a model that
+            has no others.
         preflight_gpus: For TensorRT without a GPU: for which NVIDIA's compiler is asked about the
             ONNX, names of `preflight.GPUS`; none for not at all. None for the usual ones where the
             compiler is installed.
@@ -65,6 +67,7 @@ class BuildOptions:
     reproducible: bool = False
     accept: bool = False
     onnx_only: bool = False
+    version: str | None = None
     preflight_gpus: tuple[str, ...] | None = None
     preflight_limits: Limits = field(default_factory=Limits)
 

@@ -62,6 +62,13 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     "engine's graph, for raw pixels of exactly the network's size and the class map only. The "
     "masks are the same.",
 )
+@click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Add or replace this version of the model and keep its others, in the layouts single and "
+    "fused; see docs/versions.md. Callers that name none get the highest.",
+)
 @click.option("--calibration", type=FOLDER, help="Pictures that int8 learns its scales from.")
 @click.option(
     "--calibrator",
@@ -160,6 +167,7 @@ def command(
     precision: str,
     runtime: str,
     layout: str | None,
+    version: int | None,
     upsampling: str | None,
     as_json: bool,
     keep_fp32: tuple[str, ...],
@@ -209,6 +217,7 @@ def command(
         gpu_steps=gpu_steps,
         accept=accept,
         onnx_only=onnx_only,
+        version=None if version is None else str(version),
         preflight_gpus=_preflight_gpus(gpus, no_preflight),
     )
     with progress_bars() as progress:

@@ -30,6 +30,12 @@ JPEG_QUALITY = 92
     metavar="IMAGE...",
 )
 @click.option("--model", required=True, help="Name of the model on the server.")
+@click.option(
+    "--model-version",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which version of it; the highest that is served unless given.",
+)
 @click.option("--url", default="localhost:8001", show_default=True, help="The server's gRPC port.")
 @click.option(
     "-o",
@@ -54,6 +60,7 @@ JPEG_QUALITY = 92
 def command(
     images: tuple[Path, ...],
     model: str,
+    model_version: int | None,
     url: str,
     output: Path,
     overwrite: bool,
@@ -70,7 +77,14 @@ def command(
     planned = result_files(images, output, overwrite=overwrite)
     with _written_in(output):
         output.mkdir(parents=True, exist_ok=True)
-    with SegmentationClient(url, model=model, timeout_s=timeout_s, transport=transport) as client:
+    client = SegmentationClient(
+        url,
+        model=model,
+        model_version=None if model_version is None else str(model_version),
+        timeout_s=timeout_s,
+        transport=transport,
+    )
+    with client:
         for image, files in planned.items():
             result = client.segment(image)
             _write(result, files)

@@ -3,6 +3,7 @@
 from tritonseg_engines.repository.batching import Serving
 from tritonseg_engines.repository.deployment import Deployment, Engine, Provenance
 from tritonseg_engines.repository.ownership import layout_folders, refuse_replacing, refuse_taken
+from tritonseg_engines.repository.versions import kept_versions
 from tritonseg_engines.repository.writer import write_model
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Engine",
     "Provenance",
     "Serving",
+    "kept_versions",
     "layout_folders",
     "refuse_replacing",
     "refuse_taken",

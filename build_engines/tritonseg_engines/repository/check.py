@@ -18,16 +18,19 @@ from tritonseg_engines.rebuild import rebuild_command
 from tritonseg_engines.repository.configs import folder_names
 from tritonseg_engines.repository.files import (
     CONFIG_FILE,
+    FIRST_VERSION,
     MANIFEST_FILE,
-    VERSION_FOLDER,
     read_config,
+    version_folders,
 )
 from tritonseg_engines.repository.leftovers import leftovers
 from tritonseg_engines.repository.manifests import (
+    RecordedVersion,
     manifest_of_ours,
-    manifests_of,
     models_without,
     read_manifest,
+    recorded_versions,
+    versions_of,
 )
 from tritonseg_engines.repository.mask_settings import SETTINGS, change
 from tritonseg_engines.target import Runtime
@@ -54,13 +57,13 @@ def check_repository(repository: Path, machine: Machine) -> dict[str, list[str]]
     """
     if not repository.is_dir():
         raise RepositoryError(f"there is no model repository at {repository}")
-    manifests, bare = manifests_of(repository), models_without(repository)
+    versions, bare = recorded_versions(repository), models_without(repository)
     left = {name: [line] for name, line in leftovers(repository).items()}
-    if not manifests and not bare and not left:
+    if not versions and not bare and not left:
         raise RepositoryError(
-            f"{repository} holds no model that tritonseg built (no */{MANIFEST_FILE})"
+            f"{repository} holds no model that tritonseg built (no */*/{MANIFEST_FILE})"
         )
-    found = {path.parent.name: list(_problems(path, machine)) for path in manifests}
+    found = {one.label: list(_problems(one, machine)) for one in versions}
     return found | {name: [NO_MANIFEST] for name in bare} | left
 
 
@@ -70,8 +73,12 @@ def built_models(repository: Path) -> tuple[str, ...]:
     Raises:
         RepositoryError: A manifest cannot be read.
     """
-    manifests = manifests_of(repository)
-    return tuple(path.parent.name for path in manifests if read_manifest(path).get("files"))
+    built = (
+        one.model
+        for one in recorded_versions(repository)
+        if read_manifest(one.manifest_path).get("files")
+    )
+    return tuple(dict.fromkeys(built))
 
 
 def changed_since_build(repository: Path, models: Collection[str] = ()) -> list[str]:
@@ -87,18 +94,34 @@ def changed_since_build(repository: Path, models: Collection[str] = ()) -> list[
     Raises:
         RepositoryError: A manifest of a model that tritonseg built cannot be read.
     """
-    lines = []
-    for name, manifest in _built(repository, models):
-        again = f"build it again: {rebuild_command(manifest, repository)}"
-        files = manifest.get("files") or {}
-        found = [
-            *_version_problems(repository, name),
-            *_exchanged(repository, files, again),
-            *_changed(repository, name, manifest, again),
-        ]
-        lines += [f"{name}: {line}" for line in found]
+    lines = [f"{one.label}: {line}" for one, line in changes_since_build(repository, models)]
     bare = (name for name in models_without(repository) if not models or name in models)
     return lines + [f"{name}: {NO_MANIFEST}" for name in bare]
+
+
+def changes_since_build(
+    repository: Path, models: Collection[str] = ()
+) -> Iterator[tuple[RecordedVersion, str]]:
+    """Yield every such line with the version that it is about; as `changed_since_build`."""
+    for version, manifest in _built(repository, models):
+        again = f"build it again: {rebuild_command(manifest, repository)}"
+        files = manifest.get("files") or {}
+        found = (
+            *_version_problems(version),
+            *_exchanged(repository, files, again),
+            *_changed(version, manifest, again),
+        )
+        yield from ((version, line) for line in found)
+
+
+def contract_changes(
+    repository: Path, models: Collection[str] = ()
+) -> Iterator[tuple[RecordedVersion, str]]:
+    """Yield a line for every version that these steps cannot serve; as `unfit_here`."""
+    for version, manifest in _built(repository, models):
+        again = f"build it again: {rebuild_command(manifest, repository)}"
+        for line in _contract_problems(version.config_path, again):
+            yield version, line
 
 
 def unfit_here(repository: Path, models: Collection[str] = ()) -> list[str]:
@@ -114,34 +137,33 @@ def unfit_here(repository: Path, models: Collection[str] = ()) -> list[str]:
     Raises:
         RepositoryError: A manifest or config of a model that tritonseg built cannot be read.
     """
-    lines: list[str] = []
+    lines = [f"{one.label}: {line}" for one, line in contract_changes(repository, models)]
     machine: Machine | None = None
-    for name, manifest in _built(repository, models):
-        command = rebuild_command(manifest, repository)
-        config_path = repository / name / CONFIG_FILE
-        found = list(_contract_problems(config_path, f"build it again: {command}"))
+    for version, manifest in _built(repository, models):
         if manifest["provenance"].get("runtime") == Runtime.TENSORRT:
             machine = machine or inspect_machine()
             if not machine.gpus or machine.tensorrt_version is not None:
-                found += check_manifest(manifest, machine, command)
-        lines += [f"{name}: {line}" for line in found]
+                found = check_manifest(manifest, machine, rebuild_command(manifest, repository))
+                lines += [f"{version.label}: {line}" for line in found]
     return lines
 
 
-def _built(repository: Path, models: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield name and manifest of what tritonseg built, or of what `models` name of it."""
-    for path in manifests_of(repository):
-        manifest, name = manifest_of_ours(path), path.parent.name
-        if manifest is not None and (not models or set(models) & set(folder_names(name))):
-            yield name, manifest
+def _built(
+    repository: Path, models: Collection[str]
+) -> Iterator[tuple[RecordedVersion, dict[str, Any]]]:
+    """Yield every version that tritonseg built, or of what `models` name, with its manifest."""
+    for version in recorded_versions(repository):
+        manifest, names = manifest_of_ours(version), folder_names(version.model)
+        if manifest is not None and (not models or set(models) & set(names)):
+            yield version, manifest
 
 
 def repository_remarks(repository: Path) -> dict[str, list[str]]:
     """Return by model name what is no problem, but should be known of a build."""
     found: dict[str, list[str]] = {}
-    for path in manifests_of(repository):
+    for version in recorded_versions(repository):
         with contextlib.suppress(RepositoryError):  # a problem, which `check_repository` names
-            found[path.parent.name] = list(_remarks(read_manifest(path)))
+            found[version.label] = list(_remarks(read_manifest(version.manifest_path)))
     return found
 
 
@@ -157,15 +179,15 @@ def _needed_cpu(manifest: Mapping[str, Any]) -> Int8Cpu | None:
     return recorded_int8_cpu(manifest, provenance.get("precision"))
 
 
-def _problems(path: Path, machine: Machine) -> Iterator[str]:
+def _problems(version: RecordedVersion, machine: Machine) -> Iterator[str]:
     try:
-        manifest, repository = read_manifest(path), path.parent.parent
+        manifest, repository = read_manifest(version.manifest_path), version.repository
         command = rebuild_command(manifest, repository)
         again = f"build it again: {command}"
-        yield from _contract_problems(path.with_name(CONFIG_FILE), again)
-        yield from _version_problems(repository, path.parent.name)
+        yield from _contract_problems(version.config_path, again)
+        yield from _version_problems(version)
         yield from _file_problems(repository, manifest, again)
-        yield from _changed(repository, path.parent.name, manifest, again)
+        yield from _changed(version, manifest, again)
         yield from check_manifest(manifest, machine, command)
         yield from _cpu_problems(manifest)
     except RepositoryError as error:
@@ -202,15 +224,13 @@ def _cpu_problems(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield reason
 
 
-def _version_problems(repository: Path, model: str) -> Iterator[str]:
-    """Find versions that no build wrote: Triton serves the highest, whatever the others are."""
-    for name in folder_names(model):
-        for folder in sorted((repository / name).glob("[1-9]*")):
-            if folder.name.isdigit() and folder.name != VERSION_FOLDER and folder.is_dir():
-                yield (
-                    f"{name}/{folder.name} was not written by the build, and Triton serves the "
-                    f"highest version instead of {name}/{VERSION_FOLDER}; remove that folder"
-                )
+def _version_problems(version: RecordedVersion) -> Iterator[str]:
+    """Find versions that no build wrote, which Triton serves where the config's policy lets it."""
+    recorded = {one.version for one in versions_of(version.folder.parent)}
+    for name in folder_names(version.model):
+        built = recorded if name == version.model else {FIRST_VERSION}
+        for stray in version_folders(version.repository / name).keys() - built:
+            yield f"{name}/{stray} is of no build that is recorded here; remove that folder"
 
 
 def _file_problems(repository: Path, manifest: Mapping[str, Any], again: str) -> Iterator[str]:
@@ -228,17 +248,24 @@ def _exchanged(repository: Path, files: Mapping[str, str], again: str) -> Iterat
             yield f"{name} {problem}; {again}"
 
 
-def _changed(repository: Path, name: str, manifest: Mapping[str, Any], again: str) -> Iterator[str]:
+def _changed(version: RecordedVersion, manifest: Mapping[str, Any], again: str) -> Iterator[str]:
     """Find configs with which other masks come out than those that the build has proven."""
-    built_as = manifest.get("model", name)
-    if built_as != name:
+    built_as = manifest.get("model", version.model)
+    if built_as != version.model:
         yield f"was built as {built_as!r}, and its folder was copied or renamed; {again}"
         return
+    built_version = manifest.get("version", version.version)
+    if built_version != version.version:
+        yield (
+            f"{version.model}/{version.version} was built as version {built_version}, and copied "
+            "or renamed; remove that folder, or give it its name back"
+        )
+        return
     for folder, built in manifest.get(SETTINGS, {}).items():
-        path = repository / folder / CONFIG_FILE
+        path = version.repository / folder / CONFIG_FILE
         if not path.is_file():
             yield f"{folder}/{CONFIG_FILE} is missing; {again}"
             continue
-        found = change(built, read_config(path))
+        found = change(built, read_config(path), version.version)
         if found is not None:
             yield f"{folder}/{CONFIG_FILE}: {found}; put that back, or {again}"

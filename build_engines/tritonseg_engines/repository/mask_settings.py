@@ -15,6 +15,7 @@ from typing import Any, Final
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.repository.deployment import Deployment
+from tritonseg_engines.repository.messages import texts_of
 from tritonseg_steps import contract
 
 SETTINGS: Final = "settings"
@@ -46,23 +47,24 @@ LONGEST: Final = 80
 
 
 def mask_settings(
-    configs: Mapping[str, pb.ModelConfig], deployment: Deployment
+    configs: Mapping[str, pb.ModelConfig], deployment: Deployment, version: str
 ) -> dict[str, dict[str, Any]]:
     """Return what decides masks in configs as they are built, by folder; JSON documents."""
-    settings = {folder: _settings(config) for folder, config in configs.items()}
+    settings = {folder: _settings(config, version) for folder, config in configs.items()}
     if deployment.engine.max_batch is not None:
         settings[deployment.engine_model][LARGEST_BATCH] = deployment.engine.max_batch
     return settings
 
 
-def change(built: Mapping[str, Any], config: pb.ModelConfig) -> str | None:
+def change(built: Mapping[str, Any], config: pb.ModelConfig, version: str) -> str | None:
     """Return what differs first in a config, expected and got, or None if nothing does.
 
     Args:
         built: Of its folder, as `mask_settings` returned it when the model was built.
         config: As it is.
+        version: Whose part of it, where versions share it.
     """
-    present = _settings(config)
+    present = _settings(config, version)
     for name, value in built.items():
         if name == LARGEST_BATCH:
             if config.max_batch_size > value:
@@ -74,9 +76,12 @@ def change(built: Mapping[str, Any], config: pb.ModelConfig) -> str | None:
     return None
 
 
-def _settings(config: pb.ModelConfig) -> dict[str, Any]:
-    found = {name: _document(config, name) for name in PARAMETERS if name in config.parameters}
-    model = _document(config, contract.MODEL_PARAMETER)
+def _settings(config: pb.ModelConfig, version: str) -> dict[str, Any]:
+    parameters = texts_of(config, version)
+    found: dict[str, Any] = {
+        name: _document(parameters[name]) for name in PARAMETERS if name in parameters
+    }
+    model = _document(parameters.get(contract.MODEL_PARAMETER, "null"))
     if isinstance(model, dict):
         found[contract.MODEL_PARAMETER] = {"classes": model.get("classes")}
     found[BACKEND] = config.backend or BACKENDS.get(config.platform, config.platform)
@@ -100,11 +105,8 @@ def _settings(config: pb.ModelConfig) -> dict[str, Any]:
     return found
 
 
-def _document(config: pb.ModelConfig, name: str) -> Any:
-    """Return a parameter's JSON, its text where it is none, or None where it is not there."""
-    if name not in config.parameters:
-        return None
-    text = config.parameters[name].string_value
+def _document(text: str) -> Any:
+    """Return a parameter's JSON, or its text where it is none."""
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text)
     return text

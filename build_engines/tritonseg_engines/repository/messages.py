@@ -34,5 +34,11 @@ def set_parameters(config: pb.ModelConfig, documents: Mapping[str, Any]) -> None
         config.parameters[key].string_value = json.dumps(document, sort_keys=True)
 
 
+def texts_of(config: pb.ModelConfig, version: str) -> dict[str, str]:
+    """Return the text of every parameter of one version."""
+    texts = {key: value.string_value for key, value in config.parameters.items()}
+    return contract.parameters_of(texts, version)
+
+
 def _dims(dims: Iterable[int | None]) -> list[int]:
     return [ANY if dim is None else dim for dim in dims]

@@ -14,7 +14,18 @@ from pathlib import Path
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names
-from tritonseg_engines.repository.files import CONFIG_FILE, MANIFEST_FILE, WRITTEN, read_config
+from tritonseg_engines.repository.files import (
+    CONFIG_FILE,
+    FIRST_VERSION,
+    MANIFEST_FILE,
+    WARM_UP_FOLDER,
+    WRITTEN_BESIDE_VERSIONS,
+    WRITTEN_IN_VERSION,
+    WRITTEN_IN_WARM_UP,
+    read_config,
+    version_folders,
+)
+from tritonseg_engines.repository.manifests import versions_of
 from tritonseg_engines.repository.mask_settings import SETTINGS
 from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
@@ -90,10 +101,16 @@ def refuse_replacing(export: Path, repository: Path, name: str, needed: Collecti
 
 def _foreign(folder: Path) -> str | None:
     """Return the first thing in a model's folder that builds do not write, or None."""
-    for inner, written in WRITTEN.items():
+    versions = {FIRST_VERSION, *(one.version for one in versions_of(folder))}
+    written = {
+        "": WRITTEN_BESIDE_VERSIONS | versions,
+        **dict.fromkeys(sorted(versions), WRITTEN_IN_VERSION),
+        WARM_UP_FOLDER: WRITTEN_IN_WARM_UP,
+    }
+    for inner, names in written.items():
         with contextlib.suppress(OSError):
             for entry in sorted((folder / inner).iterdir()):
-                if entry.name not in written:
+                if entry.name not in names:
                     return entry.relative_to(folder).as_posix()
     return None
 
@@ -112,13 +129,15 @@ def _own_folders(repository: Path, name: str) -> set[str]:
 
 
 def _recorded(folder: Path) -> set[str]:
-    """Return the folders that a model's manifest lists; none if it has no such manifest."""
-    with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
-        document = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-        if document["model"] == folder.name and isinstance(document["provenance"], dict):
-            files = {path.partition("/")[0] for path in document.get("files", {})}
-            return {folder.name, *files, *document.get(SETTINGS, {})}
-    return set()
+    """Return the folders that a model's manifests list; none if it has no such manifest."""
+    folders: set[str] = set()
+    for version in version_folders(folder).values():
+        with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
+            document = json.loads((version / MANIFEST_FILE).read_text(encoding="utf-8"))
+            if document["model"] == folder.name and isinstance(document["provenance"], dict):
+                files = {path.partition("/")[0] for path in document.get("files", {})}
+                folders |= {folder.name, *files, *document.get(SETTINGS, {})}
+    return folders
 
 
 def _is_model(folder: Path) -> bool:

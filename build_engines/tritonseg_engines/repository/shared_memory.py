@@ -5,7 +5,7 @@ taken once is kept:
 
     sum over processes of: PROCESS_BYTES + largest batch * (bytes in + bytes out of one picture)
 
-for pictures of the network's size, and every output asked for. An engine that is no Python model
+of every version, for pictures of the network's size, and every output asked for. An engine that is no Python model
 has no part in it.
 """
 
@@ -20,8 +20,8 @@ from typing import Final
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.errors import RepositoryError
-from tritonseg_engines.repository.files import CONFIG_FILE, read_config
-from tritonseg_engines.repository.messages import ANY
+from tritonseg_engines.repository.files import CONFIG_FILE, FIRST_VERSION, read_config
+from tritonseg_engines.repository.messages import ANY, texts_of
 from tritonseg_steps import contract
 from tritonseg_steps.network_sizes import NetworkSizes
 
@@ -79,16 +79,27 @@ def _network_sizes(config: pb.ModelConfig) -> Iterator[tuple[str, tuple[int, int
     """Yield the network's size for a model that clients call, and for each step of it."""
     if contract.NETWORK_SIZES_PARAMETER not in config.parameters:
         return
-    text = config.parameters[contract.NETWORK_SIZES_PARAMETER].string_value
+    texts = {
+        texts_of(config, version)[contract.NETWORK_SIZES_PARAMETER] for version in _versions(config)
+    }
+    sizes_hw = [size_hw for text in texts if (size_hw := _fixed_hw(config.name, text)) is not None]
+    if len(sizes_hw) == len(texts):
+        largest_hw = max(sizes_hw, key=math.prod)
+        yield from ((name, largest_hw) for name in (config.name, *_steps(config)))
+
+
+def _fixed_hw(model: str, text: str) -> tuple[int, int] | None:
     try:
-        size_hw = NetworkSizes.from_json(json.loads(text)).fixed_hw
+        return NetworkSizes.from_json(json.loads(text)).fixed_hw
     except (ValueError, TypeError, KeyError) as error:
         raise RepositoryError(
-            f"{config.name}: {contract.NETWORK_SIZES_PARAMETER}: expected sizes, got {text}: "
-            f"{error}"
+            f"{model}: {contract.NETWORK_SIZES_PARAMETER}: expected sizes, got {text}: {error}"
         ) from error
-    if size_hw is not None:
-        yield from ((name, size_hw) for name in (config.name, *_steps(config)))
+
+
+def _versions(config: pb.ModelConfig) -> list[str]:
+    """Return the versions that a build's config lets Triton serve."""
+    return [str(version) for version in config.version_policy.specific.versions] or [FIRST_VERSION]
 
 
 def _model_bytes(
@@ -103,7 +114,7 @@ def _model_bytes(
     if largest_batch is not None:
         batch = min(batch, largest_batch)
     processes = sum(max(1, int(group.count)) for group in config.instance_group) or 1
-    return int(processes) * (PROCESS_BYTES + batch * picture_bytes)
+    return len(_versions(config)) * int(processes) * (PROCESS_BYTES + batch * picture_bytes)
 
 
 def _tensor_bytes(tensor: pb.ModelInput | pb.ModelOutput, picture_hw: tuple[int, int]) -> int:

@@ -59,4 +59,4 @@ def write_unbuilt(spec: ModelSpec, repository: Path) -> Path:
             "tritonseg_version": deployment.provenance.tritonseg_version,
         }
     }
-    return write_model(repository, deployment, None, manifest)
+    return write_model(repository, deployment, None, manifest).parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from tritonseg_engines.repository.deployment import Deployment
 from tritonseg_engines.repository.files import (
     CONFIG_FILE,
     EMPTY_FOLDER_FILE,
+    FIRST_VERSION,
     MANIFEST_FILE,
     STEP_FILE,
-    VERSION_FOLDER,
     WARM_UP_FOLDER,
     read_config,
 )
@@ -30,6 +30,7 @@ from tritonseg_engines.repository.mask_settings import SETTINGS, mask_settings
 from tritonseg_engines.repository.one_model import fused_config, single_config
 from tritonseg_engines.repository.ownership import obsolete_folders, refuse_taken
 from tritonseg_engines.repository.read_back import refuse_unreadable
+from tritonseg_engines.repository.versions import copy_versions, kept_versions, shared_config
 from tritonseg_engines.repository.warm_up import warm_up
 from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
@@ -51,6 +52,9 @@ def write_model(
     deployment: Deployment,
     engine: Path | None,
     manifest: Mapping[str, Any],
+    *,
+    version: str | None = None,
+    documents: Sequence[Path] = (),
 ) -> Path:
     """Write the ensemble and its three steps, or the one model, in place of either.
 
@@ -61,47 +65,69 @@ def write_model(
         deployment: What the configs say.
         engine: The built network, copied to the engine's version folder; None leaves that empty,
             for an engine that is built later.
-        manifest: Written beside the config of the model's own name as JSON, with that name, the
-            layout, the SHA-256 of the engine file and of the Python steps, and what in the configs
-            decides masks.
+        manifest: Written into the version folder of the model's own name as JSON, with that name,
+            the version, the layout, the SHA-256 of the engine file and of the Python steps, and
+            what in the configs decides masks.
+        version: Written in place of that version, beside the model's others; None for a model
+            without others.
+        documents: Files to copy beside the manifest.
 
     Returns:
-        The folder of the model's own name.
+        The version folder of the model's own name.
 
     Raises:
         RepositoryError: The folder cannot be written, a folder of that name is not this model's,
-            or no client would take the model; what was there is unchanged.
+            the version cannot stand beside the others, or no client would take the model; what
+            was there is unchanged.
     """
     if engine is not None:
         known = replace(deployment.engine, sha256=sha256_of(engine))
         deployment = replace(deployment, engine=known)
     name, configs = deployment.spec.name, _configs(deployment)
+    number = version or FIRST_VERSION
+    settings = mask_settings(configs, deployment, number)
     try:
         refuse_taken(repository, name, tuple(configs))
+        kept = kept_versions(repository, name, deployment.layout, version)
+        configs = {
+            folder: shared_config(config, number, settings[folder], repository, kept)
+            for folder, config in configs.items()
+        }
         obsolete = obsolete_folders(repository, name, tuple(configs))
         with replaced_directories(repository, tuple(configs), removed=obsolete) as staging:
+            copy_versions(repository / name, kept, staging / name)
             for folder, config in configs.items():
-                (staging / folder / VERSION_FOLDER).mkdir(parents=True)
+                (staging / folder / number).mkdir(parents=True)
                 _write_config(staging / folder / CONFIG_FILE, config)
-            steps = _write_steps(staging, deployment)
-            document = {"model": name, "layout": deployment.layout, **manifest, "files": {}}
-            if engine is not None:
-                copied = _copy_engine(staging / deployment.engine_model, deployment, engine)
-                document["files"] = copied | {
-                    path.relative_to(staging).as_posix(): sha256_of(path) for path in steps
-                }
-                document[SETTINGS] = mask_settings(configs, deployment)
-            text = json.dumps(document, indent=2) + "\n"
-            (staging / name / MANIFEST_FILE).write_text(text, encoding="utf-8")
+            files = _write_files(staging, deployment, engine, number)
+            recorded = {"files": {}} if engine is None else {"files": files, SETTINGS: settings}
+            facts = {"model": name, "version": number, "layout": deployment.layout}
+            text = json.dumps({**facts, **manifest, **recorded}, indent=2) + "\n"
+            (staging / name / number / MANIFEST_FILE).write_text(text, encoding="utf-8")
+            for document in documents:
+                shutil.copyfile(document, staging / name / number / document.name)
             for folder in configs:
-                _keep_if_empty(staging / folder / VERSION_FOLDER)
+                _keep_if_empty(staging / folder / number)
             written = read_config(staging / name / CONFIG_FILE)
-            refuse_unreadable(written, VERSION_FOLDER, is_built=engine is not None)
+            for one in (number, *kept):
+                refuse_unreadable(written, one, is_built=engine is not None)
     except OSError as error:
         raise RepositoryError(
             f"{repository}: cannot be written: {error.strerror}; nothing was changed"
         ) from error
-    return repository / name
+    return repository / name / number
+
+
+def _write_files(
+    staging: Path, deployment: Deployment, engine: Path | None, version: str
+) -> dict[str, str]:
+    """Write steps, warm-up and engine; return the SHA-256 of what masks depend on, by path."""
+    written = _write_steps(staging, deployment, version)
+    if engine is not None:
+        target = staging / deployment.engine_model / version / deployment.engine.file
+        shutil.copyfile(engine, target)
+        written.insert(0, target)
+    return {path.relative_to(staging).as_posix(): sha256_of(path) for path in written}
 
 
 def _write_config(path: Path, config: pb.ModelConfig) -> None:
@@ -117,11 +143,11 @@ def _configs(deployment: Deployment) -> dict[str, pb.ModelConfig]:
     return model_configs(deployment)
 
 
-def _write_steps(staging: Path, deployment: Deployment) -> list[Path]:
+def _write_steps(staging: Path, deployment: Deployment, version: str) -> list[Path]:
     """Write the Python steps and their warm-up; return the files that Triton imports."""
     written = []
     for folder, step_class in _python_steps(deployment).items():
-        path = staging / folder / VERSION_FOLDER / STEP_FILE
+        path = staging / folder / version / STEP_FILE
         path.write_text(_model_py(step_class), encoding="utf-8")
         written.append(path)
     for suffix in PYTHON_STEPS if deployment.layout is ServingLayout.ENSEMBLE else ():
@@ -140,13 +166,6 @@ def _python_steps(deployment: Deployment) -> dict[str, str]:
     if not deployment.on_gpu:
         steps[deployment.engine_model] = OPENVINO_ENGINES[deployment.layout]
     return steps
-
-
-def _copy_engine(folder: Path, deployment: Deployment, engine: Path) -> dict[str, str | None]:
-    """Copy the engine; return its SHA-256 by its path in the repository."""
-    target = folder / VERSION_FOLDER / deployment.engine.file
-    shutil.copyfile(engine, target)
-    return {target.relative_to(folder.parent).as_posix(): deployment.engine.sha256}
 
 
 def _keep_if_empty(folder: Path) -> None:

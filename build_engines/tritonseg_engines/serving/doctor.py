@@ -14,8 +14,7 @@ from tritonclient.utils import InferenceServerException
 from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.install_command import install_command
 from tritonseg_engines.repository.check import check_repository, repository_remarks
-from tritonseg_engines.repository.files import MANIFEST_FILE
-from tritonseg_engines.repository.manifests import read_manifest
+from tritonseg_engines.repository.manifests import read_manifest, recorded_versions
 from tritonseg_engines.serving.installation import find_tritonserver
 from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt import Machine, inspect_machine
@@ -115,13 +114,13 @@ def _versions() -> dict[str, str | None]:
 
 
 def _require_openvino(repository: Path, models: dict[str, list[str]]) -> None:
-    for name, problems in models.items():
+    for version in recorded_versions(repository):
         try:
-            provenance = read_manifest(repository / name / MANIFEST_FILE)["provenance"]
+            provenance = read_manifest(version.manifest_path)["provenance"]
         except RepositoryError:
             continue  # reported already
-        if provenance.get("runtime") == Runtime.OPENVINO:
-            problems.append(f"needs openvino here: {install_command('steps')}")
+        if provenance.get("runtime") == Runtime.OPENVINO and version.label in models:
+            models[version.label].append(f"needs openvino here: {install_command('steps')}")
 
 
 def _tritonserver() -> str:

@@ -1,0 +1,196 @@
+"""Adding a version to a model: beside the others, or refused with nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+from click.testing import CliRunner
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tiny_models import SIZES, TinyModel, tiny_spec
+from tritonseg_engines.cli.app import cli
+from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository import Deployment, Engine, Provenance, write_model
+from tritonseg_engines.repository.check import changed_since_build, check_repository
+from tritonseg_engines.repository.files import read_config
+from tritonseg_engines.repository.shared_memory import shared_memory_mib
+from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.target import ServingLayout
+from tritonseg_engines.tensorrt import Machine
+from tritonseg_engines.zoo.street_demo import DEMO_NAME
+from tritonseg_steps.upsampling import Upsampling
+
+
+def write(
+    repository: Path,
+    version: str | None,
+    layout: str = "single",
+    *,
+    spec: ModelSpec | None = None,
+    runtime: str = "openvino",
+    **engine: object,
+) -> Path:
+    """Write a model whose engine file says its version, and is otherwise nothing."""
+    of_engine: dict[str, object] = {
+        "file": "model.plan" if runtime == "tensorrt" else "model.onnx",
+        "sizes": SIZES,
+        "output_dims": (5, 16, 24),
+        "upsampling": Upsampling(),
+        "max_batch": 4,
+        **engine,
+    }
+    digest = f"{int(version or '1'):064d}"
+    deployment = Deployment(
+        spec=spec or tiny_spec(),
+        engine=Engine(**of_engine),  # type: ignore[arg-type]
+        provenance=Provenance(
+            onnx_sha256=digest, precision="fp32", runtime=runtime, tritonseg_version="1"
+        ),
+        layout=ServingLayout(layout),
+    )
+    built = repository.parent / "built.bin"
+    built.write_text(f"the engine of {version}")
+    provenance = {"runtime": runtime, "precision": "fp32"}
+    write_model(repository, deployment, built, {"provenance": provenance}, version=version)
+    return repository
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def edit(repository: Path, change: Callable[[pb.ModelConfig], object]) -> None:
+    path = repository / "tiny" / "config.pbtxt"
+    config = read_config(path)
+    change(config)
+    path.write_text(text_format.MessageToString(config))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return write(tmp_path / "repository", None)
+
+
+@pytest.mark.parametrize(("layout", "runtime"), [("single", "openvino"), ("fused", "tensorrt")])
+def test_a_version_stands_beside_the_others(layout: str, runtime: str, tmp_path: Path) -> None:
+    repository = write(tmp_path / "repository", None, layout, runtime=runtime)
+    first = contents(repository / "tiny" / "1")
+    write(repository, "3", layout, runtime=runtime)
+    write(repository, "2", layout, runtime=runtime)
+    assert contents(repository / "tiny" / "1") == first
+    config = read_config(repository / "tiny" / "config.pbtxt")
+    assert list(config.version_policy.specific.versions) == [1, 2, 3]
+    engine = "model.plan" if runtime == "tensorrt" else "model.onnx"
+    found = [(repository / "tiny" / one / engine).read_text()[-1] for one in "23"]
+    assert found == ["2", "3"]
+    assert changed_since_build(repository) == []
+
+
+def test_a_version_is_replaced_and_what_was_tuned_stays(repository: Path) -> None:
+    write(repository, "2")
+    edit(repository, lambda config: setattr(config.instance_group[0], "count", 3))
+    before = contents(repository / "tiny" / "2")
+    write(repository, "1", spec=replace(tiny_spec(), source="trained anew"))
+    assert contents(repository / "tiny" / "2") == before
+    config = read_config(repository / "tiny" / "config.pbtxt")
+    assert config.instance_group[0].count == 3
+    assert "trained anew" in config.parameters["tritonseg_model@1"].string_value
+    assert "trained anew" not in config.parameters["tritonseg_model"].string_value
+    assert changed_since_build(repository) == []
+
+
+def renamed(spec: ModelSpec) -> ModelSpec:
+    return replace(spec, classes=(*spec.classes, "one more"), palette=(*spec.palette, (1, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("version", "layout", "more", "match"),
+    [
+        (None, "single", {}, "has the versions 1 and 2; say with --version"),
+        (None, "ensemble", {}, "has the versions 1 and 2; say with --version"),
+        ("3", "ensemble", {}, "expected the layout single or fused for --version 3"),
+        ("3", "fused", {}, "version 1 of tiny has the layout single"),
+        ("3", "single", {"spec": renamed(tiny_spec())}, "outputs: expected .*another name"),
+        ("3", "single", {"max_batch": 1}, "version 3: max_batch_size: expected at most 1"),
+        ("3", "single", {"file": "other.onnx"}, None),
+    ],
+)
+def test_what_cannot_stand_beside_the_others_is_refused(
+    version: str | None,
+    layout: str,
+    more: dict[str, object],
+    match: str | None,
+    repository: Path,
+) -> None:
+    write(repository, "2")
+    before = contents(repository)
+    if match is None:  # an engine is named by each version for itself
+        write(repository, version, layout, **more)  # type: ignore[arg-type]
+        return
+    with pytest.raises(RepositoryError, match=match):
+        write(repository, version, layout, **more)  # type: ignore[arg-type]
+    assert contents(repository) == before
+
+
+def test_what_is_not_as_it_was_built_is_not_carried_over(repository: Path) -> None:
+    engine = repository / "tiny" / "1" / "model.onnx"
+    engine.write_bytes(b"another")
+    with pytest.raises(RepositoryError, match=r"tiny/1/model.onnx is not the file that was built"):
+        write(repository, "2")
+    write(repository, "1")  # is how it is mended
+    write(repository, "2")
+    edit(repository, lambda config: config.parameters["tritonseg_engine@1"].CopyFrom(
+        config.parameters["tritonseg_engine"]
+    ))  # fmt: skip
+    with pytest.raises(RepositoryError, match=r"tiny version 1: .*tritonseg_engine\.sha256"):
+        write(repository, "3")
+
+
+def test_doctor_looks_at_every_version(repository: Path) -> None:
+    write(repository, "2")
+    (repository / "tiny" / "1" / "model.onnx").write_bytes(b"another")
+    found = check_repository(repository, Machine())
+    assert (found["tiny version 2"], len(found["tiny version 1"])) == ([], 1)
+    (line,) = found["tiny version 1"]
+    assert line.startswith("tiny/1/model.onnx is not the file that was built")
+    assert line.endswith(
+        f"--repository {repository} --version 1 --runtime openvino --precision fp32"
+    )
+
+
+def test_a_version_that_was_copied_or_has_no_manifest_is_found(repository: Path) -> None:
+    (repository / "tiny" / "1").rename(repository / "tiny" / "2")
+    missing, moved = sorted(changed_since_build(repository), key=len, reverse=True)[-2:]
+    assert moved == (
+        "tiny: tiny/2 was built as version 1, and copied or renamed; remove that folder, or give "
+        "it its name back"
+    )
+    assert "tiny/1/model.onnx is missing" in missing
+    (repository / "tiny" / "1").mkdir()
+    assert any("tiny/1 is of no build" in line for line in changed_since_build(repository))
+
+
+def test_every_version_has_its_part_of_the_shared_memory(repository: Path) -> None:
+    one = shared_memory_mib(repository)
+    write(repository, "2")
+    assert one < shared_memory_mib(repository) <= 2 * one
+
+
+def test_the_command_adds_a_version(tmp_path: Path) -> None:
+    onnx.save(TinyModel().model(), tmp_path / "export.onnx")
+    arguments = ["build", DEMO_NAME, "--repository", str(tmp_path / "r")]
+    for more in ([], ["--version", "2"]):
+        outcome = CliRunner().invoke(cli, [*arguments, *more])
+        assert outcome.exit_code == 0, outcome.output
+    assert list(check_repository(tmp_path / "r", Machine())) == [
+        "street-demo version 1", "street-demo version 2",
+    ]  # fmt: skip
+    outcome = CliRunner().invoke(cli, arguments)
+    assert outcome.exit_code == 1
+    assert "has the versions 1 and 2; say with --version" in outcome.output
