@@ -49,6 +49,7 @@ def test_the_client_spells_the_contract_as_the_server_does() -> None:
         "CLASS_MAP", "CONFIDENCE", "CONFIDENCE_REQUEST", "CONTRACT_PARAMETER",
         "CONTRACT_VERSION", "DIGEST_BYTES", "DIGEST_PARAMETER", "ENCODED_IMAGE", "IMAGE",
         "MAX_CLASSES", "MODEL_DIGEST", "MODEL_PARAMETER", "NO_CLASS", "PROVENANCE_PARAMETER",
+        "VERSION_MARK",
     }  # fmt: skip
 
 

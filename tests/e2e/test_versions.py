@@ -26,7 +26,6 @@ from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer, server
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.tensorrt import Machine
-from tritonseg_steps import contract
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (*SIZE_HW, 3), np.uint8)
 VERSIONS = ("1", "2", "10")

@@ -166,12 +166,10 @@ def test_doctor_looks_at_every_version(repository: Path) -> None:
 
 def test_a_version_that_was_copied_or_has_no_manifest_is_found(repository: Path) -> None:
     (repository / "tiny" / "1").rename(repository / "tiny" / "2")
-    missing, moved = sorted(changed_since_build(repository), key=len, reverse=True)[-2:]
-    assert moved == (
+    assert changed_since_build(repository)[-1] == (
         "tiny: tiny/2 was built as version 1, and copied or renamed; remove that folder, or give "
         "it its name back"
     )
-    assert "tiny/1/model.onnx is missing" in missing
     (repository / "tiny" / "1").mkdir()
     assert any("tiny/1 is of no build" in line for line in changed_since_build(repository))
 

@@ -5,8 +5,8 @@ taken once is kept:
 
     sum over processes of: PROCESS_BYTES + largest batch * (bytes in + bytes out of one picture)
 
-of every version, for pictures of the network's size, and every output asked for. An engine that is no Python model
-has no part in it.
+of every version, for pictures of the network's size, and every output asked for. An engine that is
+no Python model has no part in it.
 """
 
 from __future__ import annotations
