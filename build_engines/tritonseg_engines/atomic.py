@@ -62,6 +62,17 @@ def replaced_directories(
         shutil.rmtree(retired, ignore_errors=True)
 
 
+def remove_directories(parent: Path, names: tuple[str, ...]) -> None:
+    """Remove subfolders; none of them is there in part meanwhile."""
+    retired = temporary_sibling(parent / names[0], RETIRED)
+    retired.mkdir()
+    try:
+        for name in names:
+            (parent / name).rename(retired / name)
+    finally:
+        shutil.rmtree(retired, ignore_errors=True)
+
+
 def _exchange(
     parent: Path, names: tuple[str, ...], removed: tuple[str, ...], staging: Path, retired: Path
 ) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tritonseg_engines.build.boundary_proof import Proof
 from tritonseg_engines.build.built_graph import BuiltGraph
 from tritonseg_engines.build.compiler_check import CompilerCheck, ask_compiler, refuse_unusable
-from tritonseg_engines.build.engine_file import engine_file_name, judge_plan, write_engine
 from tritonseg_engines.build.fuse_check import fixed_sizes, fuse_and_check
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.build.order import BuildOrder
@@ -18,11 +16,11 @@ from tritonseg_engines.build.pictures_choice import PictureChoice, given_picture
 from tritonseg_engines.build.precision import Conversion, convert_and_judge
 from tritonseg_engines.build.prepare import prepare_network
 from tritonseg_engines.build.size_remark import size_remark
+from tritonseg_engines.build.written import suffixed, write_onnx, write_repository
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.gate.refusal import refusal
-from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, GateReport, write_report
+from tritonseg_engines.gate.report import GateReport
 from tritonseg_engines.gate.verdict import Judged
-from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.repository import (
@@ -31,7 +29,6 @@ from tritonseg_engines.repository import (
     layout_folders,
     refuse_replacing,
     refuse_taken,
-    write_model,
 )
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget, Precision, Runtime, ServingLayout
@@ -154,9 +151,9 @@ def build_model(
     if note is not None and target.on_gpu:
         built, check = ask_compiler(built, order)
     if note is None:
-        built, model, report = _write_repository(repository, built, order, beside=beside, gpu=gpu)
+        built, model, report = write_repository(repository, built, order, beside=beside, gpu=gpu)
     else:
-        model, report = _write_onnx(beside, built)
+        model, report = write_onnx(beside, built)
     return BuildReport(
         model=model,
         tail=prepared.tail,
@@ -196,7 +193,7 @@ def _refuse_overwriting(
         refuse_replacing(export, repository, name, needed)
         refuse_taken(repository, name, needed)
         kept_versions(repository, name, target.layout, options.version)
-    onnx_path = _suffixed(beside, ".onnx")
+    onnx_path = suffixed(beside, ".onnx")
     stops_at_onnx = options.onnx_only or target.on_gpu
     if stops_at_onnx and onnx_path.exists() and export.exists() and onnx_path.samefile(export):
         raise RepositoryError(
@@ -241,47 +238,3 @@ def _gpu_for(target: BuildTarget, options: BuildOptions) -> tuple[Gpu | None, st
         return inspect_machine().first_gpu(), None
     except TensorRTUnavailableError as error:
         return None, f"{NO_TENSORRT}: {error}"
-
-
-def _write_onnx(beside: Path, built: BuiltGraph) -> tuple[Path, Path]:
-    onnx_path, html_path = _suffixed(beside, ".onnx"), _suffixed(beside, ".report.html")
-    save_onnx(built.graph, onnx_path)
-    write_report(built.judged.report, _suffixed(beside, ".report.json"), html_path)
-    return onnx_path, html_path
-
-
-def _write_repository(
-    repository: Path, built: BuiltGraph, order: BuildOrder, *, beside: Path, gpu: Gpu | None
-) -> tuple[BuiltGraph, Path, Path]:
-    """Write the model, and return what was built with the verdict on what will be served."""
-    deployment = built.deployment(engine_file_name(gpu))
-    with tempfile.TemporaryDirectory() as workspace:
-        written = write_engine(
-            built.graph,
-            deployment,
-            Path(workspace),
-            gpu=gpu,
-            wanted=order.options,
-            progress=order.progress,
-        )
-        if written.plan is not None:
-            judged = judge_plan(written.plan, built.judged, progress=order.progress)
-            built = replace(built, judged=judged)
-            if built.judged.report.verdict == "refused":
-                raise refusal(built.judged.report, beside)
-        manifest = {**built.manifest(), **written.facts}
-        reports = Path(workspace, JSON_NAME), Path(workspace, HTML_NAME)
-        write_report(built.judged.report, *reports)
-        folder = write_model(
-            repository,
-            deployment,
-            written.file,
-            manifest,
-            version=order.options.version,
-            documents=reports,
-        )
-    return built, folder.parent, folder / HTML_NAME
-
-
-def _suffixed(beside: Path, suffix: str) -> Path:
-    return beside.with_name(beside.name + suffix)

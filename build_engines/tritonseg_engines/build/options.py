@@ -43,6 +43,8 @@ class BuildOptions:
         reproducible: For TensorRT: take those kernels and no others; see `PlanOptions`.
         accept: Write the engine although the gate refuses it, and record that.
         onnx_only: Stop after the converted ONNX and its gate.
+        grace_s: Where an ensemble is replaced by one model: how long its steps stay, in seconds, so
+            that a server that polls the repository always has something to serve.
         version: Build this version of the model, beside its others, as "2"; None for a model that
             has no others.
         preflight_gpus: For TensorRT without a GPU: for which NVIDIA's compiler is asked about the
@@ -67,6 +69,7 @@ class BuildOptions:
     reproducible: bool = False
     accept: bool = False
     onnx_only: bool = False
+    grace_s: int = 0
     version: str | None = None
     preflight_gpus: tuple[str, ...] | None = None
     preflight_limits: Limits = field(default_factory=Limits)

@@ -69,6 +69,15 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Add or replace this version of the model and keep its others, in the layouts single and "
     "fused; see docs/versions.md. Callers that name none get the highest.",
 )
+@click.option(
+    "--grace",
+    "grace_s",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="SECONDS",
+    help="Where an ensemble is replaced by one model: how long its steps stay, so that a server "
+    "that polls the repository always has something to serve.",
+)
 @click.option("--calibration", type=FOLDER, help="Pictures that int8 learns its scales from.")
 @click.option(
     "--calibrator",
@@ -168,6 +177,7 @@ def command(
     runtime: str,
     layout: str | None,
     version: int | None,
+    grace_s: int,
     upsampling: str | None,
     as_json: bool,
     keep_fp32: tuple[str, ...],
@@ -217,6 +227,7 @@ def command(
         gpu_steps=gpu_steps,
         accept=accept,
         onnx_only=onnx_only,
+        grace_s=grace_s,
         version=None if version is None else str(version),
         preflight_gpus=_preflight_gpus(gpus, no_preflight),
     )

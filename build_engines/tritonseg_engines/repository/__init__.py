@@ -2,7 +2,13 @@
 
 from tritonseg_engines.repository.batching import Serving
 from tritonseg_engines.repository.deployment import Deployment, Engine, Provenance
-from tritonseg_engines.repository.ownership import layout_folders, refuse_replacing, refuse_taken
+from tritonseg_engines.repository.ownership import (
+    layout_folders,
+    obsolete_folders,
+    refuse_replacing,
+    refuse_taken,
+    remove_obsolete,
+)
 from tritonseg_engines.repository.versions import kept_versions
 from tritonseg_engines.repository.writer import write_model
 
@@ -13,7 +19,9 @@ __all__ = [
     "Serving",
     "kept_versions",
     "layout_folders",
+    "obsolete_folders",
     "refuse_replacing",
     "refuse_taken",
+    "remove_obsolete",
     "write_model",
 ]

@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
+from tritonseg_engines.atomic import remove_directories
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names
 from tritonseg_engines.repository.files import (
@@ -118,6 +119,23 @@ def _foreign(folder: Path) -> str | None:
 def obsolete_folders(repository: Path, name: str, needed: Collection[str]) -> tuple[str, ...]:
     """Return the folders of an earlier build of a model that a new one no longer needs."""
     return tuple(sorted(_own_folders(repository, name) - set(needed)))
+
+
+def remove_obsolete(repository: Path, name: str, layout: ServingLayout) -> None:
+    """Remove the folders of a model that its layout does not need.
+
+    Raises:
+        RepositoryError: They cannot be removed; the model itself is served without them.
+    """
+    obsolete = obsolete_folders(repository, name, layout_folders(name, layout))
+    try:
+        if obsolete:
+            remove_directories(repository, obsolete)
+    except OSError as error:
+        raise RepositoryError(
+            f"{repository}: {', '.join(obsolete)}, which {name} does not need any more, cannot be "
+            f"removed: {error.strerror}"
+        ) from error
 
 
 def _own_folders(repository: Path, name: str) -> set[str]:

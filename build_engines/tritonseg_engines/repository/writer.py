@@ -55,6 +55,7 @@ def write_model(
     *,
     version: str | None = None,
     documents: Sequence[Path] = (),
+    keeps_obsolete: bool = False,
 ) -> Path:
     """Write the ensemble and its three steps, or the one model, in place of either.
 
@@ -71,6 +72,7 @@ def write_model(
         version: Written in place of that version, beside the model's others; None for a model
             without others.
         documents: Files to copy beside the manifest.
+        keeps_obsolete: Leave the folders that an earlier layout needed; `remove_obsolete` follows.
 
     Returns:
         The version folder of the model's own name.
@@ -93,7 +95,7 @@ def write_model(
             folder: shared_config(config, number, settings[folder], repository, kept)
             for folder, config in configs.items()
         }
-        obsolete = obsolete_folders(repository, name, tuple(configs))
+        obsolete = () if keeps_obsolete else obsolete_folders(repository, name, tuple(configs))
         with replaced_directories(repository, tuple(configs), removed=obsolete) as staging:
             copy_versions(repository / name, kept, staging / name)
             for folder, config in configs.items():
