@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import uuid
-from collections.abc import Iterator
+import threading
 from types import TracebackType
-from typing import Final
 
 import grpc
 
-from ._config import (
-    ImageLimits,
-    RetryPolicy,
-    TransportName,
-    check_address,
-    check_duration,
-    check_model_name,
-    check_model_version,
-    check_request_id,
-    check_transport,
-)
-from ._deadline import Deadline
-from ._errors import (
-    DeadlineExceededError,
-    ModelNotFoundError,
-    ModelNotReadyError,
-    SegmentationError,
-)
-from ._image import ImageSource, read_image, read_sendable
+from ._config import ImageLimits, RetryPolicy, TransportName
+from ._errors import SegmentationError
+from ._image import ImageSource
 from ._metadata import ModelInfo
-from ._remote_model import RemoteModel
 from ._result import Segmentation
+from ._settings import ClientSettings, request_id_of
 from ._transport import GrpcTransport
-
-_MAPS_PER_ANSWER: Final = 2
-"""Class map and confidence, a byte a pixel each."""
-
-_PROBE_TIMEOUT_S: Final = 5.0
-_PROBE_INTERVAL_S: Final = 0.2
 
 
 class SegmentationClient:
@@ -82,23 +57,22 @@ class SegmentationClient:
         transport: TransportName = "raw",
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._address = check_address(url)
-        self._model_name = check_model_name(model)
-        self._timeout_s = check_duration("timeout_s", timeout_s)
-        self._limits = ImageLimits() if limits is None else limits
-        self._read = read_sendable if check_transport(transport) == "encoded" else read_image
-        self._transport = GrpcTransport(
-            self._address,
-            model_name=self._model_name,
-            model_version=check_model_version(model_version),
-            max_response_bytes=_MAPS_PER_ANSWER * self._limits.max_pixels,
+        self._settings = ClientSettings.of(
+            url,
+            model=model,
+            model_version=model_version,
+            timeout_s=timeout_s,
+            retry=retry,
+            limits=limits,
+            transport=transport,
             credentials=credentials,
         )
-        self._remote_model = RemoteModel(
-            self._model_name,
-            transport=self._transport,
-            retry=RetryPolicy() if retry is None else retry,
+        self._transport = GrpcTransport(
+            self._settings.address,
+            max_response_bytes=self._settings.max_response_bytes,
+            credentials=credentials,
         )
+        self._remote_model = self._settings.remote_model(self._transport.watch, threading.Lock())
 
     def segment(
         self,
@@ -132,13 +106,15 @@ class SegmentationClient:
             ProtocolError: The server's answer breaks the contract.
             ClientClosedError: The client is closed, or belongs to another process.
         """
-        deadline = self._start(timeout_s)
-        request_id = uuid.uuid4().hex if request_id is None else check_request_id(request_id)
-        with self._attribute_errors(request_id):
-            picture = self._read(image, self._limits)
-            return self._remote_model.segment(
+        self._transport.require_open()
+        settings, deadline = self._settings, self._settings.deadline(timeout_s)
+        request_id = request_id_of(request_id)
+        with settings.attributed(request_id):
+            picture = settings.read(image)
+            flow = self._remote_model.segment(
                 picture, confidence=confidence, request_id=request_id, deadline=deadline
             )
+            return self._transport.run(flow)
 
     @property
     def model(self) -> ModelInfo:
@@ -150,11 +126,11 @@ class SegmentationClient:
             ProtocolError: The model is not one that this client understands.
             ClientClosedError: The client is closed, or belongs to another process.
         """
-        deadline = self._start(None)
-        with self._attribute_errors(None):
-            return self._remote_model.describe(deadline)
+        self._transport.require_open()
+        with self._settings.attributed(None):
+            return self._transport.run(self._remote_model.describe(self._settings.deadline(None)))
 
-    def is_ready(self, *, timeout_s: float = _PROBE_TIMEOUT_S) -> bool:
+    def is_ready(self, *, timeout_s: float = 5.0) -> bool:
         """Return whether the server says that it can segment pictures now.
 
         A server that cannot be reached, refuses to say or does not answer in time is not ready.
@@ -166,9 +142,10 @@ class SegmentationClient:
             ConfigurationError: `timeout_s` is unusable.
             ClientClosedError: The client is closed, or belongs to another process.
         """
-        deadline = self._start(timeout_s)
+        self._transport.require_open()
+        deadline = self._settings.deadline(timeout_s)
         try:
-            return self._transport.is_model_ready(deadline.require_s())
+            return self._transport.run(self._remote_model.is_ready(deadline))
         except SegmentationError:
             self._transport.require_open()
             return False
@@ -185,12 +162,10 @@ class SegmentationClient:
             ServerError: Until then the model was not ready, or the server refuses to say.
             ClientClosedError: The client is closed, or belongs to another process.
         """
-        deadline = self._start(timeout_s)
-        with self._attribute_errors(None):
-            while (error := self._probe(deadline)) is not None:
-                if deadline.remaining_s() <= _PROBE_INTERVAL_S:
-                    raise error
-                self._transport.pause(_PROBE_INTERVAL_S)
+        self._transport.require_open()
+        deadline = self._settings.deadline(timeout_s)
+        with self._settings.attributed(None):
+            self._transport.run(self._remote_model.wait_ready(deadline))
 
     def close(self) -> None:
         """Close the connection; calls under way end with `ClientClosedError`."""
@@ -208,37 +183,4 @@ class SegmentationClient:
         self.close()
 
     def __repr__(self) -> str:
-        return f"SegmentationClient({self._address!r}, model={self._model_name!r})"
-
-    def _start(self, timeout_s: float | None) -> Deadline:
-        self._transport.require_open()
-        if timeout_s is None:
-            return Deadline(self._timeout_s)
-        return Deadline(check_duration("timeout_s", timeout_s))
-
-    @contextlib.contextmanager
-    def _attribute_errors(self, request_id: str | None) -> Iterator[None]:
-        try:
-            yield
-        except SegmentationError as error:
-            error.model_name = self._model_name
-            error.request_id = request_id
-            raise
-
-    def _probe(self, deadline: Deadline) -> SegmentationError | None:
-        """Return None if the model is ready, else why not; raise what waiting cannot cure."""
-        try:
-            ready = self._transport.is_model_ready(min(deadline.require_s(), _PROBE_TIMEOUT_S))
-        except (DeadlineExceededError, ModelNotFoundError) as error:
-            return error
-        except SegmentationError as error:
-            if not error.retryable:
-                raise
-            return error
-        if ready:
-            return None
-        return ModelNotReadyError(
-            f"model '{self._model_name}' at {self._address} is not ready; "
-            "the server's log says whether it is still loading, failed to load or is unknown",
-            retryable=True,
-        )
+        return f"SegmentationClient({self._settings.address!r}, model={self._settings.model!r})"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritonclient.grpc import service_pb2
 
 from ._deadline import Deadline
+from ._endpoint import ModelEndpoint
 from ._errors import SegmentationError, TransportError
+from ._flow import Enter, Flow, Lock
 from ._metadata import (
     ModelInfo,
     latest_version,
@@ -18,7 +19,6 @@ from ._metadata import (
     parse_model_info,
 )
 from ._protocol import check_tensors, read_digest
-from ._transport import GrpcTransport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +87,17 @@ def read_published(
 
 
 class RememberedDescription:
-    """Asked for once, and again where it may have changed; safe to share between threads.
+    """Asked for once, and again where it may have changed; shared by all calls of a client.
 
     Args:
-        transport: The connection to its server.
+        endpoint: Where and how to ask.
+        lock: Of the kind that the client's transport acquires.
     """
 
-    def __init__(self, transport: GrpcTransport) -> None:
-        self._transport = transport
+    def __init__(self, endpoint: ModelEndpoint, lock: Lock) -> None:
+        self._endpoint = endpoint
+        self._lock = lock
         self._known: Description | None = None
-        self._lock = threading.Lock()
 
     @property
     def remembered(self) -> Description | None:
@@ -104,34 +105,35 @@ class RememberedDescription:
         known = self._known
         if known is None or known.digest is not None:
             return known
-        return known if known.losses == self._transport.watch.losses else None
+        return known if known.losses == self._endpoint.watch.losses else None
 
-    def current(self, deadline: Deadline) -> Description:
+    def current(self, deadline: Deadline) -> Flow[Description]:
         """Return what is remembered, or ask the server, without retries."""
         if (known := self.remembered) is not None:
             return known
-        # Another thread may be asking, with a later deadline than this call's.
-        while not self._lock.acquire(timeout=deadline.require_s()):
+        # Another call may be asking, with a later deadline than this one's.
+        while not (yield Enter(lock=self._lock, timeout_s=deadline.require_s())):
             continue
         try:
             if (known := self.remembered) is None:
-                known = self._known = self._fetch(deadline)
+                known = self._known = yield from self._fetch(deadline)
             return known
         finally:
             self._lock.release()
 
     def forget(self, description: Description) -> None:
-        """Ask again next time, unless another thread has done so since."""
-        # Without the lock, which a thread that asks may hold for longer than this call has.
+        """Ask again next time, unless another call has done so since."""
+        # Without the lock, which a call that asks may hold for longer than this one has.
         if self._known is description:
             self._known = None
 
-    def _fetch(self, deadline: Deadline) -> Description:
-        watch = self._transport.watch
+    def _fetch(self, deadline: Deadline) -> Flow[Description]:
+        endpoint, watch = self._endpoint, self._endpoint.watch
         losses = watch.losses
-        metadata = self._transport.fetch_metadata(deadline.require_s())
-        parameters = self._transport.fetch_parameters(deadline.require_s())
-        model, digest = read_published(metadata, parameters, self._transport.model_version)
+        metadata = yield endpoint.fetch_metadata(deadline.require_s())
+        response = yield endpoint.fetch_config(deadline.require_s())
+        parameters = {key: value.string_value for key, value in response.config.parameters.items()}
+        model, digest = read_published(metadata, parameters, endpoint.version)
         if digest is None:
             watch.start()
         return Description(model=model, digest=digest, losses=losses)

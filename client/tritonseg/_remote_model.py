@@ -2,112 +2,133 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from tritonclient.grpc import service_pb2
 
 from ._config import RetryPolicy
 from ._deadline import Deadline
 from ._description import Description, RememberedDescription
+from ._endpoint import ModelEndpoint
 from ._errors import (
     ConfigurationError,
+    DeadlineExceededError,
+    ModelNotFoundError,
     ModelNotReadyError,
     RequestRejectedError,
     SegmentationError,
 )
+from ._flow import Compute, Flow, Lock, Pause
 from ._metadata import ModelInfo
 from ._picture import EncodedImage, Picture, RgbImage
 from ._protocol import build_infer_request, parse_infer_response
 from ._result import Segmentation
 from ._retry import RetryBudget, RetrySequence
-from ._transport import GrpcTransport
 
 _logger = logging.getLogger("tritonseg")
 _T = TypeVar("_T")
 
+_PROBE_TIMEOUT_S: Final = 5.0
+_PROBE_INTERVAL_S: Final = 0.2
+
 
 class RemoteModel:
-    """The requests that one model takes; safe to share between threads.
+    """The requests that one model takes, as flows; shared by all calls of a client.
 
     Args:
-        name: What the server calls the model.
-        transport: The connection to its server.
+        endpoint: Where it is.
         retry: How requests that the server could not take are sent again.
+        lock: Of the kind that the client's transport acquires.
     """
 
-    def __init__(self, name: str, *, transport: GrpcTransport, retry: RetryPolicy) -> None:
-        self._name = name
-        self._transport = transport
+    def __init__(self, endpoint: ModelEndpoint, *, retry: RetryPolicy, lock: Lock) -> None:
+        self._endpoint = endpoint
         self._retry = retry
         self._budget = RetryBudget()
-        self._description = RememberedDescription(transport)
+        self._description = RememberedDescription(endpoint, lock)
 
-    def describe(self, deadline: Deadline) -> ModelInfo:
+    def is_ready(self, deadline: Deadline) -> Flow[bool]:
+        """Return whether the server says that the model can take requests, without retries."""
+        response = yield self._endpoint.is_ready(deadline.require_s())
+        return bool(response.ready)
+
+    def wait_ready(self, deadline: Deadline) -> Flow[None]:
+        """Return once the model is ready; raise what waiting cannot cure."""
+        while (error := (yield from self._probe(deadline))) is not None:
+            if deadline.remaining_s() <= _PROBE_INTERVAL_S:
+                raise error
+            yield Pause(delay_s=_PROBE_INTERVAL_S)
+
+    def describe(self, deadline: Deadline) -> Flow[ModelInfo]:
         """Return what the server says about the model; remembered as long as it holds."""
         known = self._description.remembered
         if known is None:
-            known = self._send(lambda: self._description.current(deadline), deadline)
+            known = yield from self._send(lambda: self._description.current(deadline), deadline)
         return known.model
 
     def segment(
         self, picture: Picture, *, confidence: bool, request_id: str, deadline: Deadline
-    ) -> Segmentation:
+    ) -> Flow[Segmentation]:
         """Return what the model makes of a picture, sent as a file only where it takes files.
 
         Raises:
             ConfigurationError: `confidence` is asked for, and the model has none to give.
             InvalidImageError: The file is corrupt behind its header.
         """
-        model = self.describe(deadline)
+        model = yield from self.describe(deadline)
         if confidence and not model.gives_confidence:  # a model that took its place may do so
-            model = self._send(lambda: self._described_again(deadline), deadline).model
-            _require_confidence(model)
-        ask = functools.partial(
-            self._ask, confidence=confidence, request_id=request_id, deadline=deadline
-        )
-        if isinstance(picture, RgbImage):
-            return ask(picture)
-        return _ask_with_file(picture, ask) if model.takes_files else ask(picture.rgb)
+            known = yield from self._send(lambda: self._described_again(deadline), deadline)
+            _require_confidence(known.model)
+            model = known.model
 
-    def _ask(
-        self, picture: Picture, *, confidence: bool, request_id: str, deadline: Deadline
-    ) -> Segmentation:
-        """Send a picture, described anew before each attempt if the model may have changed."""
-
-        def attempt() -> Segmentation:
-            known = self._description.current(deadline)
-            if confidence:
-                _require_confidence(known.model)
-            request = build_infer_request(
-                model_name=self._name,
-                model_version=self._transport.model_version,
-                request_id=request_id,
-                picture=picture,
-                confidence=confidence,
-                digest=known.digest is not None,
+        def ask(sent: Picture) -> Flow[Segmentation]:
+            return self._send(
+                lambda: self._attempt(
+                    sent, confidence=confidence, request_id=request_id, deadline=deadline
+                ),
+                deadline,
             )
-            response = self._infer(request, known, deadline)
-            if not known.is_of(response, request):
-                known = self._described_anew(known, deadline)
-                if not known.is_of(response, request):
-                    raise self._replaced()
-            elif not self._description.current(deadline).says_the_same_as(known):
-                raise self._replaced()
-            return _segmentation(response, request, picture, known.model)
 
-        return self._send(attempt, deadline)
+        if isinstance(picture, RgbImage):
+            return (yield from ask(picture))
+        if not model.takes_files:
+            return (yield from ask((yield _pixels_of(picture))))
+        return (yield from _ask_with_file(picture, ask))
+
+    def _attempt(
+        self, picture: Picture, *, confidence: bool, request_id: str, deadline: Deadline
+    ) -> Flow[Segmentation]:
+        """Send a picture once, by what the model says of itself now."""
+        known = yield from self._description.current(deadline)
+        if confidence:
+            _require_confidence(known.model)
+        request = build_infer_request(
+            model_name=self._endpoint.name,
+            model_version=self._endpoint.version,
+            request_id=request_id,
+            picture=picture,
+            confidence=confidence,
+            digest=known.digest is not None,
+        )
+        response = yield from self._infer(request, known, deadline)
+        if not known.is_of(response, request):
+            known = yield from self._described_anew(known, deadline)
+            if not known.is_of(response, request):
+                raise self._replaced()
+        elif not (yield from self._description.current(deadline)).says_the_same_as(known):
+            raise self._replaced()
+        return _segmentation(response, request, picture, known.model)
 
     def _infer(
         self, request: service_pb2.ModelInferRequest, known: Description, deadline: Deadline
-    ) -> service_pb2.ModelInferResponse:
+    ) -> Flow[service_pb2.ModelInferResponse]:
         try:
-            return self._transport.infer(request, deadline.require_s())
+            return (yield self._endpoint.infer(request, deadline.require_s()))
         except RequestRejectedError as refusal:
             # What is asked for goes by the description: another model may not have it.
-            if not self._described_anew(known, deadline).says_the_same_as(known):
+            if not (yield from self._described_anew(known, deadline)).says_the_same_as(known):
                 raise self._replaced() from refusal
             raise
         except SegmentationError as error:
@@ -115,34 +136,55 @@ class RemoteModel:
                 self._description.forget(known)
             raise
 
-    def _described_again(self, deadline: Deadline) -> Description:
-        return self._described_anew(self._description.current(deadline), deadline)
+    def _described_again(self, deadline: Deadline) -> Flow[Description]:
+        known = yield from self._description.current(deadline)
+        return (yield from self._described_anew(known, deadline))
 
-    def _described_anew(self, known: Description, deadline: Deadline) -> Description:
+    def _described_anew(self, known: Description, deadline: Deadline) -> Flow[Description]:
         self._description.forget(known)
-        return self._description.current(deadline)
+        return (yield from self._description.current(deadline))
 
     def _replaced(self) -> ModelNotReadyError:
         return ModelNotReadyError(
-            f"model '{self._name}' was replaced while the picture was on its way, and what the "
-            "server says about it is of another build than its answer; segment the picture again",
+            f"model '{self._endpoint.name}' was replaced while the picture was on its way, and "
+            "what the server says about it is of another build than its answer; segment the "
+            "picture again",
             retryable=True,
         )
 
-    def _send(self, call: Callable[[], _T], deadline: Deadline) -> _T:
-        """Make a call within the deadline, and again as the retry policy allows."""
+    def _probe(self, deadline: Deadline) -> Flow[SegmentationError | None]:
+        """Return None if the model is ready, else why not; raise what waiting cannot cure."""
+        timeout_s = min(deadline.require_s(), _PROBE_TIMEOUT_S)
+        try:
+            response = yield self._endpoint.is_ready(timeout_s)
+        except (DeadlineExceededError, ModelNotFoundError) as error:
+            return error
+        except SegmentationError as error:
+            if not error.retryable:
+                raise
+            return error
+        if response.ready:
+            return None
+        return ModelNotReadyError(
+            f"{self._endpoint.subject} is not ready; the server's log says whether it is still "
+            "loading, failed to load or is unknown",
+            retryable=True,
+        )
+
+    def _send(self, attempt: Callable[[], Flow[_T]], deadline: Deadline) -> Flow[_T]:
+        """Make an attempt within the deadline, and another as the retry policy allows."""
         sequence = RetrySequence(self._retry, self._budget)
         while True:
             deadline.require_s()
             try:
-                return call()
+                return (yield from attempt())
             except SegmentationError as error:
                 error.attempts = sequence.attempts
                 delay_s = sequence.next_delay_s(error, deadline.remaining_s())
                 if delay_s is None:
                     raise
                 _logger.info("%s; next attempt in %.2f s", error, delay_s)
-            self._transport.pause(delay_s)
+            yield Pause(delay_s=delay_s)
 
 
 def _require_confidence(model: ModelInfo) -> None:
@@ -174,12 +216,18 @@ def _segmentation(
     )
 
 
-def _ask_with_file(picture: EncodedImage, ask: Callable[[Picture], Segmentation]) -> Segmentation:
+def _pixels_of(picture: EncodedImage) -> Compute:
+    return Compute(function=lambda: picture.rgb)
+
+
+def _ask_with_file(
+    picture: EncodedImage, ask: Callable[[Picture], Flow[Segmentation]]
+) -> Flow[Segmentation]:
     try:
-        return ask(picture)
+        return (yield from ask(picture))
     except RequestRejectedError as refusal:
         # A broken file fails here as it would have failed before any request in raw transport.
         # Any other gets its chance as pixels: decoders of two hosts may differ in what they read.
-        pixels = picture.rgb
+        pixels = yield _pixels_of(picture)
         _logger.info("%s; sending the pixels instead of the file", refusal)
-        return ask(pixels)
+        return (yield from ask(pixels))

@@ -1,0 +1,204 @@
+"""One gRPC channel to one server, and the steps of flows made in asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, TypeVar, cast
+
+import grpc
+import grpc.aio
+from tritonclient.grpc import service_pb2_grpc
+
+from ._errors import ClientClosedError
+from ._flow import Compute, Enter, Flow, Pause, Rpc, Step
+from ._status import error_from_rpc
+from ._transport import OwningProcess, channel_options
+
+_T = TypeVar("_T")
+
+
+class AioTransport:
+    """Runs flows as coroutines of one event loop.
+
+    A task that is cancelled takes its request with it. The channel is made with the first step,
+    because gRPC binds it to the loop that then runs.
+
+    Attributes:
+        watch: Counts lost connections once it is started.
+
+    Args:
+        address: 'host:port'.
+        max_response_bytes: Largest answer to receive, beside a few fields.
+        credentials: TLS; without them the connection is in the clear.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        max_response_bytes: int,
+        credentials: grpc.ChannelCredentials | None,
+    ) -> None:
+        self._address = address
+        self._options = channel_options(max_response_bytes)
+        self._credentials = credentials
+        self._process = OwningProcess()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._stub: Any = None
+        self._calls: set[asyncio.Future[Any]] = set()
+        self._pauses: set[asyncio.Future[Any]] = set()
+        self.watch = AioConnectionWatch()
+
+    async def run(self, flow: Flow[_T]) -> _T:
+        """Make every step of a flow; return what it returns.
+
+        Raises:
+            SegmentationError: Whatever the flow raises; nothing else comes out of a step.
+        """
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    outcome = await self._make(step)
+                except BaseException as error:  # noqa: BLE001 - the flow decides, cancellation and all
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as end:
+            return cast(_T, end.value)
+
+    async def compute(self, function: Any) -> Any:
+        """Call a function that keeps a core busy, and let the loop go on meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(None, function)
+
+    def require_open(self) -> None:
+        """Raise `ClientClosedError` if no call can be made from here any more."""
+        self._process.require_open()
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            raise ClientClosedError(
+                "the client belongs to another event loop, and its connection cannot be shared; "
+                "make one client in each loop"
+            )
+
+    async def close(self) -> None:
+        """Close the channel; calls under way end with `ClientClosedError`."""
+        self._process.is_closed = True
+        if not self._process.is_this:
+            return
+        self.watch.stop()
+        for waiting in (*self._calls, *self._pauses):
+            waiting.cancel()
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def _make(self, step: Step) -> Any:
+        if isinstance(step, Rpc):
+            return await self._call(step)
+        if isinstance(step, Compute):
+            return await self.compute(step.function)
+        if isinstance(step, Enter):
+            return await cast(AioLock, step.lock).enter(step.timeout_s)
+        return await self._pause(step)
+
+    async def _call(self, rpc: Rpc) -> Any:
+        self.require_open()
+        call = getattr(self._connected(), rpc.method)(rpc.request, timeout=rpc.timeout_s)
+        try:
+            return await self._unless_closed(self._calls, _answer(call))
+        except grpc.RpcError as exc:
+            self.require_open()
+            raise error_from_rpc(exc, subject=rpc.subject, refusal=rpc.refusal) from exc
+
+    async def _pause(self, pause: Pause) -> None:
+        self.require_open()
+        await self._unless_closed(self._pauses, asyncio.sleep(pause.delay_s))
+
+    async def _unless_closed(self, waiting: set[asyncio.Future[Any]], awaitable: Any) -> Any:
+        """Wait for something that `close` cancels; who is cancelled otherwise stays so."""
+        task = asyncio.ensure_future(awaitable)
+        waiting.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if task.cancelled() and not _is_cancelling():
+                self._process.require_open()
+            raise
+        finally:
+            waiting.discard(task)
+
+    def _connected(self) -> Any:
+        if self._stub is None:
+            self._loop = asyncio.get_running_loop()
+            self._channel = (
+                grpc.aio.insecure_channel(self._address, self._options)
+                if self._credentials is None
+                else grpc.aio.secure_channel(self._address, self._credentials, self._options)
+            )
+            self.watch.channel = self._channel
+            self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        return self._stub
+
+
+class AioLock:
+    """Lets one task in at a time, and forgets no entry that is cancelled or out of time."""
+
+    def __init__(self) -> None:
+        self._is_held = False
+        self._freed = asyncio.Event()
+
+    async def enter(self, timeout_s: float) -> bool:
+        """Return whether the lock was acquired in time."""
+        end_s = time.monotonic() + timeout_s
+        while self._is_held:
+            self._freed.clear()
+            try:
+                await asyncio.wait_for(self._freed.wait(), end_s - time.monotonic())
+            except asyncio.TimeoutError:
+                return False
+        self._is_held = True
+        return True
+
+    def release(self) -> None:
+        """Let the next one in."""
+        self._is_held = False
+        self._freed.set()
+
+
+class AioConnectionWatch:
+    """Counts from `start` on how often a channel lost its connection; as `ConnectionWatch`."""
+
+    def __init__(self) -> None:
+        self.losses = 0
+        self.channel: grpc.aio.Channel | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to count, unless that has begun."""
+        if self._task is None and self.channel is not None:
+            self._task = asyncio.get_running_loop().create_task(self._count(self.channel))
+
+    def stop(self) -> None:
+        """End the watch, before the channel is closed."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _count(self, channel: grpc.aio.Channel) -> None:
+        state = channel.get_state()
+        while state is not grpc.ChannelConnectivity.SHUTDOWN:
+            await channel.wait_for_state_change(state)
+            state = channel.get_state()
+            if state is not grpc.ChannelConnectivity.READY:
+                self.losses += 1
+
+
+async def _answer(call: Any) -> Any:
+    return await call
+
+
+def _is_cancelling() -> bool:
+    """Return whether somebody cancels the running task itself; False where Python cannot tell."""
+    task = asyncio.current_task()
+    return bool(getattr(task, "cancelling", int)())

@@ -1,0 +1,77 @@
+"""One model on one server, and the requests that it is asked with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tritonclient.grpc import service_pb2
+
+from ._errors import ModelNotReadyError, OverloadedError
+from ._flow import Rpc
+
+
+class LossCounter(Protocol):
+    """Counts how often the connection was lost, from `start` on."""
+
+    losses: int
+
+    def start(self) -> None:
+        """Begin to count, unless that has begun."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEndpoint:
+    """Where a model is.
+
+    Attributes:
+        address: Of its server, for messages.
+        name: What the server calls it.
+        version: Its version; empty for the server's choice.
+        watch: Tells of the connection.
+    """
+
+    address: str
+    name: str
+    version: str
+    watch: LossCounter
+
+    @property
+    def subject(self) -> str:
+        """What messages begin with."""
+        version = f" version {self.version}" if self.version else ""
+        return f"model '{self.name}'{version} at {self.address}"
+
+    def is_ready(self, timeout_s: float) -> Rpc:
+        """Ask whether the model can take requests."""
+        request = service_pb2.ModelReadyRequest(name=self.name, version=self.version)
+        return self._ask("ModelReady", request, timeout_s)
+
+    def fetch_metadata(self, timeout_s: float) -> Rpc:
+        """Fetch the model's versions and tensors."""
+        request = service_pb2.ModelMetadataRequest(name=self.name, version=self.version)
+        return self._ask("ModelMetadata", request, timeout_s)
+
+    def fetch_config(self, timeout_s: float) -> Rpc:
+        """Fetch the model's config, `parameters` and all."""
+        request = service_pb2.ModelConfigRequest(name=self.name, version=self.version)
+        return self._ask("ModelConfig", request, timeout_s)
+
+    def infer(self, request: service_pb2.ModelInferRequest, timeout_s: float) -> Rpc:
+        """Send one inference request."""
+        return Rpc(
+            method="ModelInfer",
+            request=request,
+            timeout_s=timeout_s,
+            subject=self.subject,
+            refusal=OverloadedError,
+        )
+
+    def _ask(self, method: str, request: object, timeout_s: float) -> Rpc:
+        return Rpc(
+            method=method,
+            request=request,
+            timeout_s=timeout_s,
+            subject=self.subject,
+            refusal=ModelNotReadyError,
+        )

@@ -1,0 +1,128 @@
+"""What both clients are, apart from how they wait."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from ._config import (
+    ImageLimits,
+    RetryPolicy,
+    TransportName,
+    check_address,
+    check_duration,
+    check_model_name,
+    check_model_version,
+    check_request_id,
+    check_transport,
+)
+from ._deadline import Deadline
+from ._endpoint import LossCounter, ModelEndpoint
+from ._errors import SegmentationError
+from ._flow import Lock
+from ._image import ImageSource, read_image, read_sendable
+from ._picture import Picture
+from ._remote_model import RemoteModel
+
+_MAPS_PER_ANSWER: Final = 2
+"""Class map and confidence, a byte a pixel each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """What a client was made with, checked.
+
+    Attributes:
+        address: As the clients' `url`.
+        model: As theirs.
+        model_version: As theirs; empty for None.
+        timeout_s: As theirs.
+        retry: As theirs.
+        limits: As theirs.
+        transport: As theirs.
+        credentials: As theirs.
+
+    Raises:
+        ConfigurationError: One of them can never work.
+    """
+
+    address: str
+    model: str
+    model_version: str
+    timeout_s: float
+    retry: RetryPolicy
+    limits: ImageLimits
+    transport: TransportName
+    credentials: grpc.ChannelCredentials | None
+
+    @classmethod
+    def of(
+        cls,
+        url: str,
+        *,
+        model: str,
+        model_version: str | None,
+        timeout_s: float,
+        retry: RetryPolicy | None,
+        limits: ImageLimits | None,
+        transport: TransportName,
+        credentials: grpc.ChannelCredentials | None,
+    ) -> ClientSettings:
+        """Check the arguments of a client, and put defaults in the place of None."""
+        return cls(
+            address=check_address(url),
+            model=check_model_name(model),
+            model_version=check_model_version(model_version),
+            timeout_s=check_duration("timeout_s", timeout_s),
+            retry=RetryPolicy() if retry is None else retry,
+            limits=ImageLimits() if limits is None else limits,
+            transport=check_transport(transport),
+            credentials=credentials,
+        )
+
+    @property
+    def max_response_bytes(self) -> int:
+        """Largest answer to receive, beside a few fields."""
+        return _MAPS_PER_ANSWER * self.limits.max_pixels
+
+    def remote_model(self, watch: LossCounter, lock: Lock) -> RemoteModel:
+        """Return the model, asked through a transport's own watch and kind of lock."""
+        endpoint = ModelEndpoint(
+            address=self.address, name=self.model, version=self.model_version, watch=watch
+        )
+        return RemoteModel(endpoint, retry=self.retry, lock=lock)
+
+    def read(self, image: ImageSource) -> Picture:
+        """Read a picture, a file only as far as it must be read to be sent."""
+        read = read_sendable if self.transport == "encoded" else read_image
+        return read(image, self.limits)
+
+    def deadline(self, timeout_s: float | None) -> Deadline:
+        """Return the deadline of a call that begins now; None for the client's own time-out."""
+        if timeout_s is None:
+            return Deadline(self.timeout_s)
+        return Deadline(check_duration("timeout_s", timeout_s))
+
+    @contextlib.contextmanager
+    def attributed(self, request_id: str | None) -> Iterator[None]:
+        """Write into every error of a call to which model and request it belongs."""
+        try:
+            yield
+        except SegmentationError as error:
+            error.model_name = self.model
+            error.request_id = request_id
+            raise
+
+
+def request_id_of(given: str | None) -> str:
+    """Return the identifier of a request; one is made up for None.
+
+    Raises:
+        ConfigurationError: It is not fit for logs.
+    """
+    return uuid.uuid4().hex if given is None else check_request_id(given)
