@@ -14,6 +14,7 @@ Example::
 Every call ends within its `timeout_s`, and every failure is a `SegmentationError`.
 """
 
+from ._aio_client import AsyncSegmentationClient
 from ._client import SegmentationClient
 from ._config import ImageLimits, RetryPolicy
 from ._errors import (
@@ -43,6 +44,7 @@ from ._result import Segmentation
 from ._version import __version__
 
 __all__ = [
+    "AsyncSegmentationClient",
     "ClientClosedError",
     "ConfigurationError",
     "ConnectError",

@@ -55,8 +55,8 @@ class ImageLimits:
 
     def __post_init__(self) -> None:
         # Three bytes a pixel must fit into one message beside the request's few other fields.
-        _check_int("max_pixels", self.max_pixels, 1, (MAX_MESSAGE_BYTES - 65_536) // 3)
-        _check_int("max_bytes", self.max_bytes, 1, MAX_MESSAGE_BYTES)
+        check_int("max_pixels", self.max_pixels, 1, (MAX_MESSAGE_BYTES - 65_536) // 3)
+        check_int("max_bytes", self.max_bytes, 1, MAX_MESSAGE_BYTES)
         formats = self.formats if isinstance(self.formats, tuple) else ()
         if not formats or any(name not in IMAGE_FORMATS for name in formats):
             raise ConfigurationError(
@@ -65,7 +65,7 @@ class ImageLimits:
         if not isinstance(self.background, tuple) or len(self.background) != 3:
             raise ConfigurationError(f"background must be (r, g, b), got {self.background!r}")
         for value in self.background:
-            _check_int("background", value, 0, 255)
+            check_int("background", value, 0, 255)
         if not isinstance(self.strict, bool):
             raise ConfigurationError(f"strict must be True or False, got {self.strict!r}")
 
@@ -89,7 +89,7 @@ class RetryPolicy:
     max_delay_s: float = 8.0
 
     def __post_init__(self) -> None:
-        _check_int("max_retries", self.max_retries, 0, 10)
+        check_int("max_retries", self.max_retries, 0, 10)
         check_duration("initial_delay_s", self.initial_delay_s)
         check_duration("max_delay_s", self.max_delay_s)
         if self.max_delay_s < self.initial_delay_s:
@@ -165,6 +165,13 @@ def check_request_id(request_id: str) -> str:
     return request_id
 
 
-def _check_int(name: str, value: int, low: int, high: int) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `ConfigurationError` unless a value is one of the choices."""
+    if value not in choices:
+        raise ConfigurationError(f"{name} must be one of {choices}, got {value!r}")
+
+
+def check_int(name: str, value: int, low: int, high: int) -> None:
+    """Raise `ConfigurationError` unless a value is an integer in [low, high]."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ConfigurationError(f"{name} must be an integer in [{low}, {high}], got {value!r}")

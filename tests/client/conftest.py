@@ -13,6 +13,7 @@ import threading
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import grpc
 import numpy as np
@@ -21,6 +22,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor
 
 import tritonseg
+from blocking_client import BlockingClient, LoopThread
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
 
 CLASSES = ("road", "car", "sky", "person", "tree")
@@ -260,8 +262,21 @@ def refused_address():
         yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
+@pytest.fixture(scope="session")
+def loop_thread():
+    return LoopThread()
+
+
+@pytest.fixture(params=["threads", "asyncio"])
+def new_client(request, loop_thread):
+    """Both clients, by the same methods."""
+    if request.param == "threads":
+        return tritonseg.SegmentationClient
+    return partial(BlockingClient, thread=loop_thread)
+
+
 @pytest.fixture
-def connect():
+def connect(new_client):
     """Make clients that are closed after the test, by default with hardly any pause to retry."""
     clients = []
 
@@ -269,7 +284,7 @@ def connect():
         options.setdefault("model", "street-demo")
         options.setdefault("timeout_s", 10.0)
         options.setdefault("retry", tritonseg.RetryPolicy(initial_delay_s=0.01, max_delay_s=0.02))
-        client = tritonseg.SegmentationClient(address, **options)
+        client = new_client(address, **options)
         clients.append(client)
         return client
 
