@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -65,12 +66,17 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.versions = ["1", "10", "9"]
         self.ready = True
         self.calls: Counter[str] = Counter()
+        self.most_at_once: Counter[str] = Counter()
+        self.cancelled: list[str] = []
         self.requests: list[service_pb2.ModelInferRequest] = []
         self.decode = decode_rgb
         self.edit_metadata = lambda response: None
         self.edit_inference = lambda response: None
         self._failures: dict[str, deque[tuple[grpc.StatusCode, str]]] = {}
         self._delays_s: dict[str, float] = {}
+        self._held = lambda request: False
+        self._held_until = threading.Event()
+        self._inferring: list[object] = []
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._server: grpc.Server | None = None
@@ -83,6 +89,10 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def delay(self, method: str, delay_s: float) -> None:
         self._delays_s[method] = delay_s
+
+    def hold(self, is_held: Callable[[object], bool], until: threading.Event) -> None:
+        """Answer those inferences only after the event."""
+        self._held, self._held_until = is_held, until
 
     @property
     def address(self) -> str:
@@ -134,8 +144,27 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         return response
 
     def ModelInfer(self, request, context):
+        with self._lock:
+            self._inferring.append(request)
+            at_once = max(self.most_at_once["ModelInfer"], len(self._inferring))
+            self.most_at_once["ModelInfer"] = at_once
+        context.add_callback(partial(self._note_cancelled, request))
+        try:
+            return self._infer(request, context)
+        finally:
+            with self._lock:
+                self._inferring = [one for one in self._inferring if one is not request]
+
+    def _note_cancelled(self, request):
+        """Called when a call ends: before its handler does, nobody waits for it any more."""
+        if any(one is request for one in self._inferring):
+            self.cancelled.append("ModelInfer")
+
+    def _infer(self, request, context):
         self.requests.append(request)
         self._begin("ModelInfer", context)
+        if self._held(request):
+            self._held_until.wait(20)
         self._require_model(request.model_name, context)
         images = self._read_images(request, context)
         maps = {"CLASS_MAP": images[..., 0] % len(CLASSES)}

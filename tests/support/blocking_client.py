@@ -1,4 +1,4 @@
-"""The asyncio client called from threads, so that every test of the other client is one of it, too."""
+"""The asyncio client called from threads, so that every test of the other is one of it, too."""
 
 from __future__ import annotations
 
