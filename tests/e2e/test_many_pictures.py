@@ -1,4 +1,4 @@
-"""Both clients and many pictures at once, against a real Triton: every mask is its own picture's."""
+"""Many pictures at once, by both clients, against a real Triton: every mask is its own picture's."""
 
 from __future__ import annotations
 
