@@ -1,4 +1,4 @@
-"""Many pictures at once, by both clients, against a real Triton: every mask is its own picture's."""
+"""Many pictures at once, by both clients, against a real Triton: each mask is its picture's own."""
 
 from __future__ import annotations
 
