@@ -18,6 +18,7 @@ from ._aio_client import AsyncSegmentationClient
 from ._client import SegmentationClient
 from ._config import ImageLimits, RetryPolicy
 from ._errors import (
+    AccessDeniedError,
     ClientClosedError,
     ConfigurationError,
     ConnectError,
@@ -44,6 +45,7 @@ from ._result import Segmentation
 from ._version import __version__
 
 __all__ = [
+    "AccessDeniedError",
     "AsyncSegmentationClient",
     "ClientClosedError",
     "ConfigurationError",

@@ -31,6 +31,7 @@ class AioTransport:
         address: 'host:port'.
         max_response_bytes: Largest answer to receive, beside a few fields.
         credentials: TLS; without them the connection is in the clear.
+        headers: Sent with every call.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class AioTransport:
         *,
         max_response_bytes: int,
         credentials: grpc.ChannelCredentials | None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self._address = address
         self._options = channel_options(max_response_bytes)
         self._credentials = credentials
+        self._headers = headers
         self._process = OwningProcess()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -105,7 +108,8 @@ class AioTransport:
 
     async def _call(self, rpc: Rpc) -> Any:
         self.require_open()
-        call = getattr(self._connected(), rpc.method)(rpc.request, timeout=rpc.timeout_s)
+        method = getattr(self._connected(), rpc.method)
+        call = method(rpc.request, timeout=rpc.timeout_s, metadata=self._headers)
         try:
             return await self._unless_closed(self._calls, _answer(call))
         except grpc.RpcError as exc:

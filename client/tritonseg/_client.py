@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from ._image import ImageSource
 from ._many import OnError, check_many, in_threads
 from ._metadata import ModelInfo
 from ._result import Segmentation
-from ._settings import ClientSettings, request_id_of
+from ._settings import ClientSettings, remade, request_id_of
 from ._transport import GrpcTransport
 
 _Source = TypeVar("_Source", bound=ImageSource)
@@ -28,7 +28,7 @@ class SegmentationClient:
     itself. It must not be shared across a fork. Nothing is sent before the first method call.
 
     Args:
-        url: The server's gRPC address, 'host:port'.
+        url: The server's gRPC address: 'host:port', 'dns:///name:port' or 'unix:/path'.
         model: The model's name on the server.
         model_version: Which of its versions, as '2'; None for the highest that it serves, which
             another may follow while the client lives.
@@ -37,8 +37,12 @@ class SegmentationClient:
         limits: What pictures to accept.
         transport: 'raw' decodes here and sends pixels. 'encoded' sends JPEG, PNG and WebP files
             as they are, for thin links; what a server does not decode still goes as pixels.
-        credentials: From `grpc.ssl_channel_credentials`, for a server behind TLS; without them
-            the connection is in the clear.
+        credentials: From `grpc.ssl_channel_credentials`, for a server behind TLS, with a
+            certificate of the client's own if that asks for one; without them the connection is in
+            the clear.
+        headers: Sent with every call, as {"triton-grpc-protocol-KEY": "VALUE"} for a Triton with
+            `--grpc-restricted-protocol`. Never printed.
+        token: Sent as "authorization: Bearer TOKEN", with `credentials` only. Never printed.
 
     Raises:
         ConfigurationError: An argument can never work.
@@ -61,6 +65,8 @@ class SegmentationClient:
         limits: ImageLimits | None = None,
         transport: TransportName = "raw",
         credentials: grpc.ChannelCredentials | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
     ) -> None:
         self._settings = ClientSettings.of(
             url,
@@ -71,11 +77,14 @@ class SegmentationClient:
             limits=limits,
             transport=transport,
             credentials=credentials,
+            headers=headers,
+            token=token,
         )
         self._transport = GrpcTransport(
             self._settings.address,
             max_response_bytes=self._settings.max_response_bytes,
             credentials=credentials,
+            headers=self._settings.headers,
         )
         self._remote_model = self._settings.remote_model(self._transport.watch, threading.Lock())
 
@@ -249,6 +258,9 @@ class SegmentationClient:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Callable[..., SegmentationClient], tuple[object, ...]]:
+        return remade, (type(self), self._settings.arguments())
 
     def __repr__(self) -> str:
         return f"SegmentationClient({self._settings.address!r}, model={self._settings.model!r})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -26,8 +27,14 @@ MAX_TIMEOUT_S: Final = 86_400.0
 _MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _MODEL_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 _ADDRESS: Final = re.compile(
+    r"(?:dns:(?://(?:[A-Za-z0-9.-]+(?::\d{1,5})?)?/)?)?"
     r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?):(\d{1,5})"
 )
+_SOCKET: Final = re.compile(r"unix:(?://)?/[^\0]{1,106}")
+"""Of an absolute path, which Linux limits to 107 bytes. Source: unix(7)."""
+_HEADER_NAME: Final = re.compile(r"(?!grpc-)[0-9a-z_.-]{1,256}(?<!-bin)")
+_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]{0,8192}")
+"""Source: the gRPC protocol over HTTP/2, "Custom-Metadata"."""
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -142,10 +149,10 @@ def check_transport(transport: TransportName) -> TransportName:
 
 
 def check_address(address: str) -> str:
-    """Return `address`, or raise `ConfigurationError` unless it is 'host:port'."""
+    """Return `address`, or raise `ConfigurationError` unless it is one of those of `url`."""
     if isinstance(address, str):
         match = _ADDRESS.fullmatch(address)
-        if match and 0 < int(match[1]) < 65_536:
+        if (match and 0 < int(match[1]) < 65_536) or _SOCKET.fullmatch(address):
             return address
         if "://" in address:
             raise ConfigurationError(
@@ -154,8 +161,33 @@ def check_address(address: str) -> str:
             )
     raise ConfigurationError(
         "the server's gRPC address must be 'host:port' (as in 'localhost:8001', '[::1]:8001'), "
-        f"got {address!r}"
+        f"'dns:///name:port' or 'unix:/path', got {address!r}"
     )
+
+
+def check_headers(
+    headers: Mapping[str, str] | None, token: str | None, *, is_secure: bool
+) -> tuple[tuple[str, str], ...]:
+    """Return what to send with every call, or raise `ConfigurationError` if it cannot be sent."""
+    sent = dict({} if headers is None else headers)
+    if token is not None:
+        if not is_secure:
+            raise ConfigurationError(
+                "token= goes over an encrypted connection only: give credentials= as well, or, if "
+                "something else encrypts, headers={'authorization': 'Bearer ...'}"
+            )
+        sent["authorization"] = f"Bearer {token}"
+    for name, value in sent.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(
+                "a header's name must be of a-z 0-9 _ . -, not begin with 'grpc-' and not end "
+                f"with '-bin', got {name!r}"
+            )
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise ConfigurationError(  # the value may be a secret
+                f"the value of header {name!r} must be printable ASCII of up to 8192 characters"
+            )
+    return tuple(sent.items())
 
 
 def check_request_id(request_id: str) -> str:

@@ -12,6 +12,7 @@
     │  ├─ DeadlineExceededError (TimeoutError)
     │  └─ MessageTooLargeError
     ├─ ServerError                          the server's own answer
+    │  ├─ AccessDeniedError                 the server asks for a header or token, or another
     │  ├─ ModelNotFoundError
     │  ├─ ModelNotReadyError
     │  ├─ OverloadedError
@@ -101,6 +102,10 @@ class MessageTooLargeError(TransportError):
 
 class ServerError(SegmentationError):
     """The server answered, and the answer is an error."""
+
+
+class AccessDeniedError(ServerError):
+    """The server wants a header, token or certificate that this client does not send."""
 
 
 class ModelNotFoundError(ServerError):

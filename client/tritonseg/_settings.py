@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 import grpc
 
@@ -16,6 +16,7 @@ from ._config import (
     TransportName,
     check_address,
     check_duration,
+    check_headers,
     check_model_name,
     check_model_version,
     check_request_id,
@@ -23,11 +24,13 @@ from ._config import (
 )
 from ._deadline import Deadline
 from ._endpoint import LossCounter, ModelEndpoint
-from ._errors import SegmentationError
+from ._errors import ConfigurationError, SegmentationError
 from ._flow import Lock
 from ._image import ImageSource, read_image, read_sendable
 from ._picture import Picture
 from ._remote_model import RemoteModel
+
+_Client = TypeVar("_Client")
 
 _MAPS_PER_ANSWER: Final = 2
 """Class map and confidence, a byte a pixel each."""
@@ -46,6 +49,7 @@ class ClientSettings:
         limits: As theirs.
         transport: As theirs.
         credentials: As theirs.
+        headers: Sent with every call, the token among them; secret.
 
     Raises:
         ConfigurationError: One of them can never work.
@@ -59,6 +63,7 @@ class ClientSettings:
     limits: ImageLimits
     transport: TransportName
     credentials: grpc.ChannelCredentials | None
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
 
     @classmethod
     def of(
@@ -72,6 +77,8 @@ class ClientSettings:
         limits: ImageLimits | None,
         transport: TransportName,
         credentials: grpc.ChannelCredentials | None,
+        headers: Mapping[str, str] | None,
+        token: str | None,
     ) -> ClientSettings:
         """Check the arguments of a client, and put defaults in the place of None."""
         return cls(
@@ -83,7 +90,30 @@ class ClientSettings:
             limits=ImageLimits() if limits is None else limits,
             transport=check_transport(transport),
             credentials=credentials,
+            headers=check_headers(headers, token, is_secure=credentials is not None),
         )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of a client with these settings, in another process.
+
+        Raises:
+            ConfigurationError: Credentials are among them, which gRPC keeps in this process.
+        """
+        if self.credentials is not None:
+            raise ConfigurationError(
+                "credentials cannot be sent to another process: make the client there, with "
+                "credentials of its own"
+            )
+        return {
+            "url": self.address,
+            "model": self.model,
+            "model_version": self.model_version or None,
+            "timeout_s": self.timeout_s,
+            "retry": self.retry,
+            "limits": self.limits,
+            "transport": self.transport,
+            "headers": dict(self.headers),
+        }
 
     @property
     def max_response_bytes(self) -> int:
@@ -117,6 +147,11 @@ class ClientSettings:
             error.model_name = self.model
             error.request_id = request_id
             raise
+
+
+def remade(kind: Callable[..., _Client], arguments: Mapping[str, Any]) -> _Client:
+    """Return a client of its arguments, as pickle makes it anew."""
+    return kind(**arguments)
 
 
 def request_id_of(given: str | None) -> str:

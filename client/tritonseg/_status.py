@@ -1,8 +1,9 @@
 """A gRPC status as one of this package's errors.
 
-The status alone decides the behaviour: only UNAVAILABLE is retryable. Texts are looked at in two
-places, where one status stands for several things. For UNAVAILABLE they choose between errors
-that are all retried alike; for RESOURCE_EXHAUSTED, between two that are not retried.
+The status alone decides the behaviour: only UNAVAILABLE is retryable. Texts are looked at where
+one status stands for several things: for RESOURCE_EXHAUSTED they choose between two errors that are
+not retried, for UNAVAILABLE between some that are retried alike and one that is not, because Triton
+says UNAVAILABLE, too, where an API is closed to who does not send the right header.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 import grpc
 
 from ._errors import (
+    AccessDeniedError,
     ConnectError,
     ConnectionLostError,
     DeadlineExceededError,
@@ -36,8 +38,8 @@ _ERRORS: Final[dict[grpc.StatusCode, tuple[type[SegmentationError], str]]] = {
     _Status.INVALID_ARGUMENT: (RequestRejectedError, "the server rejects the request"),
     _Status.OUT_OF_RANGE: (RequestRejectedError, "the server rejects the request"),
     _Status.FAILED_PRECONDITION: (RequestRejectedError, "the server rejects the request"),
-    _Status.UNAUTHENTICATED: (RequestRejectedError, "the server asks for credentials"),
-    _Status.PERMISSION_DENIED: (RequestRejectedError, "the server denies access"),
+    _Status.UNAUTHENTICATED: (AccessDeniedError, "the server asks for credentials"),
+    _Status.PERMISSION_DENIED: (AccessDeniedError, "the server denies access"),
 }
 
 # What gRPC itself reports in this process; whatever else comes with UNAVAILABLE is the server's.
@@ -48,6 +50,11 @@ _CONNECTION_LOST: Final = re.compile(
     r"stream removed|socket closed|connection reset|connection timed out|broken pipe|goaway"
     r"|ping timeout|keepalive|endpoint clos|transport clos|recvmsg",
     re.I,
+)
+# Source: RestrictedFeatures in triton-inference-server/server, src/grpc/grpc_utils.cc, and what
+# Triton 2.51 answers.
+_RESTRICTED: Final = re.compile(
+    r"this protocol is restricted(?:, expecting header '([^']*)')?", re.I
 )
 _OVERSIZE: Final = "larger than max"
 
@@ -76,7 +83,7 @@ def error_from_rpc(
     summary = summarize(details)
     return kind(
         f"{subject}: {text}" + (f": {summary}" if summary else ""),
-        retryable=status is _Status.UNAVAILABLE,
+        retryable=status is _Status.UNAVAILABLE and kind is not AccessDeniedError,
         debug_details=f"{status}: {details}",
     )
 
@@ -100,6 +107,8 @@ def _explain_unavailable(
         return ConnectError, "no connection (is the server running, and is this its gRPC port?)"
     if _CONNECTION_LOST.search(details):
         return ConnectionLostError, "the connection broke"
+    if _RESTRICTED.search(details):
+        return AccessDeniedError, "the server answers this only to who sends a header (`headers=`)"
     return refusal, "the server cannot take the request now"
 
 

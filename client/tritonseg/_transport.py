@@ -61,6 +61,7 @@ class GrpcTransport:
         address: 'host:port'.
         max_response_bytes: Largest answer to receive, beside a few fields.
         credentials: TLS; without them the connection is in the clear.
+        headers: Sent with every call.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class GrpcTransport:
         *,
         max_response_bytes: int,
         credentials: grpc.ChannelCredentials | None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         options = channel_options(max_response_bytes)
         self._channel = (
@@ -79,6 +81,7 @@ class GrpcTransport:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._process = OwningProcess()
         self._closing = threading.Event()
+        self._headers = headers
         self.watch = ConnectionWatch(self._channel)
 
     def run(self, flow: Flow[_T]) -> _T:
@@ -123,7 +126,8 @@ class GrpcTransport:
     def _call(self, rpc: Rpc) -> Any:
         self.require_open()
         try:
-            return getattr(self._stub, rpc.method)(rpc.request, timeout=rpc.timeout_s)
+            method = getattr(self._stub, rpc.method)
+            return method(rpc.request, timeout=rpc.timeout_s, metadata=self._headers)
         except grpc.RpcError as exc:
             self.require_open()
             raise error_from_rpc(exc, subject=rpc.subject, refusal=rpc.refusal) from exc
@@ -155,6 +159,8 @@ def channel_options(max_response_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         # gRPC's own 120 s would leave a client out long after its server is back.
         ("grpc.max_reconnect_backoff_ms", int(MAX_RECONNECT_DELAY_S * 1000)),
+        # A proxy of the environment's is for the web, and this is for servers of one's own.
+        ("grpc.enable_http_proxy", 0),
         # Otherwise all clients of a process share one connection, and its backoff.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.primary_user_agent", f"tritonseg/{__version__}"),

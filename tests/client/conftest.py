@@ -68,6 +68,7 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.calls: Counter[str] = Counter()
         self.most_at_once: Counter[str] = Counter()
         self.cancelled: list[str] = []
+        self.metadata: list[tuple[tuple[str, str], ...]] = []
         self.requests: list[service_pb2.ModelInferRequest] = []
         self.decode = decode_rgb
         self.edit_metadata = lambda response: None
@@ -199,6 +200,7 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def _begin(self, method, context):
         with self._lock:
             self.calls[method] += 1
+            self.metadata.append(context.invocation_metadata())
             failures = self._failures.get(method)
             failure = failures.popleft() if failures else None
         self._released.wait(self._delays_s.get(method, 0.0))

@@ -183,7 +183,7 @@ class TestReadiness:
 
     def test_does_not_wait_for_what_will_not_change(self, client, triton):
         triton.fail("ModelReady", grpc.StatusCode.PERMISSION_DENIED, "no")
-        with pytest.raises(tritonseg.RequestRejectedError):
+        with pytest.raises(tritonseg.AccessDeniedError):
             client.wait_ready(timeout_s=30)
         assert triton.calls["ModelReady"] == 1
 
@@ -224,8 +224,11 @@ class TestArguments:
             "a b:1",
             "host:80/x",
             "host:8001\n",
-            "unix:/tmp/x",
-            "dns:///h:1",
+            "unix:x",
+            "unix:/" + "x" * 200,
+            "dns:///h",
+            "dns:///h:0",
+            "file:/x:1",
             None,
             8001,
         ],
@@ -238,7 +241,20 @@ class TestArguments:
         with pytest.raises(tritonseg.ConfigurationError, match=r"without a scheme.*8001"):
             tritonseg.SegmentationClient("http://localhost:8000", model="m")
 
-    @pytest.mark.parametrize("url", ["localhost:8001", "[::1]:8001", "10.0.0.7:1", "triton_gpu:99"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "localhost:8001",
+            "[::1]:8001",
+            "10.0.0.7:1",
+            "triton_gpu:99",
+            "dns:///triton:8001",
+            "dns://8.8.8.8/triton:8001",
+            "dns:triton:1",
+            "unix:/run/triton.sock",
+            "unix:///run/triton.sock",
+        ],
+    )
     def test_addresses(self, connect, url):
         assert url in repr(connect(url))
 
