@@ -10,20 +10,20 @@ import json
 import socket
 import struct
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
-from tritonclient.utils import deserialize_bytes_tensor
+from tritonclient.grpc import service_pb2
 
 import tritonseg
 from blocking_client import BlockingClient, LoopThread
+from tritonseg._fake_service import FakeService
+from tritonseg.testing import FakeTriton
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
 
 CLASSES = ("road", "car", "sky", "person", "tree")
@@ -53,105 +53,60 @@ def make_parameters() -> dict[str, str]:
     return {key: json.dumps(document) for key, document in documents.items()}
 
 
-class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Answers for one model; the class of a pixel is its red value modulo the class count.
+class LoopbackTriton(FakeTriton):
+    """The public fake, with what only these tests want of it: held calls, broken descriptions.
 
-    The confidence is its green value. Files are decoded by what decodes them in a real server.
+    Files are decoded by what decodes them in a real server.
     """
 
     def __init__(self) -> None:
-        self.model_name = "street-demo"
+        super().__init__(classes=CLASSES, palette=PALETTE)
         self.parameters = make_parameters()
+        self.versions = ["1", "9", "10"]
         self.gives_digest = True
-        self.versions = ["1", "10", "9"]
-        self.ready = True
-        self.calls: Counter[str] = Counter()
         self.most_at_once: Counter[str] = Counter()
         self.cancelled: list[str] = []
         self.metadata: list[tuple[tuple[str, str], ...]] = []
-        self.requests: list[service_pb2.ModelInferRequest] = []
+        self.raw_requests: list[service_pb2.ModelInferRequest] = []
         self.decode = decode_rgb
         self.edit_metadata = lambda response: None
-        self.edit_inference = lambda response: None
-        self._failures: dict[str, deque[tuple[grpc.StatusCode, str]]] = {}
-        self._delays_s: dict[str, float] = {}
-        self._held = lambda request: False
-        self._held_until = threading.Event()
-        self._inferring: list[object] = []
-        self._released = threading.Event()
-        self._lock = threading.Lock()
-        self._server: grpc.Server | None = None
-        self.port = 0
-
-    # What a test tells it.
-
-    def fail(self, method: str, status: grpc.StatusCode, details: str, times: int = 10**6) -> None:
-        self._failures[method] = deque([(status, details)] * min(times, 10_000))
-
-    def delay(self, method: str, delay_s: float) -> None:
-        self._delays_s[method] = delay_s
+        self.is_held = lambda request: False
+        self.held_until = threading.Event()
 
     def hold(self, is_held: Callable[[object], bool], until: threading.Event) -> None:
         """Answer those inferences only after the event."""
-        self._held, self._held_until = is_held, until
+        self.is_held, self.held_until = is_held, until
 
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+    def _service(self) -> FakeService:
+        return LoopbackService(self)
 
-    def start(self) -> None:
-        self._released.clear()
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        options.append(("grpc.so_reuseport", 0))
-        self._server = grpc.server(ThreadPoolExecutor(16), options=options)
-        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
-        self._server.start()
 
-    def stop(self) -> None:
-        self._released.set()
-        if self._server is not None:
-            self._server.stop(None).wait()
-        self._server = None
+class LoopbackService(FakeService):
+    """Notes and holds what goes through it."""
 
-    # What Triton's gRPC service does.
-
-    def ModelReady(self, request, context):
-        self._begin("ModelReady", context)
-        ready = self.ready and request.name == self.model_name
-        return service_pb2.ModelReadyResponse(ready=ready)
+    def __init__(self, fake: LoopbackTriton) -> None:
+        super().__init__(fake)
+        self._inferring: list[object] = []
 
     def ModelMetadata(self, request, context):
-        self._begin("ModelMetadata", context)
-        self._require_model(request.name, context)
-        response = service_pb2.ModelMetadataResponse(name=request.name, versions=self.versions)
-        response.inputs.add(name="IMAGE", datatype="UINT8", shape=[-1, -1, -1, 3])
-        response.inputs.add(name="ENCODED_IMAGE", datatype="BYTES", shape=[-1, 1])
-        response.outputs.add(name="CLASS_MAP", datatype="UINT8", shape=[-1, -1, -1])
-        response.outputs.add(name="CONFIDENCE", datatype="UINT8", shape=[-1, -1, -1])
+        response = super().ModelMetadata(request, context)
         response.outputs.add(name="CLASS_PIXELS", datatype="INT64", shape=[-1, len(CLASSES)])
-        if self.gives_digest:
-            response.outputs.add(name="MODEL_DIGEST", datatype="UINT8", shape=[-1, 32])
-        self.edit_metadata(response)
-        return response
-
-    def ModelConfig(self, request, context):
-        self._begin("ModelConfig", context)
-        self._require_model(request.name, context)
-        response = service_pb2.ModelConfigResponse()
-        response.config.name = request.name
-        for key, value in self.parameters.items():
-            response.config.parameters[key].string_value = value
+        if not self._fake.gives_digest:
+            kept = [output for output in response.outputs if output.name != "MODEL_DIGEST"]
+            del response.outputs[:]
+            response.outputs.extend(kept)
+        self._fake.edit_metadata(response)
         return response
 
     def ModelInfer(self, request, context):
         with self._lock:
             self._inferring.append(request)
-            at_once = max(self.most_at_once["ModelInfer"], len(self._inferring))
-            self.most_at_once["ModelInfer"] = at_once
+            at_once = max(self._fake.most_at_once["ModelInfer"], len(self._inferring))
+            self._fake.most_at_once["ModelInfer"] = at_once
         context.add_callback(partial(self._note_cancelled, request))
         try:
-            return self._infer(request, context)
+            self._fake.raw_requests.append(request)
+            return super().ModelInfer(request, context)
         finally:
             with self._lock:
                 self._inferring = [one for one in self._inferring if one is not request]
@@ -159,58 +114,22 @@ class LoopbackTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     def _note_cancelled(self, request):
         """Called when a call ends: before its handler does, nobody waits for it any more."""
         if any(one is request for one in self._inferring):
-            self.cancelled.append("ModelInfer")
-
-    def _infer(self, request, context):
-        self.requests.append(request)
-        self._begin("ModelInfer", context)
-        if self._held(request):
-            self._held_until.wait(20)
-        self._require_model(request.model_name, context)
-        images = self._read_images(request, context)
-        maps = {"CLASS_MAP": images[..., 0] % len(CLASSES)}
-        if "confidence" in request.parameters and request.parameters["confidence"].bool_param:
-            maps["CONFIDENCE"] = images[..., 1]
-        if self.gives_digest:
-            digest = bytes.fromhex(json.loads(self.parameters["tritonseg_digest"]))
-            maps["MODEL_DIGEST"] = np.frombuffer(digest, np.uint8)[None]
-        response = service_pb2.ModelInferResponse(
-            model_name=request.model_name, model_version="10", id=request.id
-        )
-        for output in request.outputs:
-            if output.name in maps:
-                pixels = maps[output.name]
-                response.outputs.add(name=output.name, datatype="UINT8", shape=pixels.shape)
-                response.raw_output_contents.append(pixels.tobytes())
-        self.edit_inference(response)
-        return response
-
-    def _read_images(self, request, context):
-        (tensor,), (content,) = request.inputs, request.raw_input_contents
-        if tensor.name == "IMAGE":
-            return np.frombuffer(content, np.uint8).reshape(list(tensor.shape))
-        assert (tensor.name, tensor.datatype) == ("ENCODED_IMAGE", "BYTES")
-        assert list(tensor.shape) == [1, 1]
-        (encoded,) = deserialize_bytes_tensor(content)
-        try:
-            return self.decode(encoded)[None]
-        except EncodedImageError as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"ENCODED_IMAGE: {error}")
+            self._fake.cancelled.append("ModelInfer")
 
     def _begin(self, method, context):
-        with self._lock:
-            self.calls[method] += 1
-            self.metadata.append(context.invocation_metadata())
-            failures = self._failures.get(method)
-            failure = failures.popleft() if failures else None
-        self._released.wait(self._delays_s.get(method, 0.0))
-        if failure is not None:
-            context.abort(*failure)
+        self._fake.metadata.append(context.invocation_metadata())
+        super()._begin(method, context)
 
-    def _require_model(self, name, context):
-        if name != self.model_name:
-            text = f"Request for unknown model: '{name}' is not found"
-            context.abort(grpc.StatusCode.NOT_FOUND, text)
+    def _received(self, request, context):
+        if self._fake.is_held(request):
+            self._fake.held_until.wait(20)
+        return super()._received(request, context)
+
+    def _decoded(self, encoded, context):
+        try:
+            return self._fake.decode(encoded)
+        except EncodedImageError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"ENCODED_IMAGE: {error}")
 
 
 class Wire:
@@ -273,7 +192,7 @@ def triton():
 
 @pytest.fixture
 def wire(triton):
-    wire = Wire(triton.port)
+    wire = Wire(int(triton.url.rpartition(":")[2]))
     yield wire
     wire.close()
 
@@ -326,7 +245,7 @@ def connect(new_client):
 
 @pytest.fixture
 def client(triton, connect):
-    return connect(triton.address)
+    return connect(triton.url)
 
 
 @pytest.fixture

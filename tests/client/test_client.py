@@ -45,7 +45,7 @@ class TestSegment:
         self, client, triton, photo
     ):
         client.segment(photo, request_id="frame-17")
-        (request,) = triton.requests
+        (request,) = triton.raw_requests
         assert (request.model_name, request.id) == ("street-demo", "frame-17")
         (image,) = request.inputs
         assert (image.name, image.datatype, list(image.shape)) == ("IMAGE", "UINT8", [1, 6, 8, 3])
@@ -115,7 +115,7 @@ class TestModel:
         assert triton.calls == {"ModelMetadata": 1, "ModelConfig": 1, "ModelInfer": 16}
 
     def test_failure_is_not_remembered(self, client, triton):
-        triton.fail("ModelConfig", grpc.StatusCode.INTERNAL, "", times=1)
+        triton.fail(grpc.StatusCode.INTERNAL, "", times=1, method="ModelConfig")
         with pytest.raises(tritonseg.InferenceFailedError):
             _ = client.model
         assert client.model.version == "10"
@@ -135,8 +135,8 @@ class TestModel:
             client.segment(photo)
 
     def test_waiting_for_another_thread_counts_against_the_deadline(self, connect, triton):
-        client = connect(triton.address, timeout_s=3.0)
-        triton.delay("ModelMetadata", 1.5)
+        client = connect(triton.url, timeout_s=3.0)
+        triton.delay(1.5, method="ModelMetadata")
         first = threading.Thread(target=lambda: client.model)
         first.start()
         while not triton.calls:
@@ -156,20 +156,20 @@ class TestReadiness:
         assert triton.calls == {"ModelReady": 2}
 
     def test_not_ready(self, client, triton):
-        triton.ready = False
+        triton.is_ready = False
         assert not client.is_ready()
         with pytest.raises(tritonseg.ModelNotReadyError, match="not ready") as caught:
             client.wait_ready(timeout_s=0.3)
         assert caught.value.model_name == "street-demo"
 
     def test_unknown_model_is_not_ready(self, triton, connect):
-        client = connect(triton.address, model="no-such-model")
+        client = connect(triton.url, model="no-such-model")
         assert not client.is_ready()
         with pytest.raises(tritonseg.ModelNotReadyError):
             client.wait_ready(timeout_s=0.3)
 
     def test_waits_for_a_model_that_is_loading(self, client, triton):
-        triton.fail("ModelReady", grpc.StatusCode.NOT_FOUND, "not yet", times=2)
+        triton.fail(grpc.StatusCode.NOT_FOUND, "not yet", times=2, method="ModelReady")
         client.wait_ready(timeout_s=5)
         assert triton.calls["ModelReady"] == 3
 
@@ -182,7 +182,7 @@ class TestReadiness:
         assert triton.calls["ModelReady"] == 1
 
     def test_does_not_wait_for_what_will_not_change(self, client, triton):
-        triton.fail("ModelReady", grpc.StatusCode.PERMISSION_DENIED, "no")
+        triton.fail(grpc.StatusCode.PERMISSION_DENIED, "no", method="ModelReady")
         with pytest.raises(tritonseg.AccessDeniedError):
             client.wait_ready(timeout_s=30)
         assert triton.calls["ModelReady"] == 1

@@ -25,7 +25,7 @@ def received(triton) -> list[dict[str, str]]:
 
 
 def test_headers_go_with_every_call(connect, triton):
-    client = connect(triton.address, headers={"triton-grpc-protocol-key": SECRET, "x-team": "a"})
+    client = connect(triton.url, headers={"triton-grpc-protocol-key": SECRET, "x-team": "a"})
     client.is_ready()
     client.segment(IMAGE)
     sent = received(triton)
@@ -35,8 +35,8 @@ def test_headers_go_with_every_call(connect, triton):
 
 
 def test_secrets_are_never_shown(connect, triton):
-    client = connect(triton.address, headers={"x-key": SECRET})
-    triton.fail("ModelInfer", grpc.StatusCode.PERMISSION_DENIED, "no")
+    client = connect(triton.url, headers={"x-key": SECRET})
+    triton.fail(grpc.StatusCode.PERMISSION_DENIED, "no")
     with pytest.raises(tritonseg.AccessDeniedError) as caught:
         client.segment(IMAGE)
     shown = [repr(client), str(caught.value), repr(caught.value), caught.value.debug_details]
@@ -45,7 +45,7 @@ def test_secrets_are_never_shown(connect, triton):
 
 @pytest.mark.parametrize("method", ["ModelMetadata", "ModelConfig", "ModelInfer"])
 def test_what_is_closed_to_us_is_no_matter_of_trying_again(client, triton, method):
-    triton.fail(method, grpc.StatusCode.UNAVAILABLE, RESTRICTED)
+    triton.fail(grpc.StatusCode.UNAVAILABLE, RESTRICTED, method=method)
     with pytest.raises(
         tritonseg.AccessDeniedError, match=r"headers=.*triton-grpc-protocol-key"
     ) as (caught):
@@ -88,7 +88,7 @@ def secured(triton, folder, *, asks_for_certificate: bool = False):
     subprocess.run(command.split(), check=True, capture_output=True)
     pair = (key.read_bytes(), certificate.read_bytes())
     server = grpc.server(ThreadPoolExecutor(2))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton._service(), server)
     credentials = grpc.ssl_server_credentials(
         [pair],
         root_certificates=pair[1] if asks_for_certificate else None,
@@ -130,7 +130,7 @@ def test_a_server_that_asks_for_a_certificate_gets_ours(connect, triton, tmp_pat
 
 def test_over_a_unix_socket(connect, triton, tmp_path):
     server = grpc.server(ThreadPoolExecutor(2))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton._service(), server)
     server.add_insecure_port(f"unix:{tmp_path}/triton.sock")
     server.start()
     try:
@@ -142,19 +142,21 @@ def test_over_a_unix_socket(connect, triton, tmp_path):
 
 
 def test_over_a_name_that_is_looked_up(connect, triton):
-    assert connect(f"dns:///localhost:{triton.port}").segment(IMAGE).class_map.shape == (2, 3)
+    assert connect(f"dns:///{triton.url.replace('127.0.0.1', 'localhost')}").segment(
+        IMAGE
+    ).class_map.shape == (2, 3)
 
 
 def test_the_environments_proxy_is_for_the_web(connect, triton, monkeypatch, refused_address):
     monkeypatch.setenv("http_proxy", f"http://{refused_address}")
     monkeypatch.setenv("https_proxy", f"http://{refused_address}")
-    assert connect(triton.address).segment(IMAGE).class_map.shape == (2, 3)
+    assert connect(triton.url).segment(IMAGE).class_map.shape == (2, 3)
 
 
 @pytest.mark.parametrize("kind", [tritonseg.SegmentationClient, tritonseg.AsyncSegmentationClient])
 def test_a_client_travels_as_its_arguments(kind, triton):
     options = {"model": "street-demo", "timeout_s": 7.0, "headers": {"x-key": SECRET}}
-    client = kind(triton.address, transport="encoded", **options)
+    client = kind(triton.url, transport="encoded", **options)
     other = pickle.loads(pickle.dumps(client))
     assert repr(other) == repr(client)
     assert other._settings == client._settings
@@ -162,7 +164,7 @@ def test_a_client_travels_as_its_arguments(kind, triton):
 
 def test_what_travelled_works(connect, triton):
     with pickle.loads(
-        pickle.dumps(tritonseg.SegmentationClient(triton.address, model="street-demo"))
+        pickle.dumps(tritonseg.SegmentationClient(triton.url, model="street-demo"))
     ) as client:
         assert client.segment(IMAGE).class_map.shape == (2, 3)
 

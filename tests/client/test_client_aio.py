@@ -45,7 +45,7 @@ def test_five_hundred_tasks_get_each_their_own(triton):
         )
 
     async def all_of_them() -> list[bool]:
-        async with AsyncSegmentationClient(triton.address, model="street-demo") as client:
+        async with AsyncSegmentationClient(triton.url, model="street-demo") as client:
             return await asyncio.gather(*(segment(client, number) for number in range(500)))
 
     assert asyncio.run(all_of_them()) == [True] * 500
@@ -57,7 +57,7 @@ def test_a_task_that_is_cancelled_cancels_its_request(triton):
     triton.hold(lambda _: True, released)
 
     async def cancelled() -> None:
-        async with AsyncSegmentationClient(triton.address, model="street-demo") as client:
+        async with AsyncSegmentationClient(triton.url, model="street-demo") as client:
             task = asyncio.create_task(client.segment(IMAGE))
             while not triton.calls["ModelInfer"]:
                 await asyncio.sleep(0.01)
@@ -76,11 +76,11 @@ def test_a_task_that_is_cancelled_cancels_its_request(triton):
 
 def test_a_time_out_of_asyncio_leaves_the_client_whole(triton):
     async def timed_out() -> None:
-        async with AsyncSegmentationClient(triton.address, model="street-demo") as client:
-            triton.delay("ModelMetadata", 0.5)  # while it holds what only one may ask for
+        async with AsyncSegmentationClient(triton.url, model="street-demo") as client:
+            triton.delay(0.5, method="ModelMetadata")  # while it holds what only one may ask for
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(client.segment(IMAGE), 0.1)
-            triton.delay("ModelMetadata", 0.0)
+            triton.delay(0.0, method="ModelMetadata")
             assert (await client.segment(IMAGE)).class_map.shape == (2, 3)
 
     asyncio.run(timed_out())
@@ -97,7 +97,7 @@ def test_the_loop_goes_on_while_a_picture_is_decoded(triton, monkeypatch):
     monkeypatch.setattr(tritonseg._settings, "read_image", slow)
 
     async def segment_while_the_loop_turns() -> None:
-        async with AsyncSegmentationClient(triton.address, model="street-demo") as client:
+        async with AsyncSegmentationClient(triton.url, model="street-demo") as client:
             task = asyncio.create_task(client.segment(IMAGE))
             await asyncio.sleep(0.05)
             decoding.set()  # the loop came here: nothing else lets the picture be read
@@ -109,7 +109,7 @@ def test_the_loop_goes_on_while_a_picture_is_decoded(triton, monkeypatch):
 
 
 def test_another_loop_is_told_so(triton):
-    client = AsyncSegmentationClient(triton.address, model="street-demo")
+    client = AsyncSegmentationClient(triton.url, model="street-demo")
 
     async def segment() -> None:
         await client.segment(IMAGE)
@@ -126,7 +126,7 @@ def test_many_from_an_asynchronous_source(triton):
             yield np.full((2, 3, 3), number, np.uint8)
 
     async def classes() -> list[int]:
-        async with AsyncSegmentationClient(triton.address, model="street-demo") as client:
+        async with AsyncSegmentationClient(triton.url, model="street-demo") as client:
             return [
                 int(result.class_map[0, 0]) async for _, result in client.segment_many(source())
             ]
@@ -136,7 +136,7 @@ def test_many_from_an_asynchronous_source(triton):
 
 def test_stopping_early_cancels_what_has_begun(triton):
     async def stop_after_one() -> int:
-        async with AsyncSegmentationClient(triton.address, model="street-demo") as client:
+        async with AsyncSegmentationClient(triton.url, model="street-demo") as client:
             results = client.segment_many([IMAGE] * 100, max_in_flight=4)
             async for _ in results:
                 break

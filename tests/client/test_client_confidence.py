@@ -20,7 +20,7 @@ def edit_output(triton, **changes):
             else:
                 setattr(response.outputs[1], field, value)
 
-    triton.edit_inference = edit
+    triton.edit_answer = edit
 
 
 def test_comes_with_the_class_map(client, photo):
@@ -34,7 +34,7 @@ def test_comes_with_the_class_map(client, photo):
 
 def test_request_asks_by_parameter_and_by_output(client, triton, photo):
     client.segment(photo, confidence=True)
-    (request,) = triton.requests
+    (request,) = triton.raw_requests
     assert set(request.parameters) == {"confidence"}
     assert request.parameters["confidence"].bool_param is True
     assert [output.name for output in request.outputs] == [
@@ -46,7 +46,7 @@ def test_request_asks_by_parameter_and_by_output(client, triton, photo):
 
 def test_is_not_asked_for_by_default(client, triton, photo):
     assert client.segment(photo).confidence is None
-    assert not triton.requests[0].parameters
+    assert not triton.raw_requests[0].parameters
 
 
 def test_model_without_it_is_named_before_a_picture_is_sent(client, triton, photo):
@@ -57,7 +57,7 @@ def test_model_without_it_is_named_before_a_picture_is_sent(client, triton, phot
     with pytest.raises(tritonseg.ConfigurationError, match=r"no confidence.*scores") as caught:
         client.segment(photo, confidence=True, request_id="frame-17")
     assert caught.value.request_id == "frame-17"
-    assert not triton.requests
+    assert not triton.raw_requests
     assert not client.model.gives_confidence
     assert client.segment(photo).confidence is None
 
@@ -90,7 +90,7 @@ def test_left_out(client, triton, photo):
         del response.outputs[1]
         del response.raw_output_contents[1]
 
-    triton.edit_inference = edit
+    triton.edit_answer = edit
     with pytest.raises(tritonseg.ProtocolError, match="expected one output CONFIDENCE"):
         client.segment(photo, confidence=True)
 
@@ -98,7 +98,7 @@ def test_left_out(client, triton, photo):
 def test_answer_to_the_largest_picture_gets_through(connect, triton):
     # One map alone leaves no room for the other below gRPC's limit for the answer.
     image = np.full((4200, 4200, 3), 3, np.uint8)
-    client = connect(triton.address, limits=tritonseg.ImageLimits(max_pixels=4200 * 4200))
+    client = connect(triton.url, limits=tritonseg.ImageLimits(max_pixels=4200 * 4200))
     result = client.segment(image, confidence=True)
     assert (result.class_map == 3).all()
     assert (result.confidence == 3).all()

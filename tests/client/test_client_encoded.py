@@ -20,7 +20,7 @@ REFUSAL = grpc.StatusCode.INVALID_ARGUMENT
 
 @pytest.fixture
 def sender(triton, connect):
-    return connect(triton.address, transport="encoded")
+    return connect(triton.url, transport="encoded")
 
 
 def encode(image_hwc: np.ndarray, format: str = "PNG", **options) -> bytes:
@@ -30,7 +30,7 @@ def encode(image_hwc: np.ndarray, format: str = "PNG", **options) -> bytes:
 
 
 def sent_tensors(triton) -> list[str]:
-    return [tensor.name for request in triton.requests for tensor in request.inputs]
+    return [tensor.name for request in triton.raw_requests for tensor in request.inputs]
 
 
 class TestRequest:
@@ -43,7 +43,7 @@ class TestRequest:
         for source in sources:
             sender.segment(source, request_id="frame-17")
         expected = serialize_byte_tensor(np.array([[encoded]], object)).item()
-        for request in triton.requests:
+        for request in triton.raw_requests:
             assert (request.model_name, request.id) == ("street-demo", "frame-17")
             (tensor,) = request.inputs
             assert (tensor.name, tensor.datatype) == ("ENCODED_IMAGE", "BYTES")
@@ -51,7 +51,7 @@ class TestRequest:
             assert list(request.raw_input_contents) == [expected]
             assert [output.name for output in request.outputs] == ["CLASS_MAP", "MODEL_DIGEST"]
             assert not request.parameters
-        assert len(triton.requests) == len(sources)
+        assert len(triton.raw_requests) == len(sources)
 
     def test_is_pixels_where_there_is_no_file_that_the_server_decodes(
         self, sender, client, triton, photo
@@ -59,7 +59,7 @@ class TestRequest:
         transparent = np.dstack([photo, photo[..., :1]])
         sources = [photo, Image.fromarray(photo), encode(photo, "BMP"), encode(photo, "TIFF")]
         for source in [*sources, encode(transparent), encode(transparent, "TIFF")]:
-            triton.requests.clear()
+            triton.raw_requests.clear()
             result, expected = sender.segment(source), client.segment(source)
             np.testing.assert_array_equal(result.class_map, expected.class_map)
             np.testing.assert_array_equal(result.image_hwc, expected.image_hwc)
@@ -128,7 +128,7 @@ class TestResult:
         def edit(response):
             response.outputs[0].shape[:] = [1, 8, 6]
 
-        triton.edit_inference = edit
+        triton.edit_answer = edit
         with pytest.raises(tritonseg.ProtocolError, match=r"\[1, 6, 8\], got UINT8 \[1, 8, 6\]"):
             sender.segment(encode(photo))
 
@@ -163,24 +163,24 @@ class TestRefusal:
         assert not triton.calls
 
     def test_good_file_gets_a_second_chance_as_pixels(self, sender, triton, photo):
-        triton.fail("ModelInfer", REFUSAL, "ENCODED_IMAGE: no decoder", times=1)
+        triton.fail(REFUSAL, "ENCODED_IMAGE: no decoder", times=1)
         result = sender.segment(encode(photo), confidence=True, request_id="frame-17")
         np.testing.assert_array_equal(result.class_map, photo[..., 0] % 5)
         np.testing.assert_array_equal(result.confidence, photo[..., 1])
         np.testing.assert_array_equal(result.image_hwc, photo)
         assert sent_tensors(triton) == ["ENCODED_IMAGE", "IMAGE"]
-        assert [request.id for request in triton.requests] == ["frame-17"] * 2
+        assert [request.id for request in triton.raw_requests] == ["frame-17"] * 2
 
     def test_refused_as_pixels_too(self, sender, triton, photo):
-        triton.fail("ModelInfer", REFUSAL, "this model takes pictures of 64x96 only")
+        triton.fail(REFUSAL, "this model takes pictures of 64x96 only")
         with pytest.raises(tritonseg.RequestRejectedError, match="64x96 only"):
             sender.segment(encode(photo))
         assert sent_tensors(triton) == ["ENCODED_IMAGE", "IMAGE"]
 
     def test_both_ways_share_the_deadline(self, sender, triton, photo):
         _ = sender.model
-        triton.fail("ModelInfer", REFUSAL, "", times=1)
-        triton.delay("ModelInfer", 0.6)
+        triton.fail(REFUSAL, "", times=1)
+        triton.delay(0.6)
         begin_s = time.monotonic()
         with pytest.raises(tritonseg.DeadlineExceededError):
             sender.segment(encode(photo), timeout_s=1.0)
@@ -189,12 +189,12 @@ class TestRefusal:
 
     @pytest.mark.parametrize("status", ["INTERNAL", "UNKNOWN", "NOT_FOUND", "RESOURCE_EXHAUSTED"])
     def test_other_failures_are_final(self, sender, triton, photo, status):
-        triton.fail("ModelInfer", grpc.StatusCode[status], "")
+        triton.fail(grpc.StatusCode[status], "")
         with pytest.raises(tritonseg.SegmentationError):
             sender.segment(encode(photo))
         assert sent_tensors(triton) == ["ENCODED_IMAGE"]
 
     def test_overload_is_retried_with_the_file(self, sender, triton, photo):
-        triton.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE, "queue full", times=2)
+        triton.fail(grpc.StatusCode.UNAVAILABLE, "queue full", times=2)
         sender.segment(encode(photo))
         assert sent_tensors(triton) == ["ENCODED_IMAGE"] * 3

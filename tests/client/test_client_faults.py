@@ -43,9 +43,9 @@ class TestDeadlines:
     def test_every_call_ends_in_time(
         self, request, connect, triton, silent_address, refused_address, situation, error, method
     ):
-        addresses = {"silent": silent_address, "refused": refused_address, "slow": triton.address}
+        addresses = {"silent": silent_address, "refused": refused_address, "slow": triton.url}
         for name in ("ModelReady", "ModelMetadata", "ModelInfer"):
-            triton.delay(name, 5.0)
+            triton.delay(5.0, method=name)
         client = connect(addresses[situation], timeout_s=0.5)
         begin_s = time.monotonic()
         with pytest.raises(error):
@@ -53,15 +53,15 @@ class TestDeadlines:
         assert time.monotonic() - begin_s < 0.5 + GRACE_S
 
     def test_is_ready_ends_in_time(self, connect, triton, silent_address, refused_address):
-        triton.delay("ModelReady", 5.0)
-        for address in (silent_address, refused_address, triton.address):
+        triton.delay(5.0, method="ModelReady")
+        for address in (silent_address, refused_address, triton.url):
             begin_s = time.monotonic()
             assert not connect(address).is_ready(timeout_s=0.5)
             assert time.monotonic() - begin_s < 0.5 + GRACE_S
 
     def test_slow_inference(self, connect, triton):
-        client = connect(triton.address)
-        triton.delay("ModelInfer", 5.0)
+        client = connect(triton.url)
+        triton.delay(5.0)
         begin_s = time.monotonic()
         with pytest.raises(tritonseg.DeadlineExceededError) as caught:
             client.segment(IMAGE, timeout_s=0.5)
@@ -72,9 +72,9 @@ class TestDeadlines:
 
     def test_retries_share_the_deadline(self, connect, triton):
         client = connect(
-            triton.address, retry=tritonseg.RetryPolicy(initial_delay_s=0.3, max_retries=9)
+            triton.url, retry=tritonseg.RetryPolicy(initial_delay_s=0.3, max_retries=9)
         )
-        triton.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE, "queue full")
+        triton.fail(grpc.StatusCode.UNAVAILABLE, "queue full")
         begin_s = time.monotonic()
         with pytest.raises(tritonseg.OverloadedError):
             client.segment(IMAGE, timeout_s=0.5)
@@ -95,21 +95,21 @@ class TestDeadlines:
 
 class TestRetries:
     def test_two_failures_then_success(self, client, triton):
-        triton.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE, "queue full", times=2)
+        triton.fail(grpc.StatusCode.UNAVAILABLE, "queue full", times=2)
         assert client.segment(IMAGE).class_map.shape == (2, 3)
         assert triton.calls["ModelInfer"] == 3
 
     def test_one_failing_call_is_three_attempts(self, client, triton):
-        triton.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE, "queue full")
+        triton.fail(grpc.StatusCode.UNAVAILABLE, "queue full")
         with pytest.raises(tritonseg.OverloadedError, match=r"queue full.*after 3 attempts") as e:
             client.segment(IMAGE, request_id="frame-17")
         assert triton.calls["ModelInfer"] == 3
         assert (e.value.attempts, e.value.retryable) == (3, True)
         assert (e.value.request_id, e.value.model_name) == ("frame-17", "street-demo")
-        assert [request.id for request in triton.requests] == ["frame-17"] * 3
+        assert [request.id for request in triton.raw_requests] == ["frame-17"] * 3
 
     def test_pictures_beyond_grpcs_retry_buffer_are_retried_too(self, client, triton):
-        triton.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE, "queue full", times=2)
+        triton.fail(grpc.StatusCode.UNAVAILABLE, "queue full", times=2)
         client.segment(np.zeros((1024, 1024, 3), np.uint8))
         assert triton.calls["ModelInfer"] == 3
 
@@ -118,24 +118,24 @@ class TestRetries:
         [status.name for status in grpc.StatusCode if status.name not in ("OK", "UNAVAILABLE")],
     )
     def test_no_other_status_is_retried(self, client, triton, status):
-        triton.fail("ModelInfer", grpc.StatusCode[status], "")
+        triton.fail(grpc.StatusCode[status], "")
         with pytest.raises(tritonseg.SegmentationError) as caught:
             client.segment(IMAGE)
         assert triton.calls["ModelInfer"] == 1
         assert (caught.value.attempts, caught.value.retryable) == (1, False)
 
     def test_switched_off(self, connect, triton):
-        client = connect(triton.address, retry=tritonseg.RetryPolicy(max_retries=0))
-        triton.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE, "")
+        client = connect(triton.url, retry=tritonseg.RetryPolicy(max_retries=0))
+        triton.fail(grpc.StatusCode.UNAVAILABLE, "")
         with pytest.raises(tritonseg.OverloadedError):
             client.segment(IMAGE)
         assert triton.calls["ModelInfer"] == 1
 
     def test_outage_costs_the_server_at_most_a_quarter_more(self, connect, triton):
         policy = tritonseg.RetryPolicy(initial_delay_s=0.001, max_delay_s=0.002)
-        client = connect(triton.address, retry=policy)
+        client = connect(triton.url, retry=policy)
         _ = client.model
-        triton.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE, "")
+        triton.fail(grpc.StatusCode.UNAVAILABLE, "")
 
         def segment(_):
             with pytest.raises(tritonseg.OverloadedError):
@@ -146,7 +146,7 @@ class TestRetries:
         assert 1000 < triton.calls["ModelInfer"] <= 1250
 
     def test_metadata_of_a_model_that_is_loading_is_asked_for_again(self, client, triton):
-        triton.fail("ModelConfig", grpc.StatusCode.UNAVAILABLE, "still loading")
+        triton.fail(grpc.StatusCode.UNAVAILABLE, "still loading", method="ModelConfig")
         with pytest.raises(tritonseg.ModelNotReadyError, match="loading"):
             _ = client.model
         assert triton.calls["ModelConfig"] == 3
@@ -173,7 +173,7 @@ class TestConnection:
     def test_request_in_flight_survives_a_broken_connection(self, connect, triton, wire):
         client = connect(wire.address)
         _ = client.model
-        triton.delay("ModelInfer", 0.5)
+        triton.delay(0.5)
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(client.segment, IMAGE)
             while triton.calls["ModelInfer"] == 0:
@@ -185,7 +185,7 @@ class TestConnection:
     def test_broken_connection_without_retries(self, connect, triton, wire):
         client = connect(wire.address, retry=tritonseg.RetryPolicy(max_retries=0))
         _ = client.model
-        triton.delay("ModelInfer", 5.0)
+        triton.delay(5.0)
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(client.segment, IMAGE)
             while triton.calls["ModelInfer"] == 0:
@@ -255,20 +255,20 @@ class TestConnection:
         assert (client.segment(image).class_map == 3).all()
 
     def test_answer_over_the_limit(self, connect, triton):
-        client = connect(triton.address, limits=tritonseg.ImageLimits(max_pixels=6))
+        client = connect(triton.url, limits=tritonseg.ImageLimits(max_pixels=6))
         _ = client.model
 
         def edit(response):
             response.raw_output_contents[0] = bytes(17 * 2**20)
 
-        triton.edit_inference = edit
+        triton.edit_answer = edit
         with pytest.raises(tritonseg.MessageTooLargeError) as caught:
             client.segment(IMAGE)
         assert (caught.value.attempts, caught.value.retryable) == (1, False)
 
     def test_request_over_a_proxys_limit(self, client, triton):
         details = "SERVER: Received message larger than max (6291512 vs. 4194304)"
-        triton.fail("ModelInfer", grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+        triton.fail(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
         with pytest.raises(tritonseg.MessageTooLargeError, match="6291512"):
             client.segment(IMAGE)
 
@@ -284,11 +284,11 @@ class TestClosing:
 
     @pytest.mark.parametrize("stage", ["in flight", "between attempts"])
     def test_close_ends_calls_under_way(self, connect, triton, stage):
-        client = connect(triton.address, retry=tritonseg.RetryPolicy(initial_delay_s=5.0))
+        client = connect(triton.url, retry=tritonseg.RetryPolicy(initial_delay_s=5.0))
         if stage == "in flight":
-            triton.delay("ModelInfer", 5.0)
+            triton.delay(5.0)
         else:
-            triton.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE, "")
+            triton.fail(grpc.StatusCode.UNAVAILABLE, "")
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(client.segment, IMAGE)
             while triton.calls["ModelInfer"] == 0:
@@ -301,7 +301,7 @@ class TestClosing:
             assert time.monotonic() - begin_s < GRACE_S
 
     def test_close_ends_is_ready(self, client, triton):
-        triton.delay("ModelReady", 5.0)
+        triton.delay(5.0, method="ModelReady")
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(client.is_ready)
             while triton.calls["ModelReady"] == 0:
@@ -323,7 +323,7 @@ class TestClosing:
                     return
 
         for _ in range(20):
-            client = connect(triton.address)
+            client = connect(triton.url)
             with ThreadPoolExecutor(4) as pool:
                 calls = [pool.submit(segment_until_closed, client) for _ in range(4)]
                 time.sleep(0.03)
@@ -337,7 +337,7 @@ class TestClosing:
         # In a process of its own: from Python 3.12 on, forking one with threads is a warning.
         script = f"""
 import os, sys, numpy as np, tritonseg
-client = tritonseg.SegmentationClient("{triton.address}", model="street-demo", timeout_s=5.0)
+client = tritonseg.SegmentationClient("{triton.url}", model="street-demo", timeout_s=5.0)
 image = np.zeros((2, 3, 3), np.uint8)
 client.segment(image)
 child = os.fork()

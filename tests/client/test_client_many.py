@@ -96,7 +96,7 @@ def test_so_many_are_in_flight(client, triton):
 
 
 def test_one_outage_is_one_error_for_each_picture(client, triton):
-    triton.fail("ModelInfer", grpc.StatusCode.INTERNAL, "no")
+    triton.fail(grpc.StatusCode.INTERNAL, "no")
     outcomes = [outcome for _, outcome in client.segment_many([image(1)] * 5)]
     assert [type(outcome) for outcome in outcomes] == [tritonseg.InferenceFailedError] * 5
 

@@ -61,7 +61,7 @@ def test_example_of_the_package_runs(triton, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code = tritonseg.__doc__.partition("Example::")[2].partition("\nEvery call")[0]
     assert code.count("localhost:8001") == 1
-    exec(inspect.cleandoc(code).replace("localhost:8001", triton.address))
+    exec(inspect.cleandoc(code).replace("localhost:8001", triton.url))
     assert capsys.readouterr().out == "100% road\n"
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"street.jpg", "street-classes.png", "street-overlay.png"}

@@ -91,12 +91,12 @@ def test_confidence_that_another_build_gives(client, triton, photo):
 
 def test_answer_and_description_that_never_agree(connect, triton, photo):
     """Two servers behind one address, say, in the middle of an update."""
-    client = connect(triton.address)
+    client = connect(triton.url)
 
     def edit(response):
         response.raw_output_contents[1] = bytes(32)
 
-    triton.edit_inference = edit
+    triton.edit_answer = edit
     with pytest.raises(tritonseg.ModelNotReadyError, match=r"replaced while.*again") as caught:
         client.segment(photo)
     assert caught.value.retryable
@@ -108,7 +108,7 @@ def test_broken_digest(client, triton, photo, content):
     def edit(response):
         response.raw_output_contents[1] = content
 
-    triton.edit_inference = edit
+    triton.edit_answer = edit
     with pytest.raises(tritonseg.ProtocolError, match="MODEL_DIGEST"):
         client.segment(photo)
 
@@ -118,7 +118,7 @@ def test_server_with_older_steps_than_the_build(client, triton, photo):
         del response.outputs[1]
         del response.raw_output_contents[1]
 
-    triton.edit_inference = edit
+    triton.edit_answer = edit
     with pytest.raises(tritonseg.ProtocolError, match=r"MODEL_DIGEST.*server is older.*install"):
         client.segment(photo)
 
@@ -136,14 +136,14 @@ def test_rejected_request_asks_again(client, triton, photo, reordered):
     republish(triton, reordered)
     triton.gives_digest = False
     refusal = "unexpected inference output 'MODEL_DIGEST' for model 'street-demo'"
-    triton.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT, refusal, times=1)
+    triton.fail(grpc.StatusCode.INVALID_ARGUMENT, refusal, times=1)
     assert client.segment(photo).classes == reordered
-    assert [output.name for output in triton.requests[-1].outputs] == ["CLASS_MAP"]
+    assert [output.name for output in triton.raw_requests[-1].outputs] == ["CLASS_MAP"]
 
 
 def test_rejected_request_of_the_same_model_is_rejected(client, triton, photo):
     client.segment(photo)
-    triton.fail("ModelInfer", grpc.StatusCode.INVALID_ARGUMENT, "no", times=1)
+    triton.fail(grpc.StatusCode.INVALID_ARGUMENT, "no", times=1)
     with pytest.raises(tritonseg.RequestRejectedError):
         client.segment(photo)
     assert triton.calls["ModelInfer"] == 2
@@ -160,7 +160,7 @@ class TestWithoutDigest:
         for _ in range(5):
             client.segment(photo)
         assert triton.calls == {**NORMAL, "ModelInfer": 5}
-        assert [output.name for output in triton.requests[-1].outputs] == ["CLASS_MAP"]
+        assert [output.name for output in triton.raw_requests[-1].outputs] == ["CLASS_MAP"]
 
     def test_is_asked_again_after_a_restart_between_calls(self, client, triton, photo, reordered):
         client.segment(photo)
@@ -182,7 +182,7 @@ class TestWithoutDigest:
     def test_is_asked_again_before_a_retry(self, client, triton, photo, reordered):
         client.segment(photo)
         republish(triton, reordered)
-        triton.fail("ModelInfer", grpc.StatusCode.UNAVAILABLE, "", times=1)
+        triton.fail(grpc.StatusCode.UNAVAILABLE, "", times=1)
         assert client.segment(photo).classes == reordered
 
     def test_another_version_is_another_model(self, client, triton, photo, reordered):
@@ -193,12 +193,12 @@ class TestWithoutDigest:
         def edit(response):
             response.model_version = "11"
 
-        triton.edit_inference = edit
+        triton.edit_answer = edit
         assert client.segment(photo).classes == reordered
 
     def test_closes_quietly(self, connect, triton, photo):
         """pytest fails on what a thread leaves behind: gRPC's own must have ended."""
         for _ in range(5):
-            client = connect(triton.address)
+            client = connect(triton.url)
             client.segment(photo)
             client.close()
