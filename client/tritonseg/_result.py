@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import uuid
 from collections.abc import Mapping
@@ -9,17 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ._coco import class_runs
 from ._errors import ConfigurationError
 from ._metadata import Color, ModelInfo
 from ._picture import Picture
 
 _CLASSES_IN_REPR: Final = 3
+_NOTEBOOK_SIDE: Final = 640
 
 
 # Without slots, for the sake of cached_property; without __eq__, which arrays do not have.
@@ -82,12 +85,26 @@ class Segmentation:
         """Share of the picture's pixels, 0–1, for every class of the model, by name."""
         return MappingProxyType(self._shares)
 
+    @property
+    def pixel_counts(self) -> Mapping[str, int]:
+        """Pixels of the picture, for every class of the model, by name."""
+        return MappingProxyType(self._counts)
+
+    @property
+    def present_classes(self) -> tuple[str, ...]:
+        """Names of the classes that have a pixel, in the order of `classes`."""
+        return tuple(name for name, count in self._counts.items() if count)
+
     @cached_property
     def _shares(self) -> dict[str, float]:
+        pixel_count = self.class_map.size
+        return {name: count / pixel_count for name, count in self._counts.items()}
+
+    @cached_property
+    def _counts(self) -> dict[str, int]:
         # Pillow counts bytes as they are; np.bincount makes 8-byte integers of them first.
         counts = Image.fromarray(self.class_map).histogram()[: len(self.classes)]
-        pixel_count = self.class_map.size
-        return {name: count / pixel_count for name, count in zip(self.classes, counts, strict=True)}
+        return dict(zip(self.classes, counts, strict=True))
 
     def mask(self, class_name: str) -> npt.NDArray[np.bool_]:
         """Return where one class is.
@@ -132,17 +149,61 @@ class Segmentation:
         image.putpalette([channel for color in self.palette for channel in color])
         return image.convert("RGB")
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the class map as a grey 8-bit PNG whose pixel values are class indices.
+    def to_png(self) -> bytes:
+        """Return the class map as a grey 8-bit PNG whose pixel values are class indices.
 
         Every reader gives the indices back (OpenCV would turn a palette into colours). In a viewer
-        it is nearly black; `color_map().save(...)` writes one to look at. The file appears whole
-        or not at all.
+        it is nearly black; `color_map().save(...)` writes one to look at.
+        """
+        buffer = io.BytesIO()
+        self.save(buffer)
+        return buffer.getvalue()
+
+    def to_rle(self) -> dict[str, dict[str, Any]]:
+        """Return COCO's compressed run-length encoding of every class that is present, by name.
+
+        Each is `{"size": [H, W], "counts": str}`, which `json.dumps` and pycocotools take.
+        """
+        return {self.classes[runs.index]: runs.to_rle() for runs in class_runs(self.class_map)}
+
+    def to_coco(self, *, image_id: int, first_id: int = 1) -> list[dict[str, Any]]:
+        """Return one COCO annotation for every class that is present.
+
+        Args:
+            image_id: The picture's in the data set.
+            first_id: Of the annotations, which are counted on from there.
+
+        Returns:
+            Annotations as `json.dumps` and pycocotools take them: "segmentation" is the run-length
+            encoding, "bbox" [left, top, width, height] and "area" are in pixels, and "category_id"
+            is the class index, beside its name in "category".
+        """
+        return [
+            {
+                "id": first_id + offset,
+                "image_id": image_id,
+                "category_id": runs.index,
+                "category": self.classes[runs.index],
+                "segmentation": runs.to_rle(),
+                "area": runs.area,
+                "bbox": list(runs.box_xywh),
+                "iscrowd": 0,
+            }
+            for offset, runs in enumerate(class_runs(self.class_map))
+        ]
+
+    def save(self, path: str | os.PathLike[str] | BinaryIO) -> None:
+        """Write what `to_png` returns, to a path or into a file that is open for bytes.
+
+        A file at a path appears whole or not at all.
 
         Raises:
             ConfigurationError: `path` does not end in .png.
             OSError: The file cannot be written.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            Image.fromarray(self.class_map).save(path, format="PNG")
+            return
         target = Path(path)
         if target.suffix.lower() != ".png":
             raise ConfigurationError(f"path must end in .png, got '{target}'")
@@ -169,6 +230,14 @@ class Segmentation:
                 if self.coverage[name] > 0.0
             ],
         }
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows: the overlay, `_NOTEBOOK_SIDE` pixels at most."""
+        shown = self.overlay()
+        shown.thumbnail((_NOTEBOOK_SIDE, _NOTEBOOK_SIDE))
+        buffer = io.BytesIO()
+        shown.save(buffer, format="PNG")
+        return buffer.getvalue()
 
     def __repr__(self) -> str:
         height, width = self.image_size
