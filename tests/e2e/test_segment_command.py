@@ -99,3 +99,74 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     for path in (tmp_path / "out").iterdir():
         assert not path.name.startswith(".")
         Image.open(path).load()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four pictures, one below, a file that is no picture, and one that only looks like one."""
+    folder = tmp_path / "pictures"
+    (folder / "below").mkdir(parents=True)
+    for seed, name in enumerate(("a.png", "b.jpg", "c.PNG", "below/d.png")):
+        Image.fromarray(street(seed)).save(folder / name)
+    (folder / "notes.txt").write_text("of the road")
+    return folder
+
+
+def test_a_folder_and_a_picture_that_is_none(
+    demo_server: TritonServer, client: SegmentationClient, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG and no more")
+    outcome = segment(demo_server, folder, "-o", tmp_path / "out", "--json", "--in-flight", 2)
+    assert outcome.exit_code == 1
+    assert outcome.stderr.splitlines()[-1] == "Error: 1 of 5 pictures could not be segmented"
+    assert f"{folder / 'broken.png'}" in outcome.stderr.splitlines()[0]
+    lines = [json.loads(line) for line in outcome.stdout.splitlines()]
+    assert [Path(line["image"]).name for line in lines] == [
+        "a.png", "b.jpg", "d.png", "broken.png", "c.PNG",
+    ]  # fmt: skip
+    (failure,) = (line for line in lines if "error" in line)
+    assert failure["kind"] == "ImageDecodeError"
+    for line in lines:
+        if line is not failure:
+            expected = client.segment(line["image"]).class_map
+            written = cv2.imread(line["class_map"], cv2.IMREAD_UNCHANGED)
+            np.testing.assert_array_equal(written, expected)
+
+
+def test_what_was_interrupted_goes_on(
+    demo_server: TritonServer, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert segment(demo_server, folder, "-o", out).exit_code == 0
+    (out / "b.png").unlink()
+    kept = (out / "a.png").stat().st_mtime_ns
+    outcome = segment(demo_server, folder, "-o", out, "--resume")
+    assert (outcome.exit_code, len(outcome.stdout.splitlines())) == (0, 1)
+    assert outcome.stdout.startswith(str(folder / "b.jpg"))
+    assert (out / "a.png").stat().st_mtime_ns == kept
+    again = segment(demo_server, folder, "-o", out, "--resume")
+    assert (again.exit_code, again.stdout) == (0, "")
+
+
+def test_results_within_the_folder_are_no_pictures(demo_server: TritonServer, folder: Path) -> None:
+    assert segment(demo_server, folder, "-o", folder / "out").exit_code == 0
+    before = names(folder)
+    assert segment(demo_server, folder, "-o", folder / "out", "--overwrite").exit_code == 0
+    assert names(folder) == before
+    refused = segment(demo_server, folder, "-o", folder)
+    assert refused.exit_code == 1
+    assert "is the folder for the results as well" in refused.output
+
+
+def test_a_folder_without_pictures(demo_server: TritonServer, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    outcome = segment(demo_server, tmp_path / "empty", "-o", tmp_path / "out")
+    assert (outcome.exit_code, "holds no picture (.bmp, " in outcome.output) == (1, True)
+
+
+def test_a_server_that_is_not_there_is_said_once(folder: Path, tmp_path: Path) -> None:
+    words = [str(folder), "--model", "m", "--url", "127.0.0.1:9", "-o", str(tmp_path / "out")]
+    outcome = CliRunner().invoke(cli, ["segment", *words, "--timeout", "2"])
+    assert outcome.exit_code == 1
+    (line,) = outcome.stderr.splitlines()
+    assert "no connection" in line

@@ -46,7 +46,7 @@ class ResultFiles:
 
 
 def result_files(
-    images: Sequence[Path], folder: Path, *, overwrite: bool
+    images: Sequence[Path], folder: Path, *, overwrite: bool, resume: bool = False
 ) -> Mapping[Path, ResultFiles]:
     """Return where each picture's results go; a picture that is given twice is done once.
 
@@ -54,6 +54,7 @@ def result_files(
         images: As given on the command line.
         folder: For the results.
         overwrite: Whether results may take the place of files that are there, never of a picture.
+        resume: Leave out pictures whose results are all there, and write the others' anew.
 
     Raises:
         click.ClickException: A file would be lost.
@@ -67,6 +68,8 @@ def result_files(
         given[path]: ResultFiles.named(folder / stem.relative_to(absolute))
         for path, stem in named.items()
     }
+    if resume:
+        return {image: files for image, files in planned.items() if not all(map(_is_there, files))}
     if not overwrite:
         _refuse_existing([path for files in planned.values() for path in files])
     return planned
@@ -117,12 +120,16 @@ def _clashing(names: Mapping[Path, Path]) -> list[Path]:
 
 
 def _refuse_existing(files: Sequence[Path]) -> None:
-    existing = [path for path in files if os.path.lexists(path)]
+    existing = [path for path in files if _is_there(path)]
     if existing:
         others = f" and {len(existing) - 1} more" if existing[1:] else ""
         raise click.ClickException(
             f"{existing[0]}{others} would be replaced: give --overwrite, or another folder with -o"
         )
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
 def _identities(paths: Mapping[Path, Path]) -> set[tuple[int, int] | None]:

@@ -5,20 +5,39 @@ from __future__ import annotations
 import errno
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import click
 from PIL import Image
 
-from tritonseg import Segmentation, SegmentationClient
+from tritonseg import (
+    AccessDeniedError,
+    ClientClosedError,
+    ConfigurationError,
+    ConnectError,
+    ModelNotFoundError,
+    ModelNotReadyError,
+    ProtocolError,
+    Segmentation,
+    SegmentationClient,
+    SegmentationError,
+)
 from tritonseg_engines.atomic import write_atomically
+from tritonseg_engines.cli.picture_files import picture_files
+from tritonseg_engines.cli.progress_bars import progress_bars
 from tritonseg_engines.cli.result_names import ResultFiles, result_files
 
 JPEG_QUALITY = 92
+SEGMENTING: Final = "segmenting"
+OF_THE_SERVER: Final = (
+    AccessDeniedError, ClientClosedError, ConfigurationError, ConnectError, ModelNotFoundError,
+    ModelNotReadyError, ProtocolError,
+)  # fmt: skip
+"""What the next picture would meet as well."""
 
 
 @click.command(name="segment")
@@ -26,7 +45,7 @@ JPEG_QUALITY = 92
     "images",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
     metavar="IMAGE...",
 )
 @click.option("--model", required=True, help="Name of the model on the server.")
@@ -46,8 +65,24 @@ JPEG_QUALITY = 92
     help="Folder for the results.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
+@click.option("--resume", is_flag=True, help="Leave out pictures whose results are all there.")
 @click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=30.0, metavar="SECONDS"
+    "--in-flight",
+    "max_in_flight",
+    type=click.IntRange(1, 1024),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="How many pictures are segmented at once.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="For each picture.",
 )
 @click.option(
     "--transport",
@@ -64,17 +99,23 @@ def command(
     url: str,
     output: Path,
     overwrite: bool,
+    resume: bool,
+    max_in_flight: int,
     timeout_s: float,
     transport: Literal["raw", "encoded"],
     as_json: bool,
 ) -> None:
-    """Segment pictures and write three files for each.
+    """Segment pictures and write three files for each; of a folder, all pictures in it.
 
     NAME.png has the class indices (grey, 8 bits), NAME.color.png their colours, NAME.overlay.jpg
     the picture under them. NAME is the picture's name without its suffix; where two would share a
     file, it has their folders too, or the whole name. No picture is ever overwritten.
+
+    A picture that fails stops no other; it is named, and the exit code is 1.
     """
-    planned = result_files(images, output, overwrite=overwrite)
+    planned = result_files(
+        picture_files(images, output), output, overwrite=overwrite, resume=resume
+    )
     with _written_in(output):
         output.mkdir(parents=True, exist_ok=True)
     client = SegmentationClient(
@@ -84,25 +125,55 @@ def command(
         timeout_s=timeout_s,
         transport=transport,
     )
-    with client:
-        for image, files in planned.items():
-            result = client.segment(image)
-            _write(result, files)
-            written = {name: str(path) for name, path in asdict(files).items()}
-            summary = {"image": str(image), **result.to_dict(), **written}
-            if as_json:
-                click.echo(json.dumps(summary))
-            else:
-                click.echo(f"{image}: {describe(dict(result.coverage))}")
+    failed = 0
+    with client, progress_bars() as progress:
+        outcomes = client.segment_many(planned, max_in_flight=max_in_flight)
+        for done, (image, outcome) in enumerate(outcomes):
+            progress(SEGMENTING, done, len(planned))
+            try:
+                _write(image, outcome, planned[image], as_json=as_json)
+            except SegmentationError as error:
+                if len(planned) == 1 or isinstance(error, OF_THE_SERVER):
+                    raise
+                _tell_failure(image, error, as_json=as_json)
+                failed += 1
+    if failed:
+        raise click.ClickException(f"{failed} of {len(planned)} pictures could not be segmented")
 
 
-def _write(result: Segmentation, files: ResultFiles) -> None:
-    overlay = result.overlay()
+def _write(
+    image: Path,
+    outcome: Segmentation | SegmentationError,
+    files: ResultFiles,
+    *,
+    as_json: bool,
+) -> None:
+    """Write and print what became of a picture.
+
+    Raises:
+        SegmentationError: It could not be segmented, or is no picture to Pillow here.
+    """
+    if isinstance(outcome, SegmentationError):
+        raise outcome
+    overlay = outcome.overlay()
     with _written_in(files.class_map.parent):
         files.class_map.parent.mkdir(parents=True, exist_ok=True)
-        result.save(files.class_map)
-        write_atomically(files.color_map, _encoded(result.color_map(), "PNG"))
+        outcome.save(files.class_map)
+        write_atomically(files.color_map, _encoded(outcome.color_map(), "PNG"))
         write_atomically(files.overlay, _encoded(overlay, "JPEG", quality=JPEG_QUALITY))
+    if as_json:
+        written = {name: str(path) for name, path in asdict(files).items()}
+        click.echo(json.dumps({"image": str(image), **outcome.to_dict(), **written}))
+    else:
+        click.echo(f"{image}: {describe(outcome.coverage)}")
+
+
+def _tell_failure(image: Path, error: SegmentationError, *, as_json: bool) -> None:
+    message = str(error)
+    if as_json:
+        failure = {"image": str(image), "error": message, "kind": type(error).__name__}
+        click.echo(json.dumps(failure))
+    click.echo(message if str(image) in message else f"{image}: {message}", err=True)
 
 
 def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
@@ -125,7 +196,7 @@ def _written_in(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def describe(coverage: dict[str, float], most: int = 5) -> str:
+def describe(coverage: Mapping[str, float], most: int = 5) -> str:
     """Return the largest classes as text, e.g. "road 41.0 %, building 22.3 %"."""
     largest = sorted(coverage.items(), key=lambda entry: -entry[1])[:most]
     return ", ".join(f"{name} {share:.1%}" for name, share in largest if share > 0)
