@@ -62,7 +62,7 @@ def served(case: Case, folder: Path, *, naive: bool = True) -> Iterator[Served]:
         build_model(replace(case.spec, name=model), case.export, repository, layout=layout)
     if naive:
         write_naive(repository, case)
-    config = ServerConfig(repository=repository, ready_timeout_s=TIMEOUT_S)
+    config = ServerConfig(repositories=(repository,), ready_timeout_s=TIMEOUT_S)
     with ExitStack() as stack:
         url = stack.enter_context(TritonServer(config)).grpc_url
         segment = {name: _client(stack, url, model, case) for name, model in models.items()}

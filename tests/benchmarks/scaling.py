@@ -75,7 +75,7 @@ def measure(folder: Path, pace: Pace) -> dict[str, dict[str, dict[str, float]]]:
     for classes in CLASSES:
         spec = _spec(f"classes-{classes}", classes, USUAL_HW)
         build_ensemble(spec, _network(folder, classes, USUAL_HW))
-    config = ServerConfig(repository=repository, ready_timeout_s=TIMEOUT_S)
+    config = ServerConfig(repositories=(repository,), ready_timeout_s=TIMEOUT_S)
     with ExitStack() as stack:
         url = stack.enter_context(TritonServer(config)).grpc_url
         sweeps = {

@@ -61,7 +61,7 @@ def _measure(layout: ServingLayout, folder: Path, pace: Pace) -> list[dict[str, 
         _limit(repositories[name] / LAYOUTS[layout] / "config.pbtxt", by=name)
     with ExitStack() as stack:
         urls = {
-            name: stack.enter_context(TritonServer(ServerConfig(repository=path))).grpc_url
+            name: stack.enter_context(TritonServer(ServerConfig(repositories=(path,)))).grpc_url
             for name, path in repositories.items()
         }
         return [

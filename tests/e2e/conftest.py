@@ -22,7 +22,7 @@ def demo_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo_server(demo_repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(ServerConfig(repository=demo_repository)) as server:
+    with TritonServer(ServerConfig(repositories=(demo_repository,))) as server:
         yield server
 
 

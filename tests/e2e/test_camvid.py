@@ -73,7 +73,7 @@ def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Served:
     build_model(camvid_spec(), onnx, folder / "repository")
     photographs = sorted((shared / "data" / "camvid" / "test").glob("*.png"))
     with (
-        TritonServer(ServerConfig(repository=folder / "repository")) as server,
+        TritonServer(ServerConfig(repositories=(folder / "repository",))) as server,
         SegmentationClient(server.grpc_url, model="camvid") as client,
     ):
         results = [client.segment(path) for path in photographs]

@@ -64,7 +64,7 @@ def single_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonSe
     repository = tmp_path_factory.mktemp("single") / "repository"
     build_model(demo_spec(), DEMO_ONNX, repository)
     assert [folder.name for folder in repository.iterdir()] == ["street-demo"]
-    with TritonServer(ServerConfig(repository=repository)) as server:
+    with TritonServer(ServerConfig(repositories=(repository,))) as server:
         yield server
 
 
@@ -193,7 +193,7 @@ def test_a_network_without_scores_has_no_confidence(tmp_path: Path) -> None:
     onnx.save(TinyModel(tail=[RESIZE, ARGMAX]).model(), path)
     spec = tiny_spec(kind="class_map", upsampling="export")
     build_model(spec, path, tmp_path / "repository")
-    with TritonServer(ServerConfig(repository=tmp_path / "repository")) as server:
+    with TritonServer(ServerConfig(repositories=(tmp_path / "repository",))) as server:
         ask = Asker(server.grpc_url, "tiny")
         image_nhwc = np.zeros((1, *SIZE_HW, 3), np.uint8)
         answer = ask(pixels(image_nhwc), parameters={"class_pixels": True})
@@ -220,7 +220,7 @@ def test_a_probability_is_its_own_confidence(kind: str, tmp_path: Path) -> None:
     if binary:
         probabilities = torch.cat([1 - probabilities, probabilities], dim=1)
     resized = torch.nn.functional.interpolate(probabilities, SIZE_HW, mode="bilinear").numpy()
-    with TritonServer(ServerConfig(repository=tmp_path / "repository")) as server:
+    with TritonServer(ServerConfig(repositories=(tmp_path / "repository",))) as server:
         answer = Asker(server.grpc_url, "tiny")(
             pixels(image_hwc[None]), parameters={"confidence": True}
         )

@@ -181,7 +181,7 @@ def test_a_network_of_a_fixed_size_that_gives_classes(tmp_path: Path) -> None:
     build_model(spec, tmp_path / "tiny.onnx", repository)
     height, width = SIZE_HW
     with (
-        TritonServer(ServerConfig(repository=repository)) as server,
+        TritonServer(ServerConfig(repositories=(repository,))) as server,
         SegmentationClient(server.grpc_url, model="tiny", transport="encoded") as client,
     ):
         fitting = encode(Image.new("RGB", (width, height)), "PNG")

@@ -57,14 +57,14 @@ def test_serve_names_one_and_counts_the_others(tmp_path: Path) -> None:
     exchange(repository, "tiny")
     shutil.copytree(repository / "tiny", repository / "other")  # which is one more thing to refuse
     with pytest.raises(RepositoryError, match=r"^other: .*; 2 more, which `tritonseg doctor` list"):
-        TritonServer(ServerConfig(repository=repository)).start()
+        TritonServer(ServerConfig(repositories=(repository,))).start()
 
 
 def test_only_models_that_are_served_are_looked_at(tmp_path: Path) -> None:
     repository = build(tmp_path, "single")
     shutil.copytree(repository / "tiny", repository / "broken")
     (repository / "broken" / "1" / "model.onnx").write_bytes(b"another")
-    with TritonServer(ServerConfig(repository=repository, models=("tiny",))) as server:
+    with TritonServer(ServerConfig(repositories=(repository,), models=("tiny",))) as server:
         assert mask(server).shape == SIZE_HW
 
 
@@ -77,7 +77,7 @@ def test_any_triton_refuses_it(layout: str, tmp_path: Path) -> None:
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "files": {}, "settings": {}}))
     with pytest.raises(ServerStartError) as caught:
-        TritonServer(ServerConfig(repository=repository)).start()
+        TritonServer(ServerConfig(repositories=(repository,))).start()
     name = LAYOUTS[layout]
     # Where Triton loads models one by one it says the same once more at the end.
     line, *_ = (line for line in str(caught.value).splitlines() if "SHA-256" in line)
@@ -90,7 +90,7 @@ def test_a_missing_engine_is_said_to_be_missing(tmp_path: Path) -> None:
     repository = build(tmp_path, "single")
     (repository / "tiny" / "1" / "model.onnx").unlink()
     with pytest.raises(RepositoryError, match=r"^tiny: tiny/1/model.onnx is missing; build it"):
-        TritonServer(ServerConfig(repository=repository)).start()
+        TritonServer(ServerConfig(repositories=(repository,))).start()
 
 
 def rewrite(repository: Path, old: str, new: str) -> None:
@@ -116,14 +116,14 @@ def test_serve_refuses_another_mean_in_one_line(layout: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("layout", ["single", "ensemble"])
 def test_what_is_tuned_is_served_and_gives_the_same_masks(layout: str, tmp_path: Path) -> None:
     repository = build(tmp_path, layout)
-    with TritonServer(ServerConfig(repository=repository)) as server:
+    with TritonServer(ServerConfig(repositories=(repository,))) as server:
         before = mask(server)
     rewrite(repository, "max_batch_size: 8", "max_batch_size: 2  # by perf_analyzer")
     rewrite(repository, "count: 1", "count: 2")
     path = repository / LAYOUTS[layout] / "config.pbtxt"
     limit = f'parameters {{ key: "{QUEUE_PARAMETER}" value {{ string_value: "9" }} }}'
     path.write_text(f"{path.read_text()}\n{limit}\n")
-    with TritonServer(ServerConfig(repository=repository)) as server:
+    with TritonServer(ServerConfig(repositories=(repository,))) as server:
         assert np.array_equal(mask(server), before)
 
 

@@ -86,7 +86,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(ServerConfig(repository=repository, ready_timeout_s=180)) as server:
+    with TritonServer(ServerConfig(repositories=(repository,), ready_timeout_s=180)) as server:
         yield server
 
 

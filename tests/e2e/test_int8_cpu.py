@@ -29,7 +29,7 @@ from tritonseg import SegmentationClient
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from pathlib import Path
 repository, picture, output = map(Path, sys.argv[1:])
-with TritonServer(ServerConfig(repository=repository)) as server:
+with TritonServer(ServerConfig(repositories=(repository,))) as server:
     with SegmentationClient(server.grpc_url, model="residual") as client:
         np.save(output, client.segment(picture).class_map)
 """
@@ -53,7 +53,7 @@ def test_a_repository_for_every_cpu_gives_the_same_masks_on_both(tmp_path: Path)
     done = run_as_avx2("-c", SERVE, repository, picture, tmp_path / "as_avx2.npy")
     assert done.returncode == 0, done.stderr
     with (
-        TritonServer(ServerConfig(repository=repository)) as server,
+        TritonServer(ServerConfig(repositories=(repository,))) as server,
         SegmentationClient(server.grpc_url, model="residual") as client,
     ):
         here = client.segment(Image.open(picture)).class_map

@@ -32,7 +32,7 @@ def server(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         path = shared / "exports" / name
         spec = replace(read_spec(path.with_suffix(".yaml")), name=name)
         build_model(spec, path.with_suffix(".onnx"), repository, layout=layout)
-    with TritonServer(ServerConfig(repository=repository, ready_timeout_s=180)) as server:
+    with TritonServer(ServerConfig(repositories=(repository,), ready_timeout_s=180)) as server:
         yield server
 
 

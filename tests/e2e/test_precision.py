@@ -85,7 +85,7 @@ def build(
 def served_mean_iou(repository: Path, camvid: Path) -> float:
     matrix = ConfusionMatrix(len(CLASSES), ignore_index=UNLABELLED)
     with (
-        TritonServer(ServerConfig(repository=repository)) as server,
+        TritonServer(ServerConfig(repositories=(repository,))) as server,
         SegmentationClient(server.grpc_url, model="camvid") as client,
     ):
         for path in sorted((camvid / "test").glob("*.png")):

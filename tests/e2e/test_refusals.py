@@ -51,7 +51,7 @@ def test_a_model_of_another_contract_is_refused_before_the_server_starts(
     repository = of_another_contract(demo_repository, tmp_path, "*")
     with (
         pytest.raises(RepositoryError, match=r'^street-demo: was written for contract "0"'),
-        TritonServer(ServerConfig(repository=repository)),
+        TritonServer(ServerConfig(repositories=(repository,))),
     ):
         pass
 
@@ -61,7 +61,7 @@ def test_steps_of_another_contract_refuse_to_load(demo_repository: Path, tmp_pat
     repository = of_another_contract(demo_repository, tmp_path, "*_*")
     with (
         pytest.raises(ServerStartError, match="built for tritonseg contract '0'"),
-        TritonServer(ServerConfig(repository=repository)),
+        TritonServer(ServerConfig(repositories=(repository,))),
     ):
         pass
 
@@ -77,7 +77,7 @@ def test_a_truncated_network_keeps_the_server_from_starting(
         pytest.raises(
             RepositoryError, match=r"street-demo_engine/1/model\.onnx is not the file that"
         ),
-        TritonServer(ServerConfig(repository=repository)),
+        TritonServer(ServerConfig(repositories=(repository,))),
     ):
         pass
 
@@ -97,7 +97,7 @@ def test_a_picture_of_a_size_the_network_cannot_take_is_named(tmp_path: Path) ->
     onnx.save(TinyModel(tail=[RESIZE]).model(), tmp_path / "tiny.onnx")
     build_model(tiny_spec(), tmp_path / "tiny.onnx", tmp_path / "repository")
     with (
-        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        TritonServer(ServerConfig(repositories=(tmp_path / "repository",))) as server,
         SegmentationClient(server.grpc_url, model="tiny") as client,
     ):
         assert client.segment(np.zeros((*SIZE_HW, 3), np.uint8)).class_map.shape == SIZE_HW
@@ -128,7 +128,7 @@ def test_a_size_that_an_open_network_cannot_take_is_named(tmp_path: Path) -> Non
     padding = replace(spec, name="padded", preprocessing=replace(spec.preprocessing, resize=resize))
     build_model(padding, tmp_path / "export.onnx", tmp_path / "repository")
     with (
-        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        TritonServer(ServerConfig(repositories=(tmp_path / "repository",))) as server,
         SegmentationClient(server.grpc_url, model="tiny") as client,
         SegmentationClient(server.grpc_url, model="padded") as padding_client,
     ):
@@ -159,7 +159,7 @@ def test_a_size_that_only_the_runtime_finds_wanting_is_said_in_words(tmp_path: P
     spec = tiny_spec(height=None, width=None)
     build_model(spec, tmp_path / "export.onnx", tmp_path / "repository")
     with (
-        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        TritonServer(ServerConfig(repositories=(tmp_path / "repository",))) as server,
         SegmentationClient(server.grpc_url, model="tiny") as client,
     ):
         assert client.segment(np.zeros((1200, 8, 3), np.uint8)).class_map.shape == (1200, 8)
@@ -227,7 +227,7 @@ def test_what_means_no_class_is_an_error_of_that_request(
     build_model(spec, tmp_path / "export.onnx", tmp_path / "repository", layout=layout)
     right, wrong = (np.full((*SIZE_HW, 3), colour, np.uint8) for colour in (90, (255, 0, 0)))
     with (
-        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        TritonServer(ServerConfig(repositories=(tmp_path / "repository",))) as server,
         SegmentationClient(server.grpc_url, model="tiny") as client,
     ):
         before = client.segment(right).class_map

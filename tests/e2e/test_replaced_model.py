@@ -63,14 +63,14 @@ def test_names_are_the_new_ones(layout: str, age: str, tmp_path: Path) -> None:
     repository = build(tmp_path, layout, backwards=False)
     if age == "old":
         forget_digests(repository)
-    with TritonServer(ServerConfig(repository=repository)) as server:
+    with TritonServer(ServerConfig(repositories=(repository,))) as server:
         port = int(server.grpc_url.rpartition(":")[2])
         client = SegmentationClient(server.grpc_url, model="tiny")
         before = client.segment(IMAGE)
     build(tmp_path, layout, backwards=True)
     if age == "old":
         forget_digests(repository)
-    with TritonServer(ServerConfig(repository=repository, grpc_port=port)), client:
+    with TritonServer(ServerConfig(repositories=(repository,), grpc_port=port)), client:
         after = client.segment(IMAGE)
         # Without a digest every state of the connection is a reason to ask again.
         again = client.segment(IMAGE).model

@@ -34,7 +34,7 @@ def test_steps_are_run_before_the_server_is_ready(repository: Path) -> None:
     (repository / "street-demo_argmax" / "warmup" / "image_size").write_bytes(bytes(8))
     with (
         pytest.raises(ServerStartError, match="street-demo_argmax"),
-        TritonServer(ServerConfig(repository=repository)),
+        TritonServer(ServerConfig(repositories=(repository,))),
     ):
         pass
 
@@ -48,7 +48,7 @@ def test_a_step_with_a_line_of_its_own_is_run_before_the_server_is_ready(tmp_pat
     path.write_text(str(config))
     with (
         pytest.raises(ServerStartError, match="expected at least 1x1 pixels"),
-        TritonServer(ServerConfig(repository=tmp_path / "repository")),
+        TritonServer(ServerConfig(repositories=(tmp_path / "repository",))),
     ):
         pass
 
@@ -60,7 +60,7 @@ import tritonseg_engines.serving.server as server
 from tritonseg_engines.serving import ServerConfig, TritonServer
 
 server.refuse_numpy = lambda installation: None  # as by a Triton that nobody of ours started
-with TritonServer(ServerConfig(repository=Path(sys.argv[1]))):
+with TritonServer(ServerConfig(repositories=(Path(sys.argv[1]),))):
     pass
 """
 
@@ -94,7 +94,7 @@ def test_instances_share_what_cores_there_are(tmp_path: Path) -> None:
     path.write_text(str(config))
     image_hwc = draw_scene(3, height=96, width=160).image_hwc
     with (
-        TritonServer(ServerConfig(repository=tmp_path / "repository")) as server,
+        TritonServer(ServerConfig(repositories=(tmp_path / "repository",))) as server,
         SegmentationClient(server.grpc_url, model="street-demo") as client,
         ThreadPoolExecutor(4) as threads,
     ):

@@ -69,7 +69,7 @@ def pictures() -> list[NDArray[np.uint8]]:
 
 @pytest.fixture(scope="module")
 def server(repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(ServerConfig(repository=repository)) as server:
+    with TritonServer(ServerConfig(repositories=(repository,))) as server:
         yield server
 
 
@@ -145,7 +145,7 @@ def test_one_who_leaves_is_no_trouble_to_those_who_wait(client, large_hwc) -> No
 
 def test_callers_of_a_model_whose_process_dies_are_answered(repository: Path, large_hwc) -> None:
     """They would wait for ever; the server ends instead, and their connections with it."""
-    with TritonServer(ServerConfig(repository=repository)) as server:
+    with TritonServer(ServerConfig(repositories=(repository,))) as server:
         client = triton.InferenceServerClient(server.grpc_url)
         with ThreadPoolExecutor(5) as threads:
             calls = [threads.submit(infer, client, large_hwc) for _ in range(5)]

@@ -87,7 +87,7 @@ def test_served_mask_is_the_networks(model: str, tmp_path: Path) -> None:
     del network
     build_model(spec, onnx, tmp_path / "repository")
     image_hwc = picture_for(spec)
-    config = ServerConfig(repository=tmp_path / "repository", ready_timeout_s=300)
+    config = ServerConfig(repositories=(tmp_path / "repository",), ready_timeout_s=300)
     with (
         TritonServer(config) as server,
         SegmentationClient(server.grpc_url, model=model, timeout_s=300) as client,

@@ -22,7 +22,7 @@ def arguments_of(config: ServerConfig, http: int | None = None) -> list[str]:
         config,
         Ports(grpc=1, http=http, metrics=None),
         server_id="id",
-        repository=REPOSITORY,
+        repositories=[REPOSITORY],
         backend_directory=None,
         shm_prefix="prefix",
     )
@@ -40,18 +40,18 @@ def arguments_of(config: ServerConfig, http: int | None = None) -> list[str]:
 )
 def test_impossible_values_are_refused(values: dict[str, int], message: str) -> None:
     with pytest.raises(ServerStartError, match=message):
-        ServerConfig(repository=REPOSITORY, **values)  # type: ignore[arg-type]
+        ServerConfig(repositories=(REPOSITORY,), **values)  # type: ignore[arg-type]
 
 
 def test_only_grpc_is_open_by_default() -> None:
-    arguments = arguments_of(ServerConfig(repository=REPOSITORY))
+    arguments = arguments_of(ServerConfig(repositories=(REPOSITORY,)))
     assert "--allow-http=false" in arguments
     assert "--grpc-address=127.0.0.1" in arguments
     assert "--model-control-mode=none" in arguments
 
 
 def test_the_key_to_the_closed_apis_is_another_one_each_time() -> None:
-    config = ServerConfig(repository=REPOSITORY)
+    config = ServerConfig(repositories=(REPOSITORY,))
     rules = {
         argument
         for _ in range(2)
@@ -61,17 +61,19 @@ def test_the_key_to_the_closed_apis_is_another_one_each_time() -> None:
     assert len(rules) == 2
 
 
-def test_own_rules_and_flags_come_last_and_replace_ours() -> None:
-    own = ("--grpc-restricted-protocol=statistics:admin=key", "--log-format=ISO8601")
-    config = ServerConfig(repository=REPOSITORY, http_port=0, extra_arguments=own)
+def test_own_rules_and_flags_come_last_and_close_nothing_less() -> None:
+    own = ("--grpc-restricted-protocol=statistics,trace:admin=key", "--log-format=ISO8601")
+    config = ServerConfig(repositories=(REPOSITORY,), http_port=0, extra_arguments=own)
     arguments = arguments_of(config, http=2)
     assert tuple(arguments[-2:]) == own
-    assert sum(argument.startswith("--grpc-restricted-protocol") for argument in arguments) == 1
-    assert any(argument.startswith("--http-restricted-api") for argument in arguments)
+    (ours, _) = (one for one in arguments if one.startswith("--grpc-restricted-protocol"))
+    assert ours.startswith("--grpc-restricted-protocol=shared-memory,logging:tritonseg-closed=")
+    (http,) = (one for one in arguments if one.startswith("--http-restricted-api"))
+    assert http.startswith("--http-restricted-api=shared-memory,trace,logging:tritonseg-closed=")
 
 
 def test_a_held_port_is_open_to_a_server_and_closed_to_everybody_else() -> None:
-    with reserved_ports(ServerConfig(repository=REPOSITORY)) as ports:
+    with reserved_ports(ServerConfig(repositories=(REPOSITORY,))) as ports:
         for port in (ports.grpc, ports.metrics):
             in_use = f"Errno {errno.EADDRINUSE}"
             with socket.socket() as stranger, pytest.raises(OSError, match=in_use):
@@ -84,7 +86,7 @@ def test_a_held_port_is_open_to_a_server_and_closed_to_everybody_else() -> None:
 
 
 def test_launchers_at_once_hold_different_ports() -> None:
-    config = ServerConfig(repository=REPOSITORY, http_port=0)
+    config = ServerConfig(repositories=(REPOSITORY,), http_port=0)
     with contextlib.ExitStack() as held:
         all_ports = [held.enter_context(reserved_ports(config)) for _ in range(100)]
     numbers = [number for ports in all_ports for number in (ports.grpc, ports.http, ports.metrics)]
@@ -92,9 +94,9 @@ def test_launchers_at_once_hold_different_ports() -> None:
 
 
 def test_a_free_port_is_not_one_that_is_asked_for_by_number() -> None:
-    with reserved_ports(ServerConfig(repository=REPOSITORY)) as some:
+    with reserved_ports(ServerConfig(repositories=(REPOSITORY,))) as some:
         asked_for = some.grpc
-    config = ServerConfig(repository=REPOSITORY, grpc_port=0, metrics_port=asked_for)
+    config = ServerConfig(repositories=(REPOSITORY,), grpc_port=0, metrics_port=asked_for)
     with reserved_ports(config) as ports:
         assert ports.metrics == asked_for
         assert ports.grpc != asked_for

@@ -51,7 +51,7 @@ def test_a_taken_port_is_named_at_once(
 ) -> None:
     with socket.create_server((listener_host, 0)) as listener:
         port = listener.getsockname()[1]
-        config = ServerConfig(repository=repository, **{f"{protocol}_port": port})
+        config = ServerConfig(repositories=(repository,), **{f"{protocol}_port": port})
         message = start_error(config, installation, within_s=1)
     assert f"port {port} on 127.0.0.1 is in use" in message
     assert protocol in message.lower()
@@ -61,7 +61,7 @@ def test_a_host_that_is_not_this_machine(
     installation: TritonInstallation, repository: Path
 ) -> None:
     # 192.0.2.0/24 is nobody's (RFC 5737).
-    config = ServerConfig(repository=repository, host="192.0.2.1")
+    config = ServerConfig(repositories=(repository,), host="192.0.2.1")
     assert "192.0.2.1" in start_error(config, installation, within_s=5)
 
 
@@ -69,7 +69,7 @@ def test_a_broken_model_is_named_with_its_reason_and_the_log_is_kept(
     installation: TritonInstallation, repository: Path, write_model: Callable[..., Path]
 ) -> None:
     write_model(repository, "broken", initialize="raise ValueError('the engine is missing')")
-    message = start_error(ServerConfig(repository=repository), installation, within_s=15)
+    message = start_error(ServerConfig(repositories=(repository,)), installation, within_s=15)
     reason, _, place = message.rpartition("\n")
     assert "'broken'" in reason
     assert "ValueError: the engine is missing" in reason
@@ -85,7 +85,7 @@ def test_a_broken_configuration_is_named_with_its_reason(
 ) -> None:
     with (repository / "echo" / "config.pbtxt").open("a") as config_file:
         config_file.write("no_such_field: 1\n")
-    message = start_error(ServerConfig(repository=repository), installation, within_s=15)
+    message = start_error(ServerConfig(repositories=(repository,)), installation, within_s=15)
     assert "'echo'" in message
     assert 'no field named "no_such_field"' in message
 
@@ -94,13 +94,13 @@ def test_a_model_that_never_loads_is_named_after_the_timeout(
     installation: TritonInstallation, repository: Path, write_model: Callable[..., Path]
 ) -> None:
     write_model(repository, "slow", initialize="import time; time.sleep(600)")
-    config = ServerConfig(repository=repository, ready_timeout_s=2)
+    config = ServerConfig(repositories=(repository,), ready_timeout_s=2)
     message = start_error(config, installation, within_s=8)
     assert "not ready after 2 s (still loading: slow)" in message
 
 
 def test_an_unknown_flag_is_named(installation: TritonInstallation, repository: Path) -> None:
-    config = ServerConfig(repository=repository, extra_arguments=("--no-such-flag=1",))
+    config = ServerConfig(repositories=(repository,), extra_arguments=("--no-such-flag=1",))
     message = start_error(config, installation, within_s=15)
     assert "--no-such-flag" in message
     assert len(message.splitlines()) < 10
@@ -110,7 +110,7 @@ def test_an_executable_that_is_none(tmp_path: Path, repository: Path) -> None:
     executable = tmp_path / "tritonserver"
     executable.write_text("not a program")
     installation = TritonInstallation(executable=executable)
-    message = start_error(ServerConfig(repository=repository), installation, within_s=5)
+    message = start_error(ServerConfig(repositories=(repository,)), installation, within_s=5)
     assert str(executable) in message
     assert "Permission denied" in message
 
@@ -124,7 +124,7 @@ def test_a_temporary_directory_triton_cannot_run_from(
     with_space = nothing_left / "a b"
     with_space.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(with_space))
-    message = start_error(ServerConfig(repository=repository), installation, within_s=5)
+    message = start_error(ServerConfig(repositories=(repository,)), installation, within_s=5)
     assert "set TMPDIR" in message
     assert list(with_space.iterdir()) == []
 
@@ -134,10 +134,13 @@ def test_repositories_that_cannot_be_served(
 ) -> None:
     (tmp_path / "empty").mkdir()
     for config, expected in [
-        (ServerConfig(repository=tmp_path / "none"), "no model repository at .*none.* build"),
-        (ServerConfig(repository=tmp_path / "empty"), "empty holds no model .* build"),
-        (ServerConfig(repository=repository / "echo"), "echo is a model"),
-        (ServerConfig(repository=repository, models=("echo", "other")), "no other; it has echo"),
+        (ServerConfig(repositories=(tmp_path / "none",)), "no model repository at .*none.* build"),
+        (ServerConfig(repositories=(tmp_path / "empty",)), "empty holds no model .* build"),
+        (ServerConfig(repositories=(repository / "echo",)), "echo is a model"),
+        (
+            ServerConfig(repositories=(repository,), models=("echo", "other")),
+            "there is no other: .* has echo",
+        ),
     ]:
         with pytest.raises(RepositoryError, match=expected):
             TritonServer(config, installation=installation).start()
@@ -146,7 +149,9 @@ def test_repositories_that_cannot_be_served(
 def test_a_server_killed_while_serving_is_cleaned_up_after(
     installation: TritonInstallation, repository: Path
 ) -> None:
-    with TritonServer(ServerConfig(repository=repository), installation=installation) as server:
+    with TritonServer(
+        ServerConfig(repositories=(repository,)), installation=installation
+    ) as server:
         stubs = psutil.Process(server.pid).children(recursive=True)
         assert stubs
         stubs[0].suspend()  # or else it would notice, and end by itself
@@ -161,7 +166,9 @@ def test_a_server_that_lost_a_stub_is_ended(
     installation: TritonInstallation, repository: Path, is_gone: Callable[..., bool]
 ) -> None:
     """Triton itself stays "ready", and what waited for that model waits for ever."""
-    with TritonServer(ServerConfig(repository=repository), installation=installation) as server:
+    with TritonServer(
+        ServerConfig(repositories=(repository,)), installation=installation
+    ) as server:
         process = psutil.Process(server.pid)
         stub, *_ = process.children(recursive=True)
         stub.kill()
@@ -173,7 +180,9 @@ def test_a_server_that_lost_a_stub_is_ended(
 def test_where_models_come_and_go_a_stub_may_end(
     installation: TritonInstallation, repository: Path
 ) -> None:
-    config = ServerConfig(repository=repository, extra_arguments=("--model-control-mode=poll",))
+    config = ServerConfig(
+        repositories=(repository,), extra_arguments=("--model-control-mode=poll",)
+    )
     assert not config.keeps_its_models
     with TritonServer(config, installation=installation) as server:
         (repository / "echo").rename(repository.parent / "away")
@@ -189,7 +198,9 @@ def test_where_models_come_and_go_a_stub_may_end(
 def test_a_killed_keeper_takes_the_server_with_it(
     installation: TritonInstallation, repository: Path, is_gone: Callable[..., bool]
 ) -> None:
-    with TritonServer(ServerConfig(repository=repository), installation=installation) as server:
+    with TritonServer(
+        ServerConfig(repositories=(repository,)), installation=installation
+    ) as server:
         process = psutil.Process(server.pid)
         stubs = process.children(recursive=True)
         keeper = process.parent()
@@ -199,7 +210,7 @@ def test_a_killed_keeper_takes_the_server_with_it(
 
 
 def test_what_was_never_started_says_so(repository: Path) -> None:
-    server = TritonServer(ServerConfig(repository=repository))
+    server = TritonServer(ServerConfig(repositories=(repository,)))
     assert server.stop() == 0
     with pytest.raises(ServerStartError, match="call start"):
         _ = server.grpc_url

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from tritonseg_engines.serving import ServerConfig, TritonServer, run_until_signal
 
-server = TritonServer(ServerConfig(repository=Path(sys.argv[1])))
+server = TritonServer(ServerConfig(repositories=(Path(sys.argv[1]),)))
 sys.exit(run_until_signal(server, on_ready=lambda: print("ready", flush=True)))
 """
 
@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from tritonseg_engines.serving import ServerConfig, TritonServer, run_until_signal
 
-with TritonServer(ServerConfig(repository=Path(sys.argv[1]))) as server:
+with TritonServer(ServerConfig(repositories=(Path(sys.argv[1]),))) as server:
     print("ready", flush=True)
     sys.exit(run_until_signal(server))
 """
@@ -41,7 +41,7 @@ import os, signal, sys, time
 from pathlib import Path
 from tritonseg_engines.serving import ServerConfig, TritonServer
 
-server = TritonServer(ServerConfig(repository=Path(sys.argv[1])))
+server = TritonServer(ServerConfig(repositories=(Path(sys.argv[1]),)))
 server.start()
 child = os.fork()
 if child == 0:

@@ -21,6 +21,7 @@ from tritonseg_engines.serving import (
 )
 from tritonseg_engines.serving.config import Ports, triton_arguments
 from tritonseg_engines.serving.installation import (
+    known_options,
     lay_out_backends,
     refuse_numpy,
     server_environment,
@@ -50,7 +51,7 @@ def test_a_server_on_the_path_keeps_its_own_backends_and_libraries(
 ) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", "/its/own")
     with pytest.raises(ServerStartError, match="exit code 3"):
-        TritonServer(ServerConfig(repository=repository)).start()
+        TritonServer(ServerConfig(repositories=(repository,))).start()
     called = (tmp_path / "called").read_text().splitlines()
     assert f"--model-repository={repository}" in called
     assert "LD_LIBRARY_PATH=/its/own" in called
@@ -112,20 +113,12 @@ def test_the_wheel_is_found_without_importing_it(installation: TritonInstallatio
 def test_every_flag_is_known_to_the_real_binary(
     installation: TritonInstallation, tmp_path: Path
 ) -> None:
-    libraries = {"LD_LIBRARY_PATH": str(installation.libraries)} if installation.libraries else {}
-    usage = subprocess.run(
-        [installation.executable, "--help"],
-        env={**os.environ, **libraries},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    known = {word for word in (usage.stdout + usage.stderr).split() if word.startswith("--")}
+    known = known_options(installation, server_environment(installation, tmp_path))
     arguments = triton_arguments(
-        ServerConfig(repository=tmp_path, models=("some",), http_port=0),
+        ServerConfig(repositories=(tmp_path,), models=("some",), http_port=0),
         Ports(grpc=1, http=2, metrics=3),
         server_id="id",
-        repository=tmp_path,
+        repositories=[tmp_path],
         backend_directory=tmp_path,
         shm_prefix="prefix",
     )

@@ -47,7 +47,7 @@ def server(
     write_model(repository, "environment", execute=TELL_ENVIRONMENT)
     outside = tmp_path_factory.mktemp("outside")
     (outside / "only_on_our_path.py").touch()
-    config = ServerConfig(repository=repository, http_port=0)
+    config = ServerConfig(repositories=(repository,), http_port=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(outside)
         running = TritonServer(config, installation=installation)
@@ -143,7 +143,7 @@ def test_refuses_to_start_twice(server: TritonServer) -> None:
 def test_two_servers_started_at_once_by_threads_that_end(
     installation: TritonInstallation, repository: Path, infer: Callable[..., Any]
 ) -> None:
-    config = ServerConfig(repository=repository)
+    config = ServerConfig(repositories=(repository,))
     servers = [TritonServer(config, installation=installation) for _ in range(2)]
 
     def each(action: Callable[[TritonServer], object]) -> None:
@@ -173,7 +173,7 @@ def test_stop_leaves_nothing_and_the_port_can_be_used_again(
     shm_regions: Callable[[int], list[str]],
 ) -> None:
     regions_before = set(shm_regions(os.getpid()))
-    first = TritonServer(ServerConfig(repository=repository), installation=installation)
+    first = TritonServer(ServerConfig(repositories=(repository,)), installation=installation)
     first.start()
     processes = [psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True)]
     assert len(processes) == 2, "tritonserver and the stub of one model"
@@ -190,7 +190,7 @@ def test_stop_leaves_nothing_and_the_port_can_be_used_again(
     assert first.log_tail() == ""
 
     port = int(first.grpc_url.split(":")[1])
-    again = ServerConfig(repository=repository, grpc_port=port, metrics_port=None)
+    again = ServerConfig(repositories=(repository,), grpc_port=port, metrics_port=None)
     with TritonServer(again, installation=installation) as second:
         assert second.grpc_url == first.grpc_url
         assert second.metrics_url is None
@@ -206,7 +206,9 @@ def test_stop_lets_a_request_in_flight_finish(
 ) -> None:
     repository = write_model(tmp_path, "slow", execute="import time; time.sleep(1.5)")
     answers: list[bytes] = []
-    with TritonServer(ServerConfig(repository=repository), installation=installation) as server:
+    with TritonServer(
+        ServerConfig(repositories=(repository,)), installation=installation
+    ) as server:
         url = server.grpc_url
         request = threading.Thread(
             target=lambda: answers.append(infer(url, "slow", b"abc").tobytes())
@@ -226,7 +228,7 @@ def test_loads_only_the_models_asked_for_and_echoes_its_log(
 ) -> None:
     write_model(repository, "unbuilt", initialize="raise RuntimeError('no engine')")
     echoed = io.StringIO()
-    config = ServerConfig(repository=repository, models=("echo",))
+    config = ServerConfig(repositories=(repository,), models=("echo",))
     with TritonServer(config, installation=installation, echo_to=echoed) as server:
         assert infer(server.grpc_url, "echo", b"abc").tobytes() == b"abc"
         with (

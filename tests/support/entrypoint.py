@@ -21,7 +21,8 @@ def entrypoint(repository: Path, *arguments: str) -> list[str]:
     """Return the command line, with a folder of this machine and free ports."""
     program, *words = stages("Dockerfile.cpu")[-1].command("ENTRYPOINT")
     path = Path(sys.executable).with_name(program)
-    return [str(path), *words, f"--repository={repository}", *OVERRIDES, *arguments]
+    words[words.index("--repository=/models")] = f"--repository={repository}"
+    return [str(path), *words, *OVERRIDES, *arguments]
 
 
 def can_make_a_pid_namespace() -> bool:

@@ -143,7 +143,7 @@ class Watched:
 def watched_server(folder: Path, http_port: int | None = None) -> Iterator[Watched]:
     """Serve `build_layouts`."""
     layouts = build_layouts(folder / "repository", folder)
-    config = ServerConfig(repository=folder / "repository", http_port=http_port)
+    config = ServerConfig(repositories=(folder / "repository",), http_port=http_port)
     options = [
         ("grpc.max_send_message_length", LARGEST_MESSAGE),
         ("grpc.max_receive_message_length", LARGEST_MESSAGE),

@@ -1,4 +1,4 @@
-"""The option by which commands are told where models were built."""
+"""The options by which commands are told where models were built."""
 
 from __future__ import annotations
 
@@ -14,4 +14,14 @@ built_repository_option = click.option(
     default=DEFAULT_REPOSITORY,
     show_default=True,
     help="Folder that `tritonseg build` or `tritonseg demo` wrote.",
+)
+
+built_repositories_option = click.option(
+    "--repository",
+    "repositories",
+    type=click.Path(file_okay=False, path_type=Path),
+    multiple=True,
+    default=(DEFAULT_REPOSITORY,),
+    show_default=True,
+    help="Folder that `tritonseg build` or `tritonseg demo` wrote, or another team's; repeatable.",
 )

@@ -7,15 +7,29 @@ from pathlib import Path
 
 import click
 
-from tritonseg_engines.cli.repository_option import built_repository_option
+from tritonseg_engines.cli.passing_command import PassingCommand
+from tritonseg_engines.cli.repository_option import built_repositories_option
 
 PORT = click.IntRange(0, 65535)
 """0 is a free one."""
 
 
-@click.command(name="serve")
+def _apis(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return the names of APIs, each of which may be given alone or with others after commas."""
+    from tritonseg_engines.serving.access import APIS
+
+    names = tuple(name.strip() for value in values for name in value.split(","))
+    for name in names:
+        if name not in APIS:
+            raise click.BadParameter(f"Triton has no API {name!r}: expected {', '.join(APIS)}")
+    return names
+
+
+@click.command(name="serve", cls=PassingCommand)
 @click.argument("models", nargs=-1, metavar="[MODEL...]")
-@built_repository_option
+@built_repositories_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--grpc-port", type=PORT, default=8001, show_default=True, help="0 for any that is free."
@@ -47,17 +61,28 @@ PORT = click.IntRange(0, 65535)
     help="How long requests in flight may take to end when it is stopped.",
 )
 @click.option(
+    "--allow",
+    "allowed_apis",
+    multiple=True,
+    callback=_apis,
+    metavar="API",
+    help="An API of Triton's to open: shared-memory, trace or logging, which are closed otherwise, "
+    "or model-repository, to load and unload by request, so to run any code; repeatable, or with "
+    "commas.",
+)
+@click.option(
     "--close",
     "closed_apis",
     multiple=True,
+    callback=_apis,
     metavar="API",
     help="An API of Triton's that no client may call, as model-repository or statistics; "
-    "repeatable. shared-memory, trace and logging are closed anyway.",
+    "repeatable, or with commas.",
 )
 @click.option("--verbose", is_flag=True, help="Show the server's own log.")
 def command(
     models: tuple[str, ...],
-    repository: Path,
+    repositories: tuple[Path, ...],
     host: str,
     grpc_port: int,
     http_port: int | None,
@@ -65,18 +90,24 @@ def command(
     metrics_host: str,
     ready_timeout_s: float,
     drain_timeout_s: int,
+    allowed_apis: tuple[str, ...],
     closed_apis: tuple[str, ...],
     verbose: bool,
+    passed_on: tuple[str, ...],
 ) -> None:
-    """Start Triton on a model repository, all of it or MODELs only, and wait for Ctrl-C.
+    """Start Triton on model repositories, all of them or MODELs only, and wait for Ctrl-C.
+
+    Options of tritonserver itself come after --, as in `tritonseg serve -- --log-verbose=1`.
 
     Uses `tritonserver` from the PATH if there is one, else the binary in the nvidia-pytriton
     wheel, which the extra `serve` brings. Exit code 0 once it was told to stop and did.
     """
+    for api in set(allowed_apis) & set(closed_apis):
+        raise click.UsageError(f"--allow {api} and --close {api} contradict each other")
     from tritonseg_engines.serving import ServerConfig, TritonServer, run_until_signal
 
     config = ServerConfig(
-        repository=repository,
+        repositories=repositories,
         host=host,
         grpc_port=grpc_port,
         http_port=http_port,
@@ -84,8 +115,10 @@ def command(
         metrics_host=metrics_host,
         ready_timeout_s=ready_timeout_s,
         drain_timeout_s=drain_timeout_s,
+        allowed_apis=allowed_apis,
         closed_apis=closed_apis,
         models=models,
+        extra_arguments=passed_on,
     )
     server = TritonServer(config, echo_to=sys.stderr if verbose else None)
 

@@ -96,7 +96,7 @@ def _serve_and_segment(
 ) -> tuple[Segmentation, list[StepLatency], float]:
     started = time.perf_counter()
     # Other models may lie there that would take minutes to load.
-    config = ServerConfig(repository=repository, models=(DEMO_NAME,))
+    config = ServerConfig(repositories=(repository,), models=(DEMO_NAME,))
     with TritonServer(config) as server:
         progress("started Triton and loaded four models", time.perf_counter() - started)
         with SegmentationClient(server.grpc_url, model=DEMO_NAME) as client:

@@ -1,7 +1,7 @@
 """Start a real Triton from one command, without a container.
 
 Example:
-    with TritonServer(ServerConfig(repository=Path("model_repository"))) as server:
+    with TritonServer(ServerConfig(repositories=(Path("model_repository"),))) as server:
         raise SystemExit(run_until_signal(server))
 """
 

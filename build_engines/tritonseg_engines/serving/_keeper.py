@@ -36,6 +36,8 @@ KILL_REQUEST: Final = b"k"
 """On the keeper's stdin: end the server at once. The end of its stdin asks for a clean stop."""
 WATCH_REQUEST: Final = b"w"
 """On the keeper's stdin: all stubs are there now, and none ends while the server is in order."""
+WATCH_CHANGING_REQUEST: Final = b"c"
+"""On the keeper's stdin: stubs come and go with their models; one that died is to be noticed."""
 STUB_LOST: Final = 70
 """Exit code where the server was ended because a stub had. Source: EX_SOFTWARE in sysexits.h."""
 SHM_PREFIX: Final = "triton_python_backend_shm_region_tritonseg_"
@@ -179,9 +181,9 @@ def _stop_is_requested(
         readable, _, _ = select.select([launcher], [], [], _POLL_INTERVAL_S)
         if readable:
             request = os.read(launcher, 1)
-            if request != WATCH_REQUEST:
+            if request not in (WATCH_REQUEST, WATCH_CHANGING_REQUEST):
                 return request != KILL_REQUEST
-            watch = _StubWatch(server.pid)
+            watch = _StubWatch(server.pid, models_stay=request == WATCH_REQUEST)
     return False
 
 
@@ -190,11 +192,18 @@ class _StubLostError(Exception):
 
 
 class _StubWatch:
-    """Knows the processes that a server has now, and sees which it has lost."""
+    """Sees which stubs a server has lost.
 
-    def __init__(self, server_pid: int) -> None:
+    Triton awaits a stub that it has told to end, and leaves one that died by itself a zombie
+    (measured with 2.51). So a zombie at two looks in a row was lost. Where no model is to go,
+    one that is away was lost as well.
+    """
+
+    def __init__(self, server_pid: int, *, models_stay: bool) -> None:
         self._server_pid = server_pid
-        self._stubs = _children(server_pid)  # one that has just ended among them
+        # One that has just ended is among them.
+        self._kept = _children(server_pid) if models_stay else set()
+        self._dead_before: set[int] = set()
         self._next_look_s = time.monotonic() + _WATCH_INTERVAL_S
 
     def lost(self) -> int | None:
@@ -202,7 +211,11 @@ class _StubWatch:
         if time.monotonic() < self._next_look_s:
             return None
         self._next_look_s = time.monotonic() + _WATCH_INTERVAL_S
-        return min(self._stubs - _living_children(self._server_pid), default=None)
+        children = _children(self._server_pid)
+        dead = {child for child in children if _is_zombie(child)}
+        lost = (self._kept - (children - dead)) | (dead & self._dead_before)
+        self._dead_before = dead
+        return min(lost, default=None)
 
 
 def _drain(server: subprocess.Popen[bytes], grace_s: float, teardown_s: float) -> bool:
@@ -233,11 +246,6 @@ def _children(process_id: int) -> set[int]:
         with contextlib.suppress(OSError):
             children.update(map(int, file.read_text().split()))
     return children
-
-
-def _living_children(process_id: int) -> set[int]:
-    """Return those that have not ended; one that nobody awaited yet still is a child."""
-    return {child for child in _children(process_id) if not _is_zombie(child)}
 
 
 def _is_zombie(process_id: int) -> bool:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tritonseg_engines.errors import ServerStartError
+from tritonseg_engines.serving.access import (
+    CLIENT_MEMORY,
+    CLOSED_APIS,
+    MODEL_CONTROL,
+    RULES,
+    closing_flags,
+    refuse_access,
+    ruled_apis,
+)
+from tritonseg_engines.serving.passed_on import Option, options, refuse_decided
 
 _MAX_PORT: Final = 65535
-_CLOSED_APIS: Final = ("shared-memory", "trace", "logging")
-"""Registering foreign memory, and writing files by request: nothing a client of ours needs."""
-_OF_CHANGING_MODELS: Final = {
-    "--model-control-mode",
-    "--grpc-restricted-protocol",
-    "--http-restricted-api",
-}
-"""Flags with which models may be loaded and unloaded while the server runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +29,8 @@ class ServerConfig:
     Ports follow the sockets convention: 0 takes a free one, None does not serve that protocol.
 
     Attributes:
-        repository: Model repository; every model in it is loaded, unless `models` names some.
+        repositories: Model repositories, which share no model's name; every model in them is
+            loaded, unless `models` names some.
         models: Load only these; an ensemble brings its steps. Empty for all.
         host: IPv4 address or name on which gRPC and HTTP listen.
         grpc_port: Port of gRPC.
@@ -37,16 +40,17 @@ class ServerConfig:
         ready_timeout_s: How long all models together may take to load, in seconds.
         drain_timeout_s: How long `stop` waits for requests in flight and for models to unload, in
             whole seconds. Triton needs about 3 for that even when idle.
-        closed_apis: Triton's APIs that no client may call, besides those by which foreign memory is
-            registered, files are written, or models loaded.
-        extra_arguments: Further `tritonserver` flags, after ours. Paths in them must be absolute;
-            health and metadata must stay open, because readiness is asked through them.
+        allowed_apis: Triton's APIs that clients may call although they are closed otherwise:
+            `access.CLOSED_APIS`, and `access.MODEL_CONTROL`, by which they then load and unload.
+        closed_apis: Triton's APIs that no client may call, besides those.
+        extra_arguments: Further `tritonserver` options, after ours, but for those that
+            `passed_on.DECIDED` has. Rules of their own for APIs replace ours for these APIs.
 
     Raises:
         ServerStartError: A value no server can be started with.
     """
 
-    repository: Path
+    repositories: tuple[Path, ...]
     models: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     grpc_port: int = 0
@@ -55,10 +59,24 @@ class ServerConfig:
     metrics_port: int | None = 0
     ready_timeout_s: float = 60
     drain_timeout_s: int = 10
+    allowed_apis: tuple[str, ...] = ()
     closed_apis: tuple[str, ...] = ()
     extra_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.repositories:
+            raise ServerStartError("expected a model repository at least, got none")
+        self._refuse_ports_and_times()
+        refuse_access(
+            allowed=self.allowed_apis,
+            closed=self.closed_apis,
+            ruled=self._ruled,
+        )
+        refuse_decided(
+            self.extra_arguments, models_are_chosen=bool(self.models) or self.loads_by_request
+        )
+
+    def _refuse_ports_and_times(self) -> None:
         ports = [self.grpc_port, self.http_port, self.metrics_port]
         if any(port is not None and not 0 <= port <= _MAX_PORT for port in ports):
             raise ServerStartError(f"a port is 0 (a free one) to {_MAX_PORT}; got {ports}")
@@ -72,14 +90,43 @@ class ServerConfig:
             )
 
     @property
-    def extra_flags(self) -> set[str]:
-        """Names of the flags among `extra_arguments`."""
-        return {argument.partition("=")[0] for argument in self.extra_arguments}
+    def loads_by_request(self) -> bool:
+        """Whether clients may load and unload models."""
+        return MODEL_CONTROL in self.allowed_apis
 
     @property
     def keeps_its_models(self) -> bool:
         """Whether the models that are there at the start stay until the end."""
-        return not self.extra_flags & _OF_CHANGING_MODELS
+        changes = self.loads_by_request or (self.models and MODEL_CONTROL in self._ruled)
+        return not changes and not self._polls
+
+    @property
+    def takes_client_memory(self) -> bool:
+        """Whether clients may register memory of theirs, all or those who know a header."""
+        return "shared-memory" in (*self.allowed_apis, *self._ruled)
+
+    @property
+    def refused_apis(self) -> tuple[str, ...]:
+        """APIs that are open to nobody, but for rules of their own."""
+        # Loading by name opens the model-control API, by which code could be loaded as well.
+        loading = (MODEL_CONTROL,) if self.models else ()
+        closed = (*CLOSED_APIS, *loading, *self.closed_apis)
+        return tuple(api for api in closed if api not in self.allowed_apis)
+
+    @property
+    def rules(self) -> list[Option]:
+        """Those of `extra_arguments` that demand a header for some APIs."""
+        return [one for one in options(self.extra_arguments) if one.name in RULES.values()]
+
+    @property
+    def _ruled(self) -> tuple[str, ...]:
+        return ruled_apis(rule for _, rule in self.rules)
+
+    @property
+    def _polls(self) -> bool:
+        # That is the only value that is handed on.
+        mode = "--model-control-mode"
+        return any(mode.startswith(name) for name, _ in options(self.extra_arguments))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,9 +143,10 @@ def triton_arguments(
     ports: Ports,
     *,
     server_id: str,
-    repository: Path,
+    repositories: Sequence[Path],
     backend_directory: Path | None,
     shm_prefix: str,
+    known_options: Collection[str] = (),
 ) -> list[str]:
     """Return the flags for `tritonserver`, all of which 24.10 to 26.x know.
 
@@ -106,15 +154,16 @@ def triton_arguments(
         config: What is asked for.
         ports: Where it shall listen.
         server_id: What it shall call itself.
-        repository: The repository's path as the server is to see it.
+        repositories: The repositories' paths as the server is to see them.
         backend_directory: Where the backends are; None for the server's own default.
         shm_prefix: How the Python backend's shared-memory regions shall begin.
+        known_options: What this `tritonserver` knows beyond that.
 
     Source: `tritonserver --help` of 24.10; `src/command_line_parser.cc` of the server.
     """
     arguments = [
         f"--id={server_id}",
-        f"--model-repository={repository}",
+        *(f"--model-repository={repository}" for repository in repositories),
         "--exit-on-error=true",
         "--strict-readiness=true",
         "--disable-auto-complete-config",
@@ -125,19 +174,22 @@ def triton_arguments(
     ]
     if backend_directory is not None:
         arguments.append(f"--backend-directory={backend_directory}")
+    if config.takes_client_memory and CLIENT_MEMORY in known_options:
+        arguments.append(f"{CLIENT_MEMORY}=true")
     return [
         *arguments,
         *_model_arguments(config),
         *_endpoint_arguments(config, ports),
-        *_closed_api_arguments(config),
+        *closing_flags(config.refused_apis, config.rules),
         *config.extra_arguments,
     ]
 
 
 def _model_arguments(config: ServerConfig) -> list[str]:
-    if not config.models:
+    if not config.models and not config.loads_by_request:
         return ["--model-control-mode=none"]
-    return ["--model-control-mode=explicit", *(f"--load-model={name}" for name in config.models)]
+    loaded = config.models or ("*",)
+    return ["--model-control-mode=explicit", *(f"--load-model={name}" for name in loaded)]
 
 
 def _endpoint_arguments(config: ServerConfig, ports: Ports) -> list[str]:
@@ -153,16 +205,3 @@ def _endpoint_arguments(config: ServerConfig, ports: Ports) -> list[str]:
         arguments += ["--allow-metrics=true", f"--metrics-address={config.metrics_host}"]
         arguments += [f"--metrics-port={ports.metrics}"]
     return arguments
-
-
-def _closed_api_arguments(config: ServerConfig) -> list[str]:
-    """Close APIs by demanding a header nobody knows; one switch that every version has."""
-    # Loading by name opens the model-control API, by which code could be loaded as well.
-    loading = ["model-repository"] if config.models else []
-    closed = dict.fromkeys([*_CLOSED_APIS, *loading, *config.closed_apis])
-    rule = f"{','.join(closed)}:tritonseg-closed={secrets.token_hex(16)}"
-    flags = ["--grpc-restricted-protocol"]
-    if config.http_port is not None:
-        flags.append("--http-restricted-api")
-    # Triton refuses an API in two rules, so whoever brings rules brings all of them.
-    return [f"{flag}={rule}" for flag in flags if flag not in config.extra_flags]

@@ -8,12 +8,16 @@ PyTriton itself is never imported.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +30,7 @@ WHEEL: Final = "nvidia-pytriton"
 _NEWEST_PYTHON: Final = (3, 12)
 """The newest for which NumPy below 2 exists, which the wheel needs."""
 _FIRST_WITH_NUMPY_2: Final = (2, 53)
+_HELP_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +107,23 @@ def _wheel_installation(wheel: importlib.metadata.Distribution) -> TritonInstall
                 f"{installation.wheel} has no {part} (Python {python}): {_install_hint()}"
             )
     return installation
+
+
+def known_options(
+    installation: TritonInstallation, environment: Mapping[str, str]
+) -> frozenset[str]:
+    """Return the options that `tritonserver` lists in its help, such as `--id`; takes 0.1 s."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # the start will tell
+        shown = subprocess.run(  # noqa: S603 - the server itself
+            [installation.executable, "--help"],
+            env=dict(environment),
+            capture_output=True,
+            timeout=_HELP_TIMEOUT_S,
+            check=False,
+        )
+        text = (shown.stdout + shown.stderr).decode(errors="replace")
+        return frozenset(re.findall(r"^\s+(--[a-z][a-z0-9-]*)", text, re.MULTILINE))
+    return frozenset()
 
 
 def refuse_numpy(installation: TritonInstallation) -> None:

@@ -11,7 +11,9 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
 
-_ERROR_ENTRY: Final = re.compile(r"E\d{4} [\d:.]+ +\d+ [^\]]+\] +(?P<message>.*)")
+_ERROR_ENTRY: Final = re.compile(
+    r"(?:E\d{4} [\d:.]+|[\dT:-]+Z E) +\d+ [^\]]+\] +(?P<message>.*)"  # the second is ISO8601
+)
 # What Triton, its text-format parser and the dynamic loader write without their log's header.
 _PLAIN_ERROR: Final = re.compile(
     r"(?:\[libprotobuf ERROR [^\]]+\] )?"
@@ -26,6 +28,9 @@ _NOISE: Final = (
 _FROZEN_FRAME: Final = re.compile(r"\s*<frozen [^\n]*")
 _LOADING: Final = re.compile(r'"loading: (?P<model>[^"]+):\d+"')
 _LOADED: Final = re.compile(r"\"successfully loaded '(?P<model>[^']+)'")
+_USAGE: Final = "Usage: tritonserver [options]"
+"""Shown with what is wrong with the command line. Source: `TritonParser::Usage` in the server."""
+_PROGRAM: Final = re.compile(r"^\S*tritonserver: ")
 _MAX_ERRORS: Final = 20
 KEPT_BYTES: Final = 4 << 20
 """Of a log that is echoed, on disk at least; in memory at most."""
@@ -39,12 +44,27 @@ def failure_report(log: str) -> str:
     Args:
         log: The server's whole log.
     """
+    usage = _around_usage(log.splitlines())
+    if usage:
+        return " ".join(usage)
     errors: list[str] = []
     for line in log.splitlines():
         message = _error_message(line)
         if message and message not in errors:
             errors.append(message)
     return "\n".join(errors[:_MAX_ERRORS] or _both_ends(log.splitlines()))
+
+
+def _around_usage(lines: list[str]) -> list[str]:
+    """Return what `tritonserver` says before and after its usage; nothing where there is none."""
+    if _USAGE not in lines:
+        return []
+    begin = lines.index(_USAGE)
+    last = max(
+        (number for number, line in enumerate(lines) if line.startswith("\t")), default=begin
+    )
+    said = (line.strip() for line in (*lines[:begin], *lines[last + 1 :]))
+    return [_PROGRAM.sub("", line) for line in said if line]
 
 
 def _error_message(line: str) -> str | None:

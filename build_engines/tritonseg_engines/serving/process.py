@@ -69,10 +69,15 @@ class KeptProcess:
             raise ServerStartError(f"cannot run {line or 'the process that keeps tritonserver'}")
         return int(line)
 
-    def watch_stubs(self) -> None:
-        """End the server from now on if one of its stubs ends; its exit code is `STUB_LOST`."""
+    def watch_stubs(self, *, models_stay: bool) -> None:
+        """End the server from now on if it loses one of its stubs; exit code `STUB_LOST`.
+
+        Args:
+            models_stay: Whether none ends in order, as when its model is unloaded.
+        """
+        request = _keeper.WATCH_REQUEST if models_stay else _keeper.WATCH_CHANGING_REQUEST
         with contextlib.suppress(BrokenPipeError):
-            self._lifeline.write(_keeper.WATCH_REQUEST)
+            self._lifeline.write(request)
 
     def poll(self) -> int | None:
         """Return the server's exit code, 128 + n after signal n, or None while it runs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TextIO, TypeVar
@@ -15,6 +16,7 @@ from tritonseg_engines.serving.config import Ports, ServerConfig, triton_argumen
 from tritonseg_engines.serving.installation import (
     TritonInstallation,
     find_tritonserver,
+    known_options,
     lay_out_backends,
     refuse_numpy,
     server_environment,
@@ -23,12 +25,12 @@ from tritonseg_engines.serving.log import LogEcho, failure_report, last_of, mode
 from tritonseg_engines.serving.ports import reserved_ports
 from tritonseg_engines.serving.process import KeptProcess
 from tritonseg_engines.serving.readiness import is_ready, local_address
-from tritonseg_engines.serving.repository import checked_repository, refuse_small_shared_memory
+from tritonseg_engines.serving.repository import checked_repositories, refuse_small_shared_memory
 from tritonseg_engines.serving.work_directory import (
     LOG_NAME,
     clear_work_directory,
-    is_shell_safe,
     new_work_directory,
+    shell_safe,
 )
 
 _POLL_INTERVAL_S: Final = 0.05
@@ -50,7 +52,7 @@ class TritonServer:
         echo_to: Stream to which the server's log is copied while it runs.
 
     Example:
-        with TritonServer(ServerConfig(repository=Path("model_repository"))) as server:
+        with TritonServer(ServerConfig(repositories=(Path("model_repository"),))) as server:
             client = SegmentationClient(server.grpc_url, model="fastseg-small")
     """
 
@@ -86,8 +88,8 @@ class TritonServer:
         """Start the server and wait until every model of it is ready.
 
         Raises:
-            RepositoryError: The model repository is missing or empty, lacks a model asked for, or
-                holds an engine that is not the file that was built.
+            RepositoryError: A model repository is missing or empty, lacks a model asked for, has
+                one of another's name, or holds an engine that is not the file that was built.
             ServerStartError: There is no Triton, a port is taken, or the server did not become
                 ready; the message has the server's own reasons and the path of its log.
         """
@@ -95,15 +97,14 @@ class TritonServer:
             raise ServerStartError(f"this server runs already (process {self.pid}); stop it first")
         installation = self._installation or find_tritonserver()
         refuse_numpy(installation)
-        repository = checked_repository(self.config)
-        refuse_small_shared_memory(repository, self.config.models)
+        repositories = checked_repositories(self.config)
+        refuse_small_shared_memory(repositories, self.config.models)
         with reserved_ports(self.config) as self._ports:
             self._work_directory = new_work_directory()
             try:
-                self._process = self._launch(installation, repository)
+                self._process = self._launch(installation, repositories)
                 self._await_ready()
-                if self.config.keeps_its_models:
-                    self._process.watch_stubs()
+                self._process.watch_stubs(models_stay=self.config.keeps_its_models)
             except BaseException as error:
                 self._end_process(kill=True)
                 self._clear(keep_log=isinstance(error, ServerStartError))
@@ -171,26 +172,28 @@ class TritonServer:
     def _log(self) -> str:
         return last_of(self.log_path)
 
-    def _launch(self, installation: TritonInstallation, repository: Path) -> KeptProcess:
+    def _launch(
+        self, installation: TritonInstallation, repositories: Sequence[Path]
+    ) -> KeptProcess:
         work_directory = _started(self._work_directory)
-        if not is_shell_safe(repository):
-            link = work_directory / "repository"
-            link.symlink_to(repository)
-            repository = link
+        environment = server_environment(installation, work_directory)
         shm_prefix = f"{SHM_PREFIX}{self._instance}_"
         arguments = triton_arguments(
             self.config,
             _started(self._ports),
             server_id=f"tritonseg_{self._instance}",
-            repository=repository,
+            repositories=[shell_safe(path, work_directory) for path in repositories],
             backend_directory=lay_out_backends(installation, work_directory),
             shm_prefix=shm_prefix,
+            known_options=(
+                known_options(installation, environment) if self.config.takes_client_memory else ()
+            ),
         )
         # Traces are written at the very end.
         is_traced = any(argument.startswith("--trace") for argument in self.config.extra_arguments)
         process = KeptProcess(
             [str(installation.executable), *arguments],
-            environment=server_environment(installation, work_directory),
+            environment=environment,
             work_directory=work_directory,
             log_path=self.log_path,
             shm_prefix=shm_prefix,

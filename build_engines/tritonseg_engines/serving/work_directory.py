@@ -25,6 +25,15 @@ def is_shell_safe(path: Path) -> bool:
     return _SHELL_SAFE.fullmatch(str(path)) is not None
 
 
+def shell_safe(path: Path, work_directory: Path) -> Path:
+    """Return `path`, or a link to it in `work_directory` where a shell would read it otherwise."""
+    if is_shell_safe(path):
+        return path
+    link = work_directory / f"link-{len(list(work_directory.glob('link-*')))}"
+    link.symlink_to(path)
+    return link
+
+
 def refuse_noexec(path: Path) -> None:
     """Refuse a directory from which the wheel's stub, which is copied there, cannot be run.
 
