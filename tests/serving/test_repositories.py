@@ -73,7 +73,7 @@ def test_a_model_that_is_in_none_and_a_repository_that_is_none(
     for config, message in [
         (
             ServerConfig(repositories=two, models=("echo", "absent")),
-            f"there is no absent: {ours} has echo; {others} has foreign",
+            f"{ours} has no absent; it has echo; {others} has no absent; it has foreign",
         ),
         (ServerConfig(repositories=(ours, tmp_path / "none")), "no model repository at"),
     ]:

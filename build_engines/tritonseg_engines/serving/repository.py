@@ -63,8 +63,12 @@ def _models_of(repository: Path) -> list[str]:
 def _refuse_missing(models: Mapping[Path, list[str]], asked: tuple[str, ...]) -> None:
     missing = sorted(set(asked).difference(*models.values()))
     if missing:
-        there = "; ".join(f"{path} has {', '.join(names)}" for path, names in models.items())
-        raise RepositoryError(f"there is no {', '.join(missing)}: {there}")
+        none = ", ".join(missing)
+        raise RepositoryError(
+            "; ".join(
+                f"{path} has no {none}; it has {', '.join(names)}" for path, names in models.items()
+            )
+        )
 
 
 def _refuse_doubled(repositories: Sequence[Path], asked: tuple[str, ...]) -> None:
