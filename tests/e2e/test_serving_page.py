@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import contextlib
 import os
 import re
 import signal
@@ -10,11 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
@@ -35,6 +37,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="u
 BLOCKS = [block.strip() for block in re.findall(r"^```console\n(.*?)^```", PAGE, re.M | re.S)]
 (PREAMBLE,) = re.findall(r"^```bash\n(.*?)^```", PAGE, re.M | re.S)
 READY_WITHIN_S = 60
+REGIONS = f"tritonseg_page_{os.getpid()}_"
 Mask = npt.NDArray[np.integer]
 
 
@@ -50,6 +53,8 @@ def folder(
     folder = tmp_path_factory.mktemp("page")
     build_model(demo_spec(), DEMO_ONNX, folder / "out" / "model_repository", layout="ensemble")
     write_model(folder / "team" / "models", "echo")
+    # Or else the steps' Python does it, and a Triton that polls takes that for a change.
+    assert compileall.compile_dir(folder, quiet=1)
     return folder
 
 
@@ -80,7 +85,9 @@ def on_free_ports(line: str, ports: dict[str, int]) -> str:
     if line.startswith("tritonseg serve"):
         return line.replace("serve", f"serve {grpc}", 1)
     if line.startswith("tritonserver"):
-        return f"{line} --http-port={ports['8000']} {grpc} --metrics-port={ports['8002']}"
+        regions = f"--backend-config=python,shm-region-prefix-name={REGIONS}"
+        more = f"--http-port={ports['8000']} --metrics-port={ports['8002']}"
+        return f"{line} {grpc} {more} {regions}"
     return line
 
 
@@ -90,7 +97,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": path}
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(line: str, folder: Path, grpc_url: str) -> Iterator[None]:
     """Run the line in the background until the server is ready, and stop it afterwards."""
     script = f"{PREAMBLE if line.startswith('tritonserver') else ''}\n{line}"
@@ -106,17 +113,31 @@ def serving(line: str, folder: Path, grpc_url: str) -> Iterator[None]:
         )
     try:
         deadline = time.monotonic() + READY_WITHIN_S
-        while not is_ready(grpc_url):
+        while not is_ready(grpc_url) or not all(map(is_open, ports_of(line))):
             assert process.poll() is None, log.read_text(errors="replace")
             assert time.monotonic() < deadline, log.read_text(errors="replace")
             time.sleep(0.2)
         yield
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(60)
+        for server in psutil.Process(process.pid).children() or [psutil.Process(process.pid)]:
+            server.terminate()
+        # A Triton that polls may not end while it loads.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        for region in Path("/dev/shm").glob(f"{REGIONS}*"):
+            region.unlink()
+
+
+def ports_of(line: str) -> list[int]:
+    return [int(port) for port in re.findall(r"-port[= ](\d+)", line)]
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def is_ready(grpc_url: str) -> bool:
@@ -125,6 +146,14 @@ def is_ready(grpc_url: str) -> bool:
             return bool(client.is_server_ready(client_timeout=1))
     except InferenceServerException:
         return False
+
+
+def await_another_load(log: Path) -> None:
+    """Wait until a Triton that polls has loaded what was built under it."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while log.read_text(errors="replace").count("successfully loaded 'street-demo'") < 2:
+        assert time.monotonic() < deadline, log.read_text(errors="replace")
+        time.sleep(0.2)
 
 
 def mask_over_http(url: str, image_hwc: npt.NDArray[np.uint8]) -> Mask:
@@ -183,6 +212,8 @@ def test_line_serves_the_exports_own_mask(
                 text=True,
             )
             assert done.returncode == 0, done.stdout + done.stderr
+            if line.startswith("tritonseg build"):
+                await_another_load(folder / "log")
         masks = []
         with SegmentationClient(grpc_url, model="street-demo") as client:
             masks.append(client.segment(image_hwc).class_map)

@@ -8,9 +8,19 @@ from typing import Any
 
 import pytest
 import tritonclient.grpc as triton_grpc
+from tritonclient.utils import InferenceServerException
 
 from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.serving import ServerConfig, TritonInstallation, TritonServer
+
+AUTO_COMPLETE = """
+    @staticmethod
+    def auto_complete_config(config):
+        config.add_input({"name": "IN", "data_type": "TYPE_UINT8", "dims": [-1]})
+        config.add_output({"name": "OUT", "data_type": "TYPE_UINT8", "dims": [-1]})
+        config.set_max_batch_size(0)
+        return config
+"""
 
 
 @pytest.fixture
@@ -82,3 +92,40 @@ def test_a_model_that_is_in_none_and_a_repository_that_is_none(
         assert message in str(refused.value)
     with pytest.raises(ServerStartError, match="repository at least"):
         ServerConfig(repositories=())
+
+
+@pytest.mark.parametrize("completed", [False, True])
+def test_configs_of_others_are_completed_on_request(
+    completed: bool, installation: TritonInstallation, two: tuple[Path, Path]
+) -> None:
+    model = two[1] / "foreign"
+    (model / "config.pbtxt").write_text('backend: "python"')
+    code = (model / "1" / "model.py").read_text()
+    (model / "1" / "model.py").write_text(f"{code}{AUTO_COMPLETE}")
+    config = ServerConfig(repositories=two, completes_configs=completed)
+    with (
+        TritonServer(config, installation=installation) as server,
+        triton_grpc.InferenceServerClient(server.grpc_url) as client,
+    ):
+        inputs = client.get_model_config("foreign").config.input
+        assert [one.name for one in inputs] == (["IN"] if completed else [])
+
+
+def test_what_triton_itself_does_with_one_name_in_two(
+    installation: TritonInstallation,
+    two: tuple[Path, Path],
+    write_model: Callable[..., Path],
+    infer: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Why it is refused, namespaces or not: once a Triton serves it, this may go."""
+    write_model(two[1], "echo")
+    monkeypatch.setattr("tritonseg_engines.serving.repository._refuse_doubled", lambda *_: None)
+    with pytest.raises(ServerStartError, match="not unique across all model repositories"):
+        TritonServer(ServerConfig(repositories=two), installation=installation).start()
+    namespaces = ServerConfig(repositories=two, extra_arguments=("--model-namespacing=true",))
+    with (
+        TritonServer(namespaces, installation=installation) as server,
+        pytest.raises(InferenceServerException, match="echo"),
+    ):
+        infer(server.grpc_url, "echo")

@@ -79,6 +79,11 @@ def _apis(
     help="An API of Triton's that no client may call, as model-repository or statistics; "
     "repeatable, or with commas.",
 )
+@click.option(
+    "--complete-configs",
+    is_flag=True,
+    help="Let Triton complete configs, as another team's models may need.",
+)
 @click.option("--verbose", is_flag=True, help="Show the server's own log.")
 def command(
     models: tuple[str, ...],
@@ -92,6 +97,7 @@ def command(
     drain_timeout_s: int,
     allowed_apis: tuple[str, ...],
     closed_apis: tuple[str, ...],
+    complete_configs: bool,
     verbose: bool,
     passed_on: tuple[str, ...],
 ) -> None:
@@ -118,6 +124,7 @@ def command(
         allowed_apis=allowed_apis,
         closed_apis=closed_apis,
         models=models,
+        completes_configs=complete_configs,
         extra_arguments=passed_on,
     )
     server = TritonServer(config, echo_to=sys.stderr if verbose else None)

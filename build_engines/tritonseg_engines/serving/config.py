@@ -43,6 +43,8 @@ class ServerConfig:
         allowed_apis: Triton's APIs that clients may call although they are closed otherwise:
             `access.CLOSED_APIS`, and `access.MODEL_CONTROL`, by which they then load and unload.
         closed_apis: Triton's APIs that no client may call, besides those.
+        completes_configs: Whether Triton and its backends add to configs what is missing in them,
+            which those of a build do not need.
         extra_arguments: Further `tritonserver` options, after ours, but for those that
             `passed_on.DECIDED` has. Rules of their own for APIs replace ours for these APIs.
 
@@ -61,6 +63,7 @@ class ServerConfig:
     drain_timeout_s: int = 10
     allowed_apis: tuple[str, ...] = ()
     closed_apis: tuple[str, ...] = ()
+    completes_configs: bool = False
     extra_arguments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -166,12 +169,13 @@ def triton_arguments(
         *(f"--model-repository={repository}" for repository in repositories),
         "--exit-on-error=true",
         "--strict-readiness=true",
-        "--disable-auto-complete-config",
         f"--exit-timeout-secs={config.drain_timeout_s}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         # The stub's own limit is 30 s, which a large engine on a small CPU exceeds.
         f"--backend-config=python,stub-timeout-seconds={max(30, round(config.ready_timeout_s))}",
     ]
+    if not config.completes_configs:
+        arguments.append("--disable-auto-complete-config")
     if backend_directory is not None:
         arguments.append(f"--backend-directory={backend_directory}")
     if config.takes_client_memory and CLIENT_MEMORY in known_options:

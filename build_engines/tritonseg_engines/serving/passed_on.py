@@ -23,6 +23,8 @@ DECIDED: Final = {
     "load and unload by request; --model-control-mode=poll is handed on where neither is given",
     "load-model": "name MODELs before the --",
     "model-config-name": "what was proven is the config in config.pbtxt",
+    "disable-auto-complete-config": "it is so unless --complete-configs is given",
+    "strict-model-config": "give --complete-configs",
     "exit-on-error": "name MODELs to load only these; the server is ready when all of them are",
     "strict-readiness": "the server is ready when all its models are",
     "exit-timeout-secs": "give --drain-timeout",
