@@ -124,6 +124,28 @@ def test_where_models_come_and_go_one_that_died_ends_the_server(
         assert server.wait(timeout_s=5) == STUB_LOST
 
 
+def test_a_rule_of_its_own_opens_an_api_to_those_who_know_its_header(
+    installation: TritonInstallation, repository: Path
+) -> None:
+    config = ServerConfig(
+        repositories=(repository,),
+        allowed_apis=("model-repository",),
+        extra_arguments=("--grpc-restricted-protocol=model-repository,logging:admin=secret",),
+    )
+    known = {"triton-grpc-protocol-admin": "secret"}
+    with (
+        TritonServer(config, installation=installation) as server,
+        triton_grpc.InferenceServerClient(server.grpc_url) as client,
+    ):
+        for headers in (None, {"triton-grpc-protocol-admin": "guessed"}):
+            with pytest.raises(InferenceServerException, match="restricted"):
+                client.load_model("echo", headers=headers)
+        client.load_model("echo", headers=known)
+        assert client.get_log_settings(headers=known)
+        with pytest.raises(InferenceServerException, match="restricted"):
+            client.get_trace_settings(headers=known)
+
+
 def arguments_of(config: ServerConfig, **more: Any) -> list[str]:
     return triton_arguments(
         config,
