@@ -107,7 +107,10 @@ def test_trace_and_logging_answer(asker: Asker) -> None:
 
 
 def test_where_models_come_and_go_one_that_died_ends_the_server(
-    installation: TritonInstallation, repository: Path, is_gone: Callable[..., bool]
+    installation: TritonInstallation,
+    repository: Path,
+    write_model: Callable[..., Path],
+    is_gone: Callable[..., bool],
 ) -> None:
     config = ServerConfig(repositories=(repository,), allowed_apis=("model-repository",))
     assert not config.keeps_its_models
@@ -118,9 +121,15 @@ def test_where_models_come_and_go_one_that_died_ends_the_server(
             client.unload_model("echo")
             assert is_gone([first], within_s=20)
             client.load_model("echo")
+            write_model(repository, "broken", initialize="import os; os._exit(3)")
+            with pytest.raises(InferenceServerException, match="not healthy"):
+                client.load_model("broken")
+            time.sleep(7)
+            assert server.is_running, "a process that ended while it was loaded is none that died"
+            assert client.is_model_ready("echo")
         (stub,) = process.children()
         stub.kill()
-        assert is_gone([process, stub], within_s=8)
+        assert is_gone([process, stub], within_s=12)
         assert server.wait(timeout_s=5) == STUB_LOST
 
 
@@ -203,6 +212,10 @@ def test_a_triton_with_a_switch_for_client_memory_has_it_turned(
         (
             {"extra_arguments": ("--grpc-restricted-protocol", "trace,health:key=value")},
             "health cannot be closed",
+        ),
+        (
+            {"extra_arguments": ("--http-rest=metadata:key=value",)},
+            "metadata cannot be closed",
         ),
     ],
 )

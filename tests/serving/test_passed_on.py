@@ -93,12 +93,18 @@ def test_polling_is_refused_only_where_models_are_chosen() -> None:
 
 
 def test_the_rest_reaches_the_server(
-    installation: TritonInstallation, repository: Path, write_model: Callable[..., Path]
+    installation: TritonInstallation,
+    repository: Path,
+    write_model: Callable[..., Path],
+    infer: Callable[..., Any],
 ) -> None:
     write_model(repository, "other")
+    trace = repository.parent / "trace.json"
     command = [sys.executable, "-m", "tritonseg", "serve", "echo", "--grpc-port", "0"]
     command += ["--repository", str(repository), "--allow", "logging", "--"]
     command += ["--log-verbose", "1", "--model-namespacing=true", "--log-format=ISO8601"]
+    command += [f"--trace-config=triton,file={trace}", "--trace-config=rate=1"]
+    command += ["--trace-config", "level=TIMESTAMPS"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -110,9 +116,11 @@ def test_the_rest_reaches_the_server(
             assert settings["log_format"]["string_param"] == "ISO8601"
             assert client.is_model_ready("echo")
             assert not client.is_model_ready("other")
+        assert infer(said[1], "echo", b"sent").tobytes() == b"sent"
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=30) == ("", "")
         assert process.returncode == 0
+        assert '"model_name":"echo"' in trace.read_text().replace(" ", "")
     finally:
         process.kill()
         process.communicate()

@@ -51,6 +51,8 @@ REAP_TIMEOUT_S: Final = 2.0
 
 _POLL_INTERVAL_S: Final = 0.1
 _WATCH_INTERVAL_S: Final = 1.0
+_UNAWAITED_S: Final = 5.0
+"""How long a stub that ended may be a zombie where Triton ended it."""
 _CANNOT_START: Final = 127
 _LOCK_NAME: Final = "lock"
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
@@ -194,28 +196,31 @@ class _StubLostError(Exception):
 class _StubWatch:
     """Sees which stubs a server has lost.
 
-    Triton awaits a stub that it has told to end, and leaves one that died by itself a zombie
-    (measured with 2.51). So a zombie at two looks in a row was lost. Where no model is to go,
-    one that is away was lost as well.
+    Triton awaits a stub that it has told to end, and within 1 s one that ended while its model was
+    loaded, and leaves one that died later a zombie (measured with 2.51). So what stays a zombie was
+    lost. Where no model is to go, one that has ended in any way was lost.
     """
 
     def __init__(self, server_pid: int, *, models_stay: bool) -> None:
         self._server_pid = server_pid
         # One that has just ended is among them.
         self._kept = _children(server_pid) if models_stay else set()
-        self._dead_before: set[int] = set()
+        self._dead_since_s: dict[int, float] = {}
         self._next_look_s = time.monotonic() + _WATCH_INTERVAL_S
 
     def lost(self) -> int | None:
         """Return a stub that has ended, or None; looks only once in a while."""
-        if time.monotonic() < self._next_look_s:
+        now_s = time.monotonic()
+        if now_s < self._next_look_s:
             return None
-        self._next_look_s = time.monotonic() + _WATCH_INTERVAL_S
+        self._next_look_s = now_s + _WATCH_INTERVAL_S
         children = _children(self._server_pid)
         dead = {child for child in children if _is_zombie(child)}
-        lost = (self._kept - (children - dead)) | (dead & self._dead_before)
-        self._dead_before = dead
-        return min(lost, default=None)
+        self._dead_since_s = {child: self._dead_since_s.get(child, now_s) for child in dead}
+        left = {
+            child for child, since_s in self._dead_since_s.items() if now_s - since_s > _UNAWAITED_S
+        }
+        return min((self._kept - (children - dead)) | left, default=None)
 
 
 def _drain(server: subprocess.Popen[bytes], grace_s: float, teardown_s: float) -> bool:

@@ -31,8 +31,8 @@ CLOSED_APIS: Final = ("shared-memory", "trace", "logging")
 """Registering foreign memory, and writing files by request: nothing a client of ours needs."""
 MODEL_CONTROL: Final = "model-repository"
 """The API by which models are listed, loaded and unloaded."""
-RULES: Final = {"grpc": "--grpc-restricted-protocol", "http": "--http-restricted-api"}
-"""By protocol the option of `tritonserver` that demands a header of its own for some APIs."""
+RULES: Final = ("--grpc-restricted-protocol", "--http-restricted-api")
+"""Options of `tritonserver` that demand a header for some APIs, for gRPC and for HTTP."""
 CLIENT_MEMORY: Final = "--allow-client-shm"
 """Without it a Triton that knows it takes no memory from clients: since April 2026 it is off.
 
@@ -78,13 +78,13 @@ def closing_flags(closed: Iterable[str], rules: Collection[tuple[str, str]]) -> 
 
     Args:
         closed: To be open to nobody.
-        rules: Options of `RULES`, each with a value of its own.
+        rules: Options of `RULES`, also abbreviated, each with a value of its own.
     """
     key = secrets.token_hex(16)
     flags = []
-    for option in RULES.values():
+    for option in RULES:
         # Triton refuses an API in two rules.
-        ruled = ruled_apis(rule for name, rule in rules if name == option)
+        ruled = ruled_apis(rule for name, rule in rules if option.startswith(name))
         left = [api for api in dict.fromkeys(closed) if api not in ruled]
         if left:
             flags.append(f"{option}={','.join(left)}:tritonseg-closed={key}")

@@ -70,11 +70,7 @@ class ServerConfig:
         if not self.repositories:
             raise ServerStartError("expected a model repository at least, got none")
         self._refuse_ports_and_times()
-        refuse_access(
-            allowed=self.allowed_apis,
-            closed=self.closed_apis,
-            ruled=self._ruled,
-        )
+        refuse_access(allowed=self.allowed_apis, closed=self.closed_apis, ruled=self._ruled)
         refuse_decided(
             self.extra_arguments, models_are_chosen=bool(self.models) or self.loads_by_request
         )
@@ -119,7 +115,8 @@ class ServerConfig:
     @property
     def rules(self) -> list[Option]:
         """Those of `extra_arguments` that demand a header for some APIs."""
-        return [one for one in options(self.extra_arguments) if one.name in RULES.values()]
+        given = options(self.extra_arguments)
+        return [one for one in given if any(rule.startswith(one.name) for rule in RULES)]
 
     @property
     def _ruled(self) -> tuple[str, ...]:
