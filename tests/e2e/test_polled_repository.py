@@ -59,7 +59,7 @@ def asked_all_along(url: str) -> Iterator[list[np.ndarray | BaseException]]:
 def test_something_serves_whatever_layout_is_built(export: Path, tmp_path: Path) -> None:
     repository, options = tmp_path / "repository", BuildOptions(grace_s=SETTLED_S)
     build_model(tiny_spec(), export, repository, layout="ensemble")
-    config = ServerConfig(repository=repository, extra_arguments=POLLED)
+    config = ServerConfig(repositories=(repository,), extra_arguments=POLLED)
     expected, is_stable = own_mask(export, tiny_spec(), IMAGE)
     with TritonServer(config) as server, asked_all_along(server.grpc_url) as answers:
         for layout in ("single", "ensemble", "fused"):

@@ -22,7 +22,7 @@ def test_the_header_opens_what_is_closed_without(tmp_path: Path) -> None:
     onnx.save(TinyModel().model(), export)
     build_model(tiny_spec(), export, tmp_path / "repository")
     rule = "--grpc-restricted-protocol=inference:seg-key=a secret"
-    config = ServerConfig(repository=tmp_path / "repository", extra_arguments=(rule,))
+    config = ServerConfig(repositories=(tmp_path / "repository",), extra_arguments=(rule,))
     expected, is_stable = own_mask(export, tiny_spec(), IMAGE)
     with TritonServer(config) as server:
         with SegmentationClient(server.grpc_url, model="tiny") as stranger:

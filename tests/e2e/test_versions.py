@@ -67,7 +67,7 @@ def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def triton(repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(ServerConfig(repository=repository)) as running:
+    with TritonServer(ServerConfig(repositories=(repository,))) as running:
         yield running
 
 
@@ -121,7 +121,7 @@ def test_an_operator_may_go_back_to_a_version(repository: Path, tmp_path: Path) 
     export, spec = variant(tmp_path, "2")
     expected, is_stable = own_mask(export, spec, IMAGE)
     with (
-        TritonServer(ServerConfig(repository=pinned)) as running,
+        TritonServer(ServerConfig(repositories=(pinned,))) as running,
         SegmentationClient(running.grpc_url, model="tiny") as client,
     ):
         result = client.segment(IMAGE)
@@ -134,7 +134,7 @@ def test_a_version_put_there_by_hand_is_not_served(
     layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a Triton that nobody asked to look at the repository first."""
-    monkeypatch.setattr(server, "checked_repository", lambda config: config.repository)
+    monkeypatch.setattr(server, "checked_repositories", lambda config: config.repositories)
     repository = tmp_path / "repository"
     build(repository, None, layout)
     (tmp_path / "other").mkdir()
@@ -144,7 +144,7 @@ def test_a_version_put_there_by_hand_is_not_served(
         shutil.copytree(other, folder / "2")
     expected, is_stable = own_mask(*variant(tmp_path, "1"), IMAGE)
     with (
-        TritonServer(ServerConfig(repository=repository)) as running,
+        TritonServer(ServerConfig(repositories=(repository,))) as running,
         SegmentationClient(running.grpc_url, model="tiny") as client,
     ):
         result = client.segment(IMAGE)
