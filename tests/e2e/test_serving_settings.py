@@ -39,15 +39,15 @@ def test_steps_are_run_before_the_server_is_ready(repository: Path) -> None:
         pass
 
 
-def test_a_step_with_a_line_of_its_own_is_run_before_the_server_is_ready(tmp_path: Path) -> None:
-    """It answers later than it is asked, and Triton waits for that."""
+def test_a_model_of_all_steps_is_run_before_the_server_is_ready(tmp_path: Path) -> None:
+    """Triton 2.51 says why, or ends by SIGSEGV over the warm-up that failed: no start in either."""
     build_model(demo_spec(), DEMO_ONNX, tmp_path / "repository")
     path = tmp_path / "repository" / "street-demo" / "config.pbtxt"
     config = read_config(path)
     config.model_warmup[0].inputs["IMAGE"].dims[0] = 0
     path.write_text(str(config))
     with (
-        pytest.raises(ServerStartError, match="expected at least 1x1 pixels"),
+        pytest.raises(ServerStartError, match="expected at least 1x1 pixels|exit code 139"),
         TritonServer(ServerConfig(repositories=(tmp_path / "repository",))),
     ):
         pass
