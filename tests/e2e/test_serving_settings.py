@@ -47,7 +47,7 @@ def test_a_model_of_all_steps_is_run_before_the_server_is_ready(tmp_path: Path) 
     config.model_warmup[0].inputs["IMAGE"].dims[0] = 0
     path.write_text(str(config))
     with (
-        pytest.raises(ServerStartError, match="expected at least 1x1 pixels|exit code 139"),
+        pytest.raises(ServerStartError, match=r"expected at least 1x1 pixels|exit code 139"),
         TritonServer(ServerConfig(repositories=(tmp_path / "repository",))),
     ):
         pass
