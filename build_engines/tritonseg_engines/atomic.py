@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 STAGING: Final = ".tmp"
 """How the names of what is not whole yet end."""
@@ -27,11 +27,21 @@ def temporary_sibling(path: Path, ending: str = STAGING) -> Path:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write the file under a temporary name and rename it, replacing what was there."""
+    with replaced_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield an empty file to be written piece by piece; on success it takes the place of `path`.
+
+    If the body fails or is interrupted, what was there is there still and nothing new is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -27,8 +27,8 @@ ALLOWED = {
     "tritonseg": set(),
     "tritonseg_steps": set(),
     "cli": {
-        "build", "checkpoints", "demo", "preflight", "repository", "serving", "spec", "spec_yaml",
-        "target", "tritonseg", "tritonseg_steps", "zoo", *BASE,
+        "build", "checkpoints", "demo", "perf_input", "preflight", "repository", "serving", "spec",
+        "spec_yaml", "target", "tritonseg", "tritonseg_steps", "zoo", *BASE,
     },
     "demo": {"build", "serving", "tritonseg", "zoo", *BASE},
     "build": {
@@ -39,6 +39,7 @@ ALLOWED = {
     "serving": {"repository", "target", "tensorrt", "tritonseg_steps", *BASE},
     "gate": {"running", "spec", *BASE},
     "precision": {"graph", "running", "tritonseg_steps", *BASE},
+    "perf_input": {"running", "tritonseg", "tritonseg_steps", *BASE},
     "running": {"graph", "target", "tritonseg", "tritonseg_steps", *BASE},
     "repository": {
         "rebuild", "spec", "target", "tensorrt", "tritonseg", "tritonseg_steps", *BASE,
