@@ -14,7 +14,7 @@ PYTEST_OPTIONS ?=
 FUZZ ?=
 PREFLIGHT_ZOO ?=
 
-.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check docker-check bench bench-peers bench-scaling bench-resampling bench-waiting clean
+.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,13 @@ zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minu
 
 docker-check: $(VENV)/test-installed  ## The images by their own lines, without Docker, as root; minutes
 	TRITONSEG_DOCKER=1 $(BIN)/python -m pytest tests/docker -s
+
+# 1.1 GB of other people's tools, which stay there for the next time.
+INTEROP ?= $(VENV)-interop
+
+interop-check: $(VENV)/test-installed  ## perf_analyzer, Model Analyzer, KServe, Node against a served model; minutes
+	PYTHON=$(BIN)/python scripts/interop_tools.sh $(INTEROP)
+	TRITONSEG_INTEROP=$(INTEROP) $(BIN)/python -m pytest tests/interop
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
 	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py latency

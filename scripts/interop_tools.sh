@@ -54,15 +54,15 @@ LINES
 }
 
 environment() {  # name, then what goes into it
-  "$python" -m venv "$folder/$1.new"
-  "$folder/$1.new/bin/python" -m pip --quiet --disable-pip-version-check install "${@:2}"
-  mv "$folder/$1.new" "$folder/$1"
+  "$python" -m venv "$folder/$1"
+  "$folder/$1/bin/python" -m pip --quiet --disable-pip-version-check install "${@:2}"
+  touch "$folder/$1/installed"
 }
 
 USER=${USER:-$(id -un)}
 [ -x "$folder/bin/perf_analyzer" ] || perf_analyzer
-[ -d "$folder/kserve" ] || environment kserve 'kserve==0.21.*' pillow
-[ -d "$folder/model-analyzer" ] || environment model-analyzer 'triton-model-analyzer==1.58.*'
+[ -e "$folder/kserve/installed" ] || environment kserve 'kserve==0.21.*' pillow
+[ -e "$folder/model-analyzer/installed" ] || environment model-analyzer 'triton-model-analyzer==1.58.*'
 if command -v npm > /dev/null; then
   [ -d "$folder/node_modules" ] || npm install --prefix "$folder" --silent --no-audit --no-fund \
     '@grpc/grpc-js@1.14' '@grpc/proto-loader@0.8'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parent.parent
-TIERS = {"docker": "e2e", "e2e": "e2e", "serving": "e2e"}
+TIERS = {"docker": "e2e", "e2e": "e2e", "interop": "e2e", "serving": "e2e"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
