@@ -79,13 +79,20 @@ def _headed() -> str:
     return text
 
 
-def run_bash(script: str, folder: Path, environment: Mapping[str, str] | None = None) -> str:
+def run_bash(
+    script: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    timeout_s: float = 200,
+) -> str:
     """Run lines of bash with this Python's commands first; return what they print."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return _run(
         ["bash", "-euo", "pipefail", "-c", script],
         folder,
         {**os.environ, "PATH": path, **(environment or {})},
+        timeout_s=timeout_s,
     )
 
 
@@ -93,17 +100,24 @@ def run_python(script: str, folder: Path, *, python: str = sys.executable) -> np
     """Run a program in a process of its own; return what it calls `class_map`."""
     result = folder / "class_map.npy"
     saved = f"{script}\nimport numpy\nnumpy.save({str(result)!r}, class_map)\n"
-    _run([python, "-c", saved], folder, os.environ)
+    _run([python, "-c", saved], folder, os.environ, timeout_s=200)
     class_map: np.ndarray = np.load(result)
     result.unlink()
     return class_map
 
 
-def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> str:
+def _run(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], *, timeout_s: float
+) -> str:
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200,
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
