@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
 
 from interop import (
     LAYOUTS,
@@ -22,6 +24,7 @@ from interop import (
     served,
 )
 from tiny_models import RESIZE, TinyModel, tiny_spec
+from tritonseg_engines.cli.app import cli
 from tritonseg_engines.serving import TritonServer
 
 DEFAULT_LAYOUTS = ("ensemble", "single")
@@ -120,3 +123,34 @@ def test_system_shared_memory(street: Served, layout: str) -> None:
     street.check(run_python(street.written(script, layout), street.folder))
     left = {path.name for path in Path("/dev/shm").glob("street_*")}
     assert not left & {"street_pixels", "street_mask"}
+
+
+def perf_input(street: Served, layout: str, *options: str) -> Result:
+    arguments = [str(street.folder / "pictures"), "-o", str(street.folder / "perf.json")]
+    server = ["--model", f"street-{layout}", "--url", street.server.grpc_url]
+    return CliRunner().invoke(cli, ["perf-input", *arguments, "--overwrite", *server, *options])
+
+
+@pytest.mark.parametrize("transport", ["raw", "encoded"])
+def test_perf_input_that_a_model_takes(street: Served, transport: str) -> None:
+    outcome = perf_input(street, "single", "--transport", transport)
+    assert outcome.exit_code == 0, outcome.output
+    url, output = street.server.grpc_url, street.folder / "perf.json"
+    line = f"perf_analyzer -m street-single -u {url} -i grpc --input-data {output}"
+    assert outcome.output.splitlines()[-1] == f"next: {line}"
+
+
+def test_perf_input_that_it_does_not(street: Served) -> None:
+    assert perf_input(street, "fused").exit_code == 0
+    written = (street.folder / "perf.json").read_bytes()
+    outcome = perf_input(street, "fused", "--transport", "encoded")
+    assert outcome.exit_code == 1
+    assert "'street-fused' takes pixels, not files; give --transport raw" in outcome.stderr
+    other = street.folder / "pictures" / "other.png"
+    Image.new("RGB", (20, 10)).save(other)
+    outcome = perf_input(street, "fused")
+    other.unlink()
+    assert outcome.exit_code == 1
+    assert outcome.stderr.startswith(f"Error: {other}: ")
+    assert "Expected [-1,64,96,3], got [1,10,20,3]" in outcome.stderr
+    assert (street.folder / "perf.json").read_bytes() == written

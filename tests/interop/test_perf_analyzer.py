@@ -161,3 +161,23 @@ def test_pictures_of_two_sizes_are_no_batch(
     write_input(PIXELS[0], "single")
     answer = refused(street.written(f"{PIXELS[1][0]} -b 2", "single"), street, perf_path)
     assert "can not batch tensors with different shapes together" in answer
+
+
+SHARED_MEMORY = " --shared-memory system"
+
+
+@pytest.mark.parametrize("layout", DEFAULT_LAYOUTS)
+def test_shared_memory_where_inputs_are_optional(
+    street: Served, perf_path: dict[str, str], write_input: Callable[..., None], layout: str
+) -> None:
+    write_input(PIXELS[0], layout)
+    line = street.written(PIXELS[1][0], layout) + SHARED_MEMORY
+    assert "does not support optional inputs" in refused(line, street, perf_path)
+
+
+def test_shared_memory_where_they_are_not(
+    street: Served, perf_path: dict[str, str], write_input: Callable[..., None]
+) -> None:
+    write_input(PIXELS[0], "fused")
+    line = street.written(PIXELS[1][0], "fused") + SHARED_MEMORY + " --request-count 2"
+    assert "throughput" in run_bash(line, street.folder, perf_path)
