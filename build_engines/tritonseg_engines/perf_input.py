@@ -54,9 +54,10 @@ def picture_files(sources: Sequence[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for source in sources:
-        found = sorted(source.iterdir()) if source.is_dir() else [source]
-        named = source.is_file()
-        files += [file for file in found if named or _is_picture(file)]
+        if source.is_dir():
+            files += [file for file in sorted(source.iterdir()) if _is_picture(file)]
+        else:
+            files.append(source)
     return files
 
 

@@ -23,7 +23,7 @@ from interop import (
     run_python,
     served,
 )
-from tiny_models import RESIZE, TinyModel, tiny_spec
+from tiny_models import CLASSES, RESIZE, TinyModel, tiny_spec
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.serving import TritonServer
 
@@ -54,6 +54,13 @@ def bash_of(street: Served, heading: str, layout: str) -> str:
 
 @pytest.mark.usefixtures("curl")
 class TestCurl:
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_the_classes(self, street: Served, layout: str) -> None:
+        line = fences("What goes in and out", "bash")[1]
+        config = json.loads(run_bash(street.written(line, layout), street.folder))
+        model = json.loads(config["parameters"]["tritonseg_model"]["string_value"])
+        assert model["classes"] == [f"class {index}" for index in range(CLASSES)]
+
     @pytest.mark.parametrize("layout", DEFAULT_LAYOUTS)
     def test_a_file(self, street: Served, layout: str) -> None:
         run_bash(bash_of(street, "A file", layout), street.folder)
@@ -88,9 +95,7 @@ class TestCurl:
     def test_a_block_that_gets_another_picture_fails(self, street: Served) -> None:
         """Or the checks above would hold nothing."""
         script = bash_of(street, "Pixels", "single")
-        run_bash(
-            script.replace('"street.jpg").tobytes', '"street.jpg")[::-1].tobytes'), street.folder
-        )
+        run_bash(script.replace("image.tofile", "image[::-1].tofile"), street.folder)
         with pytest.raises(AssertionError, match="pixels are not the export's"):
             street.check_file()
 

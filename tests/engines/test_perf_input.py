@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from tritonseg import ImageDecodeError
+from tritonseg_engines.cli import perf_input_command
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.perf_input import picture_files, write_perf_input
 
@@ -138,3 +140,18 @@ def test_a_folder_without_pictures(tmp_path: Path) -> None:
     outcome = run(tmp_path, "-o", tmp_path / "input.json")
     assert outcome.exit_code == 1
     assert "expected pictures, found none" in outcome.stderr
+
+
+def test_a_named_pipe_is_refused_and_not_left_out(folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    outcome = run(folder, tmp_path / "pipe", "-o", tmp_path / "input.json")
+    assert outcome.exit_code == 1
+    assert f"'{tmp_path / 'pipe'}': not a regular file" in outcome.stderr
+
+
+def test_what_perf_analyzer_needs_of_memory_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perf_input_command, "LARGE_MIB", 0)
+    outcome = run(folder, "-o", tmp_path / "input.json")
+    assert "perf_analyzer reads all of it into memory, about 0 GiB" in outcome.output

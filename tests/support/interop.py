@@ -46,7 +46,6 @@ class Served:
             "localhost:8001": self.server.grpc_url,
             "localhost:8000": str(self.server.http_url),
             "street-demo": f"street-{layout}",
-            "512, 1024": f"{height}, {width}",
             "512 * 1024": f"{height} * {width}",
         }.items():
             text = text.replace(documented, here)
