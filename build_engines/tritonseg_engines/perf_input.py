@@ -17,7 +17,6 @@ from typing import Final, Literal, TypeAlias
 
 from tritonseg import UnsupportedImageError, load_image
 from tritonseg_engines.atomic import replaced_file
-from tritonseg_engines.running.pictures import SUFFIXES
 from tritonseg_steps.contract import ENCODED_IMAGE, IMAGE
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
 
@@ -42,23 +41,6 @@ class PerfInput:
 
     pictures: int
     byte_count: int
-
-
-def picture_files(sources: Sequence[Path]) -> list[Path]:
-    """Return the files that are meant: those named, and a folder's pictures by their names.
-
-    A folder's subfolders are left out, and so are its files of other suffixes than `SUFFIXES`.
-
-    Raises:
-        OSError: A folder cannot be read.
-    """
-    files: list[Path] = []
-    for source in sources:
-        if source.is_dir():
-            files += [file for file in sorted(source.iterdir()) if _is_picture(file)]
-        else:
-            files.append(source)
-    return files
 
 
 def write_perf_input(
@@ -91,10 +73,6 @@ def write_perf_input(
             file.write(json.dumps(step).encode())
         file.write(b"\n]}\n")
         return PerfInput(pictures=len(pictures), byte_count=file.tell())
-
-
-def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and file.is_file()
 
 
 def _pixel_step(picture: Path) -> Mapping[str, object]:

@@ -16,7 +16,8 @@ from PIL import Image
 from tritonseg import ImageDecodeError
 from tritonseg_engines.cli import perf_input_command
 from tritonseg_engines.cli.app import cli
-from tritonseg_engines.perf_input import picture_files, write_perf_input
+from tritonseg_engines.perf_input import write_perf_input
+from tritonseg_engines.picture_files import picture_files
 
 RNG = np.random.default_rng(5)
 WIDE = RNG.integers(0, 256, (40, 70, 3), np.uint8)

@@ -24,7 +24,11 @@ def layout(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def analyzed(demo_layouts: Path, layout: str, tmp_path: Path) -> Iterator[Served]:
     """A server of one layout that loads models by request."""
-    config = dataclasses.replace(interop_config(demo_layouts), models=(f"street-{layout}",))
+    config = dataclasses.replace(
+        interop_config(demo_layouts),
+        models=(f"street-{layout}",),
+        allowed_apis=("shared-memory", "model-repository"),
+    )
     with TritonServer(config) as server:
         yield served(server, demo_spec(), DEMO_ONNX, tmp_path)
 

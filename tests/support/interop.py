@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -129,16 +128,8 @@ def build_layouts(spec: ModelSpec, export: Path, repository: Path) -> None:
 
 
 def interop_config(repository: Path) -> ServerConfig:
-    """Return a server with gRPC, HTTP and the shared-memory API, and the others closed."""
-    closed = f"trace,logging:closed={secrets.token_hex(16)}"
-    return ServerConfig(
-        repository=repository,
-        http_port=0,
-        extra_arguments=(
-            f"--grpc-restricted-protocol={closed}",
-            f"--http-restricted-api={closed}",
-        ),
-    )
+    """Return a server with gRPC, HTTP and the shared-memory API."""
+    return ServerConfig(repositories=(repository,), http_port=0, allowed_apis=("shared-memory",))
 
 
 def served(server: TritonServer, spec: ModelSpec, export: Path, folder: Path) -> Served:

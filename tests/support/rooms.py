@@ -22,7 +22,7 @@ WHY = (
 ENGINES = "tritonseg_engines"
 SOURCES = {"client": "tritonseg", "steps": "tritonseg_steps", "build_engines": ENGINES}
 
-BASE = {"errors", "atomic", "checksum", "install_command", "progress"}
+BASE = {"errors", "atomic", "checksum", "install_command", "picture_files", "progress"}
 ALLOWED = {
     "tritonseg": set(),
     "tritonseg_steps": set(),
@@ -39,7 +39,7 @@ ALLOWED = {
     "serving": {"repository", "target", "tensorrt", "tritonseg_steps", *BASE},
     "gate": {"running", "spec", *BASE},
     "precision": {"graph", "running", "tritonseg_steps", *BASE},
-    "perf_input": {"running", "tritonseg", "tritonseg_steps", *BASE},
+    "perf_input": {"tritonseg", "tritonseg_steps", *BASE},
     "running": {"graph", "target", "tritonseg", "tritonseg_steps", *BASE},
     "repository": {
         "rebuild", "spec", "target", "tensorrt", "tritonseg", "tritonseg_steps", *BASE,
@@ -53,6 +53,7 @@ ALLOWED = {
     "spec": {"tritonseg_steps", *BASE},
     "target": {"tritonseg_steps", *BASE},
     "install_command": set(),
+    "picture_files": set(),
     "progress": set(),
     "checksum": {"tritonseg_steps"},
     "atomic": {"errors"},

@@ -12,6 +12,7 @@ import click
 
 from tritonseg import RequestRejectedError, SegmentationClient
 from tritonseg_engines.cli.typed import quoted
+from tritonseg_engines.picture_files import picture_files
 
 if TYPE_CHECKING:
     from tritonseg_engines.perf_input import Transport
@@ -63,10 +64,10 @@ def command(
 ) -> None:
     """Write the input data of a load test with perf_analyzer, a request for every picture.
 
-    Pictures are read as `tritonseg segment` reads them; of a FOLDER those that lie in it, in the
+    Pictures are read as `tritonseg segment` reads them; of a FOLDER all in and below it, in the
     order of their names. Ends with the line to type next.
     """
-    from tritonseg_engines.perf_input import picture_files, write_perf_input
+    from tritonseg_engines.perf_input import write_perf_input
 
     files = picture_files(pictures)
     _refuse(pictures, files, output, overwrite=overwrite)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,9 +27,9 @@ from tritonseg import (
     SegmentationError,
 )
 from tritonseg_engines.atomic import write_atomically
-from tritonseg_engines.cli.picture_files import picture_files
 from tritonseg_engines.cli.progress_bars import progress_bars
 from tritonseg_engines.cli.result_names import ResultFiles, result_files
+from tritonseg_engines.picture_files import SUFFIXES, picture_files
 
 JPEG_QUALITY = 92
 SEGMENTING: Final = "segmenting"
@@ -113,9 +113,7 @@ def command(
 
     A picture that fails stops no other; it is named, and the exit code is 1.
     """
-    planned = result_files(
-        picture_files(images, output), output, overwrite=overwrite, resume=resume
-    )
+    planned = result_files(_pictures(images, output), output, overwrite=overwrite, resume=resume)
     with _written_in(output):
         output.mkdir(parents=True, exist_ok=True)
     client = SegmentationClient(
@@ -139,6 +137,18 @@ def command(
                 failed += 1
     if failed:
         raise click.ClickException(f"{failed} of {len(planned)} pictures could not be segmented")
+
+
+def _pictures(named: Sequence[Path], output: Path) -> list[Path]:
+    """Return the pictures that are meant; refuse a folder without any, and that of the results."""
+    for folder in named:
+        if folder.is_dir() and folder.resolve() == output.resolve():
+            raise click.ClickException(
+                f"{folder} is the folder for the results as well; give another with -o"
+            )
+        if not picture_files([folder], results=output):
+            raise click.ClickException(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
+    return picture_files(named, results=output)
 
 
 def _write(

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from tritonseg import InvalidImageError, load_image
 from tritonseg_engines.errors import CalibrationError
+from tritonseg_engines.picture_files import SUFFIXES
 from tritonseg_engines.running.labels import read_labels
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 NOISE_CELL = 16
 """Pixels between two independent values of the noise: networks answer to white noise with one
 class everywhere."""
