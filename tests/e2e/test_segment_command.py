@@ -161,7 +161,7 @@ def test_results_within_the_folder_are_no_pictures(demo_server: TritonServer, fo
 def test_a_folder_without_pictures(demo_server: TritonServer, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     outcome = segment(demo_server, tmp_path / "empty", "-o", tmp_path / "out")
-    assert (outcome.exit_code, "holds no picture (.bmp, " in outcome.output) == (1, True)
+    assert (outcome.exit_code, "holds no picture (.png, " in outcome.output) == (1, True)
 
 
 def test_a_server_that_is_not_there_is_said_once(folder: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ TALL = RNG.integers(0, 256, (90, 30, 3), np.uint8)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two pictures of different sizes, and what is no picture."""
+    """Two pictures of different sizes, one below, and what is no picture."""
     folder = tmp_path / "pictures"
     (folder / "more").mkdir(parents=True)
     Image.fromarray(TALL).save(folder / "b.png")
@@ -58,8 +58,9 @@ def test_pixels_of_a_folder(folder: Path, tmp_path: Path) -> None:
     assert steps_of(output) == [
         {"IMAGE": (WIDE.tobytes(), [40, 70, 3])},
         {"IMAGE": (TALL.tobytes(), [90, 30, 3])},
+        {"IMAGE": (WIDE.tobytes(), [40, 70, 3])},
     ]
-    assert f"wrote {output}: 2 pictures, 0.0 MiB" in outcome.output
+    assert f"wrote {output}: 3 pictures, 0.0 MiB" in outcome.output
     line = f"perf_analyzer -m MODEL -u localhost:8001 -i grpc --input-data {output}"
     assert outcome.output.splitlines()[-1] == f"next: {line}"
 
@@ -86,7 +87,8 @@ def test_files_have_their_length_in_front(folder: Path, tmp_path: Path) -> None:
 def test_named_files_go_by_no_suffix_and_in_the_order_given(folder: Path, tmp_path: Path) -> None:
     (folder / "b.png").rename(tmp_path / "picture")
     named = [tmp_path / "picture", folder]
-    assert picture_files(named) == [tmp_path / "picture", folder / "a.PNG"]
+    below = folder / "more" / "c.png"
+    assert picture_files(named) == [tmp_path / "picture", folder / "a.PNG", below]
 
 
 @pytest.mark.parametrize("transport", ["raw", "encoded"])
@@ -123,7 +125,7 @@ def test_nothing_is_replaced_unasked(folder: Path, tmp_path: Path) -> None:
     assert "--overwrite" in run(folder, "-o", output).stderr
     assert output.read_text() == "there before"
     assert run(folder, "-o", output, "--overwrite").exit_code == 0
-    assert len(steps_of(output)) == 2
+    assert len(steps_of(output)) == 3
 
 
 def test_never_a_picture(folder: Path, tmp_path: Path) -> None:
