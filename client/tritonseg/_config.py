@@ -30,6 +30,7 @@ _ADDRESS: Final = re.compile(
     r"(?:dns:(?://(?:[A-Za-z0-9.-]+(?::\d{1,5})?)?/)?)?"
     r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?):(\d{1,5})"
 )
+_ADDRESSES: Final = re.compile(r"ipv4:(?:\d{1,3}(?:\.\d{1,3}){3}:\d{1,5},?)+(?<!,)")
 _SOCKET: Final = re.compile(r"unix:(?://)?/[^\0]{1,106}")
 """Of an absolute path, which Linux limits to 107 bytes. Source: unix(7)."""
 _HEADER_NAME: Final = re.compile(r"(?!grpc-)[0-9a-z_.-]{1,256}(?<!-bin)")
@@ -152,7 +153,9 @@ def check_address(address: str) -> str:
     """Return `address`, or raise `ConfigurationError` unless it is one of those of `url`."""
     if isinstance(address, str):
         match = _ADDRESS.fullmatch(address)
-        if (match and 0 < int(match[1]) < 65_536) or _SOCKET.fullmatch(address):
+        if match and 0 < int(match[1]) < 65_536:
+            return address
+        if _SOCKET.fullmatch(address) or _ADDRESSES.fullmatch(address):
             return address
         if "://" in address:
             raise ConfigurationError(
@@ -161,7 +164,8 @@ def check_address(address: str) -> str:
             )
     raise ConfigurationError(
         "the server's gRPC address must be 'host:port' (as in 'localhost:8001', '[::1]:8001'), "
-        f"'dns:///name:port' or 'unix:/path', got {address!r}"
+        "'dns:///name:port', 'ipv4:address:port,address:port' or 'unix:/path', "
+        f"got {address!r}"
     )
 
 

@@ -159,6 +159,9 @@ def channel_options(max_response_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         # gRPC's own 120 s would leave a client out long after its server is back.
         ("grpc.max_reconnect_backoff_ms", int(MAX_RECONNECT_DELAY_S * 1000)),
+        # Where a name or a list stands for several servers, each is asked in its turn; one that
+        # cannot be reached is left out until it can.
+        ("grpc.lb_policy_name", "round_robin"),
         # A proxy of the environment's is for the web, and this is for servers of one's own.
         ("grpc.enable_http_proxy", 0),
         # Otherwise all clients of a process share one connection, and its backoff.

@@ -1,0 +1,73 @@
+"""Several servers behind one client: in turns, without those that are gone, and again when back."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+import tritonseg
+from tritonseg.testing import FakeTriton
+
+IMAGE = np.zeros((2, 3, 3), np.uint8)
+
+
+@pytest.fixture
+def servers():
+    with ExitStack() as stack:
+        yield [stack.enter_context(FakeTriton()) for _ in range(3)]
+
+
+@pytest.fixture
+def client(servers, connect):
+    client = connect("ipv4:" + ",".join(server.url for server in servers))
+    until_all_are_asked(client, servers)
+    return client
+
+
+def until_all_are_asked(client, servers, within_s=10.0):
+    """Connections come up one after the other."""
+    end_s = time.monotonic() + within_s
+    before = [server.calls["ModelInfer"] for server in servers]
+    while any(
+        server.calls["ModelInfer"] == count for server, count in zip(servers, before, strict=True)
+    ):
+        client.segment(IMAGE)
+        assert time.monotonic() < end_s
+
+
+def counted(client, servers, calls):
+    before = [server.calls["ModelInfer"] for server in servers]
+    for _ in range(calls):
+        client.segment(IMAGE)
+    return [
+        server.calls["ModelInfer"] - count for server, count in zip(servers, before, strict=True)
+    ]
+
+
+def test_they_take_turns(client, servers):
+    assert counted(client, servers, 30) == [10, 10, 10]
+
+
+def test_one_that_is_gone_costs_no_picture_and_comes_back(client, servers):
+    servers[1].stop()
+    counts = counted(client, servers, 40)
+    assert counts[1] == 0
+    assert min(counts[0], counts[2]) >= 15
+    servers[1].start()
+    until_all_are_asked(client, servers)
+
+
+def test_all_gone_is_said(client, servers):
+    for server in servers:
+        server.stop()
+    with pytest.raises(tritonseg.TransportError):
+        client.segment(IMAGE)
+
+
+@pytest.mark.parametrize("url", ["ipv4:", "ipv4:1.2.3.4", "ipv4:1.2.3.4:1,", "ipv4:host:1"])
+def test_lists_that_are_none(connect, url):
+    with pytest.raises(tritonseg.ConfigurationError, match="ipv4:address:port"):
+        connect(url)
