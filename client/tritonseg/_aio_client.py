@@ -29,9 +29,8 @@ class AsyncSegmentationClient:
     takes its request with it. Nothing is sent before the first method call.
 
     Args:
-        url: The server's gRPC address: 'host:port', 'dns:///name:port' or 'unix:/path'. A name
-            with several addresses, or 'ipv4:10.0.0.1:8001,10.0.0.2:8001', are several servers that
-            take turns.
+        url: The server's gRPC address, 'host:port' or 'unix:/path'. With 'dns:///name:port', or
+            'ipv4:10.0.0.1:8001,10.0.0.2:8001', several servers take turns.
         model: The model's name on the server.
         model_version: Which of its versions, as '2'; None for the highest that it serves, which
             another may follow while the client lives.

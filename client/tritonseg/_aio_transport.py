@@ -43,7 +43,7 @@ class AioTransport:
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self._address = address
-        self._options = channel_options(max_response_bytes)
+        self._options = channel_options(address, max_response_bytes)
         self._credentials = credentials
         self._headers = headers
         self._process = OwningProcess()

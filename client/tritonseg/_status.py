@@ -44,7 +44,9 @@ _ERRORS: Final[dict[grpc.StatusCode, tuple[type[SegmentationError], str]]] = {
 
 # What gRPC itself reports in this process; whatever else comes with UNAVAILABLE is the server's.
 _NOT_CONNECTED: Final = re.compile(
-    r"failed to connect|errors resolving|resolution failed|empty address list|http1\.x", re.I
+    r"failed to connect|connections to all backends failing|errors resolving|resolution failed"
+    r"|empty address list|http1\.x",
+    re.I,
 )
 _CONNECTION_LOST: Final = re.compile(
     r"stream removed|socket closed|connection reset|connection timed out|broken pipe|goaway"

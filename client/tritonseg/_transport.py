@@ -21,6 +21,8 @@ from ._flow import Compute, Enter, Flow, Pause, Rpc, Step
 from ._status import error_from_rpc
 from ._version import __version__
 
+MANY_SERVERS: Final = ("dns:", "ipv4:")
+"""How addresses begin that may stand for several servers."""
 CONNECT_TIMEOUT_S: Final = 5.0
 MAX_RECONNECT_DELAY_S: Final = 1.0
 
@@ -72,7 +74,7 @@ class GrpcTransport:
         credentials: grpc.ChannelCredentials | None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        options = channel_options(max_response_bytes)
+        options = channel_options(address, max_response_bytes)
         self._channel = (
             grpc.insecure_channel(address, options)
             if credentials is None
@@ -141,13 +143,18 @@ class GrpcTransport:
         self.require_open()
 
 
-def channel_options(max_response_bytes: int) -> list[tuple[str, int | str]]:
+def channel_options(address: str, max_response_bytes: int) -> list[tuple[str, int | str]]:
     """Return the options of a channel.
 
     Args:
+        address: As of a transport.
         max_response_bytes: As of a transport.
     """
+    # Several servers take turns, and one that cannot be reached is left out until it can. Of a
+    # single one gRPC's default notices sooner that it is back: every call tries to connect.
+    policy = "round_robin" if address.startswith(MANY_SERVERS) else "pick_first"
     return [
+        ("grpc.lb_policy_name", policy),
         # Without these two, gRPC's own limit of 4 MiB for what is received would hold.
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         (
@@ -159,9 +166,6 @@ def channel_options(max_response_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         # gRPC's own 120 s would leave a client out long after its server is back.
         ("grpc.max_reconnect_backoff_ms", int(MAX_RECONNECT_DELAY_S * 1000)),
-        # Where a name or a list stands for several servers, each is asked in its turn; one that
-        # cannot be reached is left out until it can.
-        ("grpc.lb_policy_name", "round_robin"),
         # A proxy of the environment's is for the web, and this is for servers of one's own.
         ("grpc.enable_http_proxy", 0),
         # Otherwise all clients of a process share one connection, and its backoff.
