@@ -20,11 +20,12 @@ from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange
+from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from tritonseg_steps.compiled import compiled, read_only
 from tritonseg_steps.geometry import Size
 
 FRACTION_BITS: Final = 22
@@ -70,7 +71,7 @@ def antialiased(
     short = [max(taps.shape[1] - side, 0) for (_, taps), side in ((down, rows), (across, columns))]
     if any(short):
         image_hwc = np.pad(image_hwc, ((0, short[0]), (0, short[1]), (0, 0)))
-    source = np.ascontiguousarray(image_hwc).reshape(len(image_hwc), -1)
+    source = read_only(np.ascontiguousarray(image_hwc).reshape(len(image_hwc), -1))
     last = np.append(source[-1], np.uint8(0))  # the byte behind the picture is nobody's
     resized = np.empty((height, width * 3), np.uint8)
     _resize(source, last, *across, *down, resized)
@@ -121,7 +122,7 @@ def _filter(distances: NDArray[np.float64], interpolation: str) -> NDArray[np.fl
     return np.where(far < 1, near, np.where(far < 2, outer, 0))
 
 
-@njit(cache=True, parallel=True, nogil=True, boundscheck=False)
+@compiled(parallel=True, nogil=True, boundscheck=False)
 def _resize(
     source: NDArray[np.uint8],
     last: NDArray[np.uint8],
@@ -213,7 +214,7 @@ def _sum_in_lanes(
 _write_sum: Any = intrinsic(_sum_in_lanes)
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@compiled(nogil=True, boundscheck=False)
 def _add_up(
     lines: NDArray[np.uint8],
     first: int,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonseg_steps import upsampling
+from tritonseg_steps.compile_ahead import try_upsampler
 from tritonseg_steps.contract import (
     CLASS_MAP,
     CLASS_PIXELS,
@@ -51,11 +52,9 @@ class ArgmaxStep(Step):
         (self._class_count,) = config.output_dims(CLASS_PIXELS)
         # The module and the class have the same functions.
         self._upsampler = upsampling if self.device is None else CudaUpsampler(self.device)
-        scores_chw, geometry = np.zeros((2, 2, 2), np.float32), Geometry((4, 4), (4, 4), (4, 4))
+        scores_chw = np.zeros((2, 2, 2), np.float32)
         here = scores_chw if self.device is None else self.device.upload(scores_chw)
-        self._upsampler.flaw(here, Upsampling(), self._class_count)
-        self._upsampler.class_map_from_scores(here, geometry)
-        self._upsampler.confidence_from_scores(here, geometry)
+        try_upsampler(self._upsampler, here)
 
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
         """Answer every request by itself; pictures of one request share their size."""

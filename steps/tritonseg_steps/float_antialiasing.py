@@ -9,10 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from tritonseg_steps.antialiasing import KEPT_WEIGHTS, weights
+from tritonseg_steps.compiled import compiled
 from tritonseg_steps.geometry import Size
 
 
@@ -46,7 +47,7 @@ def _weights(
     return starts, inside.astype(np.float32)
 
 
-@njit(cache=True, parallel=True, nogil=True, boundscheck=False)
+@compiled(parallel=True, nogil=True, boundscheck=False)
 def _resize(
     source_hw: NDArray[np.float32],
     first_row: NDArray[np.int64],

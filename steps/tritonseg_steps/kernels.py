@@ -1,7 +1,8 @@
 """The loops that touch every pixel, compiled: scaling before the network, argmax after it.
 
 NumPy would make several passes over tens of megabytes for either; one pass is what memory
-bandwidth allows. Numba compiles on first use and keeps the result in its cache.
+bandwidth allows. What whole arrays are given is written as loops all the same: an assignment of one
+array to another takes Numba two seconds to compile, of which a message is most.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
+from tritonseg_steps.compiled import compiled
 
-@njit(cache=True, parallel=True, nogil=True, boundscheck=False)
+
+@compiled(parallel=True, nogil=True, boundscheck=False)
 def scale_to_chw(
     image_hwc: NDArray[np.uint8],
     order: NDArray[np.int64],
@@ -41,7 +44,7 @@ def scale_to_chw(
                 output_chw[channel, top + row, left + column] = value
 
 
-@njit(cache=True, parallel=True, nogil=True, boundscheck=False)
+@compiled(parallel=True, nogil=True, boundscheck=False)
 def lowest_argmax(scores_chw: NDArray[np.float32], classes_hw: NDArray[np.uint8]) -> None:
     """Write the class of the highest score per pixel; ties and NaN go to the lower class.
 
@@ -51,18 +54,19 @@ def lowest_argmax(scores_chw: NDArray[np.float32], classes_hw: NDArray[np.uint8]
     """
     count, height, width = scores_chw.shape
     for row in prange(height):
-        best = scores_chw[0, row].copy()
-        winner = np.zeros(width, np.uint8)
+        best = np.empty(width, np.float32)
+        for column in range(width):
+            best[column] = scores_chw[0, row, column]
+            classes_hw[row, column] = 0
         for index in range(1, count):
             for column in range(width):
                 score = scores_chw[index, row, column]
                 if score > best[column]:
                     best[column] = score
-                    winner[column] = index
-        classes_hw[row] = winner
+                    classes_hw[row, column] = index
 
 
-@njit(cache=True, parallel=True, nogil=True, boundscheck=False)
+@compiled(parallel=True, nogil=True, boundscheck=False)
 def upsample_argmax(
     scores_chw: NDArray[np.float32],
     classes_hw: NDArray[np.uint8],
@@ -89,49 +93,39 @@ def upsample_argmax(
         class_map_hw: `(H, W)` uint8, written.
     """
     for top in prange(len(row_starts) - 1):
-        if row_starts[top] < row_starts[top + 1]:
-            rows = slice(row_starts[top], row_starts[top + 1])
-            _fill(classes_hw[top], column_starts, class_map_hw[rows])
-            _interpolate(
-                scores_chw,
-                classes_hw,
-                (top, min(top + 1, len(row_starts) - 2)),
-                row_weights[rows],
-                column_starts,
-                column_weights,
-                class_map_hw[rows],
-            )
+        _classify_row(
+            scores_chw,
+            classes_hw,
+            int(np.int64(top)),  # a prange counts in uint64, of which Numba makes a second form
+            row_starts,
+            row_weights,
+            column_starts,
+            column_weights,
+            class_map_hw,
+        )
 
 
-@njit(cache=True)
-def _fill(
-    classes_w: NDArray[np.uint8],
-    column_starts: NDArray[np.int64],
-    band_hw: NDArray[np.uint8],
-) -> None:
-    """Give every cell of a band the class of its upper left corner."""
-    for left in range(len(column_starts) - 1):
-        band_hw[0, column_starts[left] : column_starts[left + 1]] = classes_w[left]
-    for row in range(1, len(band_hw)):
-        band_hw[row] = band_hw[0]
-
-
-@njit(cache=True)
-def _interpolate(
+@compiled()
+def _classify_row(
     scores_chw: NDArray[np.float32],
     classes_hw: NDArray[np.uint8],
-    corner_rows: tuple[int, int],
+    top: int,
+    row_starts: NDArray[np.int64],
     row_weights: NDArray[np.float32],
     column_starts: NDArray[np.int64],
     column_weights: NDArray[np.float32],
-    band_hw: NDArray[np.uint8],
+    class_map_hw: NDArray[np.uint8],
 ) -> None:
-    """Write the pixels of those cells of a band whose corners disagree."""
-    top, bottom = corner_rows
+    """Write the pixels of one row of cells."""
+    start, end = row_starts[top], row_starts[top + 1]
+    if start == end:
+        return
+    bottom, last = min(top + 1, len(row_starts) - 2), len(column_starts) - 2
+    _fill(classes_hw[top], start, end, column_starts, class_map_hw)
     corners = np.empty((scores_chw.shape[0], 4), np.float32)
     candidates = np.empty(scores_chw.shape[0], np.uint8)
-    for left in range(len(column_starts) - 1):
-        right = min(left + 1, len(column_starts) - 2)
+    for left in range(last + 1):
+        right = min(left + 1, last)
         best = classes_hw[top, left]
         if (
             classes_hw[top, right] == best
@@ -140,14 +134,30 @@ def _interpolate(
         ):
             continue
         found = _candidates(scores_chw, top, bottom, left, right, corners, candidates)
-        for row in range(len(band_hw)):
+        for row in range(start, end):
             for column in range(column_starts[left], column_starts[left + 1]):
-                band_hw[row, column] = _winner(
+                class_map_hw[row, column] = _winner(
                     corners, candidates, found, row_weights[row], column_weights[column]
                 )
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
+def _fill(
+    classes_w: NDArray[np.uint8],
+    start: int,
+    end: int,
+    column_starts: NDArray[np.int64],
+    class_map_hw: NDArray[np.uint8],
+) -> None:
+    """Give the pixels of a row of cells the class of their cell's upper left corner."""
+    for left in range(len(column_starts) - 1):
+        class_map_hw[start, column_starts[left] : column_starts[left + 1]] = classes_w[left]
+    for row in range(start + 1, end):
+        for column in range(class_map_hw.shape[1]):
+            class_map_hw[row, column] = class_map_hw[start, column]
+
+
+@compiled(inline="always")
 def _candidates(
     scores_chw: NDArray[np.float32],
     top: int,
@@ -172,14 +182,15 @@ def _candidates(
     candidates[0] = 0  # what a cell without any number gets
     found = 0
     for index in range(count):
-        a, b, c, d = corners[index]
+        a, b = corners[index, 0], corners[index, 1]
+        c, d = corners[index, 2], corners[index, 3]
         if max(max(a, b), max(c, d)) >= bound:
             candidates[found] = index
             found += 1
     return found
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _winner(
     corners: NDArray[np.float32],
     candidates: NDArray[np.uint8],
@@ -205,7 +216,7 @@ NEGLIGIBLE: Final = np.float32(-16)
 """Score behind the best from which a class is not counted: exp(-16) of 255 classes is 3e-5."""
 
 
-@njit(cache=True, parallel=True, nogil=True, boundscheck=False)
+@compiled(parallel=True, nogil=True, boundscheck=False)
 def upsample_confidence(
     scores_chw: NDArray[np.float32],
     row_starts: NDArray[np.int64],
@@ -252,10 +263,14 @@ def upsample_confidence(
                     confidence_hw[row, column] = _confidence(scores, are_probabilities)
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def _confidence(scores: NDArray[np.float32], are_probabilities: bool) -> np.uint8:
     """Return 255 times the highest score, or the softmax there, rounded; 0 if one is NaN."""
-    best = scores.max()
+    best = scores[0]
+    for score in scores:
+        if np.isnan(score):
+            return np.uint8(0)
+        best = max(best, score)
     if are_probabilities:
         return np.uint8(np.float32(255) * best + np.float32(0.5)) if 0 <= best <= 1 else np.uint8(0)
     total = np.float32(0)

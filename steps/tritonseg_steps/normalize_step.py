@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tritonseg_steps.compile_ahead import try_normalizer
 from tritonseg_steps.contract import (
     ENCODED_IMAGE,
     IMAGE,
@@ -39,10 +40,7 @@ class NormalizeStep(Step):
             else CudaNormalizer(preprocessing, self.device)
         )
         self._bounds = RequestBounds.of(config)
-        picture = np.zeros((1, 8, 8, 3), np.uint8)
-        self._normalizer.batch(picture)
-        picture.flags.writeable = False  # as a decoded one is, which Numba compiles for itself
-        self._normalizer.batch(picture)
+        try_normalizer(self._normalizer)
 
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
         """Normalise every request by itself; pictures of one request share their size."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tritonseg_steps.compiled import read_only
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.kernels import scale_to_chw
 from tritonseg_steps.resampling import Resampling
@@ -140,7 +141,8 @@ class Normalizer:
                 continue
             if resizes:
                 image_hwc = self._resampling.resized(image_hwc, geometry.content_hw)
-            image_hwc = np.ascontiguousarray(image_hwc[seen])  # a copy of what is cropped alone
+            # A copy of what is cropped alone.
+            image_hwc = read_only(np.ascontiguousarray(image_hwc[seen]))
             scale_to_chw(image_hwc, self._order, self._table, output_chw, *corner)
         return batch_nchw
 
@@ -152,7 +154,7 @@ class Normalizer:
         One channel after the other: the floats of a picture take four times its memory.
         """
         rows, columns = geometry.axes()
-        image_hwc = np.ascontiguousarray(image_hwc)
+        image_hwc = read_only(np.ascontiguousarray(image_hwc))
         plane_chw = np.empty((1, *geometry.image_hw), np.float32)
         for channel, output_hw in enumerate(output_chw):
             only = slice(channel, channel + 1)

@@ -33,6 +33,7 @@ from tritonseg_engines.repository import (
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import BuildTarget, Precision, Runtime, ServingLayout
 from tritonseg_engines.tensorrt import Gpu, TensorRTUnavailableError, inspect_machine
+from tritonseg_steps.compile_ahead import compile_ahead
 
 NO_TENSORRT = "stopped after the ONNX and its gate: a plan is built on the GPU that runs it"
 FUSING = "comparing the fused graph with the ensemble"
@@ -151,6 +152,8 @@ def build_model(
     if note is not None and target.on_gpu:
         built, check = ask_compiler(built, order)
     if note is None:
+        if not (target.is_fused or target.gpu_steps):
+            compile_ahead(spec.preprocessing)
         built, model, report = write_repository(repository, built, order, beside=beside, gpu=gpu)
     else:
         model, report = write_onnx(beside, built)
