@@ -75,6 +75,18 @@ def test_there_is_no_compiler_and_the_place_is_read_only(image: Built, models: P
     assert (done.returncode, done.stdout) == (0, "1000\n")
 
 
+def test_the_steps_find_their_loops_compiled(image: Built, models: Path) -> None:
+    """Compiling everything again adds nothing to what the image brought."""
+    files = "find {} -name '*.nbc' | sed 's,.*/,,' | sort"
+    looked = (
+        "python -m tritonseg_steps.compile_ahead; ls /tmp/numba;"
+        f'test "$({files.format("$TRITONSEG_COMPILED")})" = "$({files.format("/tmp/numba")})"'
+    )
+    done = run(image, models, "sh", "-ec", looked)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("x86-64-v3-")
+
+
 def test_the_entrypoint_serves_the_exports_mask_and_stops_on_sigterm(
     image: Built, models: Path, tmp_path: Path
 ) -> None:

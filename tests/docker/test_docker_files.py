@@ -83,6 +83,19 @@ def test_an_image_runs_as_nobody_and_writes_to_tmp(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
+def test_a_server_image_brings_compiled_loops_where_it_looks_for_them(name: str) -> None:
+    found = stages(name)
+    folder = found[-1].environment()["TRITONSEG_COMPILED"]
+    (command,) = (
+        text
+        for stage in found
+        for text in stage.of("RUN")
+        if "tritonseg_steps.compile_ahead" in text
+    )
+    assert command.startswith(f"TRITONSEG_COMPILED={folder} NUMBA_CACHE_DIR={folder} ")
+
+
+@pytest.mark.parametrize("name", SERVERS)
 def test_a_server_image_has_no_compiler_and_no_sources(name: str) -> None:
     last = stages(name)[-1]
     installed = " ".join(last.of("RUN"))
