@@ -13,8 +13,9 @@ IMAGE ?=
 PYTEST_OPTIONS ?=
 FUZZ ?=
 PREFLIGHT_ZOO ?=
+CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting clean
+.PHONY: help demo serve test test-lowest test-numpy2 check-floors lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,9 +34,12 @@ test: $(VENV)/test-installed  ## All tests, with real servers
 LOWEST_VENV ?= $(VENV)-lowest
 LOWEST := $(LOWEST_VENV)/bin
 
-test-lowest: $(LOWEST_VENV)/installed  ## The client's tests and the demo on the lowest dependencies
-	$(LOWEST)/python -m pytest tests/client
+test-lowest: $(LOWEST_VENV)/installed  ## The client's tests, the loops and the demo on the lowest dependencies
+	$(LOWEST)/python -m pytest tests/client tests/steps/test_compiled.py tests/steps/test_upsampling.py
 	$(LOWEST)/tritonseg demo -o $(LOWEST_VENV)/demo
+
+check-floors: $(LOWEST_VENV)/installed  ## Wheels of the lowest dependencies, on every Python; CHECK_FLOORS=--extras
+	$(LOWEST)/python scripts/check_floors.py $(CHECK_FLOORS)
 
 $(LOWEST_VENV)/installed: pyproject.toml
 	@echo "installing the lowest releases into $(LOWEST_VENV)"
@@ -78,20 +82,23 @@ interop-check: $(VENV)/test-installed  ## perf_analyzer, Model Analyzer, KServe,
 	TRITONSEG_INTEROP=$(INTEROP) $(BIN)/python -m pytest tests/interop
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
-	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py latency
-	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py throughput
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py latency
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py throughput
 
 bench-peers: $(VENV)/test-installed  ## The same picture through other ways to serve it
-	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py peers
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py peers
 
 bench-scaling: $(VENV)/test-installed  ## Cost by size of picture, batch, callers and classes
-	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py scaling
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py scaling
 
 bench-resampling: $(VENV)/test-installed  ## What a trainer's own resize costs
-	PYTHONPATH=scripts $(BIN)/python tests/benchmarks/run.py resampling
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py resampling
 
 bench-waiting: $(VENV)/test-installed  ## Many callers, pictures of one size and of many
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py waiting
+
+bench-start: $(VENV)/test-installed  ## Seconds to ready: nothing compiled, after a build, in an image
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py start
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

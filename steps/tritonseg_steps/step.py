@@ -210,7 +210,8 @@ def _check_backend(model: str) -> None:
     if not np.array_equal(sent, back):
         raise RuntimeError(
             f"{model}: this Triton's Python backend makes empty tensors of NumPy {np.__version__}; "
-            "install 'numpy<2' where the steps are, or take a Triton from 2.53 (24.12) on"
+            "install 'numpy<2' 'opencv-python-headless<4.12' where the steps are, or take a Triton "
+            "from 2.53 (24.12) on"
         )
 
 

@@ -1,6 +1,7 @@
 """The benchmark suite: one command, a JSON file and a table in the docs for each part.
 
-    python tests/benchmarks/run.py latency|throughput|peers|scaling|resampling|waiting [--quick]
+    python tests/benchmarks/run.py latency|throughput|peers|scaling|resampling|waiting|start
+        [--quick]
 
 Results are written to out/benchmarks and, unless the run is a quick one, into
 docs/benchmarks.md.
@@ -18,6 +19,7 @@ import latency
 import peers
 import resampling
 import scaling
+import start
 import throughput
 import waiting
 from cases import STRIDES, make_case
@@ -46,6 +48,9 @@ def main() -> None:
         elif arguments.part == "waiting":
             result["cells"] = waiting.measure(folder, pace)
             table = waiting.table(result["cells"])
+        elif arguments.part == "start":
+            result["seconds"] = start.measure(folder, pace)
+            table = start.table(result["seconds"])
         else:
             result["models"] = _by_model(arguments, folder, pace)
             table = BY_MODEL[arguments.part].table(result["models"])
@@ -67,7 +72,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=[*BY_MODEL, "scaling", "resampling", "waiting"])
+    parts = [*BY_MODEL, "scaling", "resampling", "waiting", "start"]
+    parser.add_argument("part", choices=parts)
     parser.add_argument(
         "--quick", action="store_true", help="try it out; the docs stay as they are"
     )

@@ -82,7 +82,7 @@ def test_a_numpy_that_the_backend_cannot_use_is_refused_by_the_steps(
     )
     assert done.returncode == 1
     assert "makes empty tensors of NumPy 2." in done.stderr
-    assert "install 'numpy<2' where the steps are" in done.stderr
+    assert "install 'numpy<2' 'opencv-python-headless<4.12' where the steps are" in done.stderr
 
 
 def test_instances_share_what_cores_there_are(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.install_command import install_command
 from tritonseg_engines.repository.check import check_repository, repository_remarks
 from tritonseg_engines.repository.manifests import read_manifest, recorded_versions
-from tritonseg_engines.serving.installation import find_tritonserver
+from tritonseg_engines.serving.installation import find_tritonserver, refuse_numpy
 from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt import Machine, inspect_machine
 from tritonseg_steps.contract import CONTRACT_VERSION
@@ -49,6 +49,7 @@ class Diagnosis:
         versions: Of Python, the contract and every package; None for what is not installed.
         machine: GPUs and TensorRT.
         tritonserver: The Triton that `tritonseg serve` would start, or why there is none.
+        numpy_problem: Why that Triton cannot work with the NumPy that is here.
         server: The server asked for, if any.
         models: What is wrong with every model of the repository asked for, if any.
         remarks: By model what is no problem, but should be known of it.
@@ -58,6 +59,7 @@ class Diagnosis:
     versions: dict[str, str | None]
     machine: Machine
     tritonserver: str
+    numpy_problem: str | None = None
     server: ServerState | None = None
     models: dict[str, list[str]] = field(default_factory=dict)
     remarks: dict[str, list[str]] = field(default_factory=dict)
@@ -66,7 +68,8 @@ class Diagnosis:
     @property
     def problems(self) -> list[str]:
         """One line for everything that keeps a model from being served as it was built."""
-        lines = list(self.server.problems) if self.server else []
+        lines = [self.numpy_problem] if self.numpy_problem else []
+        lines += self.server.problems if self.server else []
         lines += [self.repository_problem] if self.repository_problem else []
         return lines + [f"{name}: {line}" for name, found in self.models.items() for line in found]
 
@@ -91,10 +94,12 @@ def diagnose(*, url: str | None = None, repository: Path | None = None) -> Diagn
             repository_problem = str(error)
         if versions[Runtime.OPENVINO] is None:
             _require_openvino(repository, models)
+    tritonserver, numpy_problem = _tritonserver()
     return Diagnosis(
         versions=versions,
         machine=machine,
-        tritonserver=_tritonserver(),
+        tritonserver=tritonserver,
+        numpy_problem=numpy_problem,
         server=None if url is None else _server_state(url),
         models=models,
         remarks=remarks,
@@ -123,13 +128,19 @@ def _require_openvino(repository: Path, models: dict[str, list[str]]) -> None:
             models[version.label].append(f"needs openvino here: {install_command('steps')}")
 
 
-def _tritonserver() -> str:
+def _tritonserver() -> tuple[str, str | None]:
+    """Return what would be started, or why there is none, and why it could not work."""
     try:
         found = find_tritonserver()
     except ServerStartError as error:
-        return str(error)
+        return str(error), None
     version = f"Triton {found.version}" if found.version else found.wheel or "Triton"
-    return f"{version}: {found.executable}"
+    described = f"{version}: {found.executable}"
+    try:
+        refuse_numpy(found)
+    except ServerStartError as error:
+        return described, str(error)
+    return described, None
 
 
 def _server_state(url: str) -> ServerState:

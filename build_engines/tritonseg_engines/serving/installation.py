@@ -31,6 +31,8 @@ _NEWEST_PYTHON: Final = (3, 12)
 """The newest for which NumPy below 2 exists, which the wheel needs."""
 _FIRST_WITH_NUMPY_2: Final = (2, 53)
 _HELP_TIMEOUT_S: Final = 30.0
+FOR_NUMPY_1: Final = "'numpy<2' 'opencv-python-headless<4.12'"
+"""OpenCV 4.12 and later are for NumPy 2, and pip does not take an older one by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +144,7 @@ def refuse_numpy(installation: TritonInstallation) -> None:
         triton = installation.wheel or f"Triton {version}"
         raise ServerStartError(
             f"the Python backend of {triton} makes empty tensors of NumPy {installed}: expected "
-            "NumPy below 2, install 'numpy<2'; Triton takes NumPy 2 from 2.53 (24.12) on"
+            f"NumPy below 2, install {FOR_NUMPY_1}; Triton takes NumPy 2 from 2.53 (24.12) on"
         )
 
 
