@@ -38,6 +38,22 @@ test-lowest: $(LOWEST_VENV)/installed  ## The client's tests, the loops and the 
 	$(LOWEST)/python -m pytest tests/client tests/steps/test_compiled.py tests/steps/test_upsampling.py
 	$(LOWEST)/tritonseg demo -o $(LOWEST_VENV)/demo
 
+# The other pair than Triton's wheel works with: NumPy 2, and the OpenCV that is newest with it.
+NUMPY_2_VENV ?= $(VENV)-numpy2
+NUMPY_2 := $(NUMPY_2_VENV)/bin
+
+test-numpy2: $(NUMPY_2_VENV)/installed  ## The steps' tests on NumPy 2 and the newest OpenCV
+	$(NUMPY_2)/python -m pytest tests/steps --ignore-glob='*resiz*' --ignore-glob='*resampling*' \
+		--ignore-glob='*cuda_compiles*'  # which take torch and NVIDIA's compiler
+
+$(NUMPY_2_VENV)/installed: pyproject.toml
+	@echo "installing NumPy 2 into $(NUMPY_2_VENV)"
+	@$(PYTHON) -m venv $(NUMPY_2_VENV)
+	@$(NUMPY_2)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@$(NUMPY_2)/uv pip install --quiet --system-certs --python $(NUMPY_2)/python -e '.[build]' \
+		'numpy>=2' 'opencv-python-headless>=5' pytest pytest-randomly hypothesis psutil
+	@touch $@
+
 check-floors: $(LOWEST_VENV)/installed  ## Wheels of the lowest dependencies, on every Python; CHECK_FLOORS=--extras
 	$(LOWEST)/python scripts/check_floors.py $(CHECK_FLOORS)
 

@@ -27,8 +27,8 @@ LABEL_WIDTH = 14
 def command(url: str | None, repository: Path | None, as_json: bool) -> None:
     """Show what this machine has, and what keeps models from being served.
 
-    Exit code 1 if a server or repository that was asked for has a problem, or the Triton here cannot
-    work with the NumPy here; what is merely not installed is none.
+    Exit code 1 if a server or repository that was asked for has a problem, or the Triton here
+    cannot work with the NumPy here; what is merely not installed is none.
     """
     from tritonseg_engines.serving.doctor import diagnose
 
