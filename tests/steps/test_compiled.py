@@ -31,6 +31,18 @@ print(json.dumps({{
     "path": stats.cache_path,
 }}))
 """
+EVERY_BIT = """
+import hashlib
+import numpy as np
+from tritonseg_steps.float_antialiasing import antialiased_floats
+from tritonseg_steps.geometry import Geometry
+from tritonseg_steps.upsampling import class_map_from_scores
+random = np.random.default_rng(1)
+resized_hw = antialiased_floats(random.standard_normal((61, 83), np.float32), (23, 40), "bicubic")
+scores_chw = random.standard_normal((7, 31, 29), np.float32)
+class_map_hw = class_map_from_scores(scores_chw, Geometry((250, 333), (124, 116), (124, 116)))
+print(hashlib.sha256(resized_hw.tobytes() + class_map_hw.tobytes()).hexdigest())
+"""
 NO_FOLDER = "from numba.core.caching import CacheImpl; CacheImpl._locator_classes = []"
 ONE_FOLDER = """
 import tritonseg_steps.compiled
@@ -116,6 +128,25 @@ def test_an_image_brings_its_code_along(tmp_path: Path) -> None:
     assert [finish(process)["hits"] for process in started] == [1, 1, 1]
     assert code_files(cache) == {code}
     assert [entry.name for entry in cache.iterdir()] == [Path(code).parts[0]]
+
+
+@portable
+def test_the_code_of_an_image_gives_the_same_in_every_bit(tmp_path: Path) -> None:
+    """As code for the first x86-64, which cannot join a product and a sum."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", EVERY_BIT],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / next(iter(kind))), **kind},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for kind in ({SHIPPED: str(tmp_path)}, {"NUMBA_CPU_NAME": "generic"})
+    ]
+    digests = {process.communicate(timeout=120)[0] for process in started}
+    assert len(digests) == 1
+    assert len(digests.pop()) == 65
+    folders = {path.parts[0] for path in map(Path, code_files(tmp_path / SHIPPED))}
+    assert {name.startswith(PORTABLE_CPU) for name in folders} == {True}
 
 
 @portable
