@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tritonseg_steps.confidence_kernel import upsample_confidence
 from tritonseg_steps.geometry import Axis, Geometry
-from tritonseg_steps.kernels import lowest_argmax, upsample_argmax, upsample_confidence
+from tritonseg_steps.kernels import lowest_argmax, upsample_argmax
 from tritonseg_steps.validation import exact_keys, one_of
 
 KINDS = ("scores", "class_map")

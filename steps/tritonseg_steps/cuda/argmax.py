@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from tritonseg_steps.confidence_kernel import NEGLIGIBLE
 from tritonseg_steps.cuda.device import Device, DeviceArray
 from tritonseg_steps.geometry import Geometry
-from tritonseg_steps.kernels import NEGLIGIBLE
 from tritonseg_steps.upsampling import (
     NOT_FINITE,
     OTHER_CLASS,
