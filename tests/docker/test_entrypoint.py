@@ -103,7 +103,7 @@ def spoil_runtime(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "arguments", "line"),
     [
-        (spoil_manifest, ["tiny"], "tiny/manifest.json: expected a JSON document: "),
+        (spoil_manifest, ["tiny"], "tiny/1/manifest.json: expected a JSON document: "),
         (spoil_contract, [], 'tiny: was written for contract "2", the installed tritonseg_steps'),
         (spoil_engine, [], "tiny: tiny/1/model.onnx is missing; build it again: tritonseg build"),
         (spoil_runtime, [], "tiny: needs a GPU, and this machine has none: "),

@@ -32,5 +32,5 @@ def test_the_first_start_after_a_build_compiles_nothing(
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ)
         before = written(cache)
         assert any(name.endswith(".nbc") for name in before)
-        with TritonServer(ServerConfig(repository=repository)):
+        with TritonServer(ServerConfig(repositories=(repository,))):
             assert written(cache) == before
