@@ -133,7 +133,7 @@ def check_model_version(model_version: str | None) -> str:
         return ""
     if not isinstance(model_version, str) or not _MODEL_VERSION.fullmatch(model_version):
         raise ConfigurationError(
-            f"model_version must be a whole number as Triton counts them, as in '2', "
+            f"model_version must be a string, a whole number as Triton counts them, as in '2', "
             f"got {model_version!r}"
         )
     return model_version

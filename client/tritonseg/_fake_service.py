@@ -142,9 +142,10 @@ class FakeService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         return response
 
     def _outputs(self, received: ReceivedRequest, version: str) -> dict[str, Pixels]:
-        outputs = {CLASS_MAP: self._fake.mask(received.image_hwc)[None]}
+        outputs = {CLASS_MAP: _bytes_of("mask", self._fake.mask(received.image_hwc))[None]}
         if received.confidence:
-            outputs[CONFIDENCE] = self._fake.confidence(received.image_hwc)[None]
+            confidence = self._fake.confidence(received.image_hwc)
+            outputs[CONFIDENCE] = _bytes_of("confidence", confidence)[None]
         published = parameters_of(self._fake.parameters, version)
         digest = bytes.fromhex(json.loads(published[DIGEST_PARAMETER]))
         outputs[MODEL_DIGEST] = np.frombuffer(digest, np.uint8)[None]
@@ -189,6 +190,13 @@ class FakeService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         if not self._knows(model, version):
             text = f"Request for unknown model: '{model}' version {version or -1} is not found"
             context.abort(grpc.StatusCode.NOT_FOUND, text)
+
+
+def _bytes_of(what: str, array: Pixels) -> Pixels:
+    """Refuse what would come to the client as something else than the test meant."""
+    if array.dtype != np.uint8:
+        raise TypeError(f"{what}: expected an array of uint8, got {array.dtype}")
+    return array
 
 
 def _asks_for(parameter: str, request: Any) -> bool:

@@ -1,9 +1,10 @@
 """A gRPC status as one of this package's errors.
 
 The status alone decides the behaviour: only UNAVAILABLE is retryable. Texts are looked at where
-one status stands for several things: for RESOURCE_EXHAUSTED they choose between two errors that are
-not retried, for UNAVAILABLE between some that are retried alike and one that is not, because Triton
-says UNAVAILABLE, too, where an API is closed to who does not send the right header.
+one status stands for several things. For RESOURCE_EXHAUSTED they choose between two errors that are
+not retried; for NOT_FOUND between a model that is not there and one that is not loaded now; for
+UNAVAILABLE between some that are retried alike and one that is not, because Triton says that, too,
+where an API is closed to who does not send the right header.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ._errors import (
     InferenceFailedError,
     MessageTooLargeError,
     ModelNotFoundError,
+    ModelNotReadyError,
     OverloadedError,
     ProtocolError,
     RequestRejectedError,
@@ -53,6 +55,8 @@ _CONNECTION_LOST: Final = re.compile(
     r"|ping timeout|keepalive|endpoint clos|transport clos|recvmsg",
     re.I,
 )
+# What Triton says of a model that it knows and has not loaded, or has unloaded to end.
+_NOT_LOADED: Final = "has no available versions"
 # Source: RestrictedFeatures in triton-inference-server/server, src/grpc/grpc_utils.cc, and what
 # Triton 2.51 answers.
 _RESTRICTED: Final = re.compile(
@@ -80,12 +84,15 @@ def error_from_rpc(
         kind, text = _explain_unavailable(details, refusal)
     elif status is _Status.RESOURCE_EXHAUSTED:
         kind, text = _explain_exhausted(details)
+    elif status is _Status.NOT_FOUND and _NOT_LOADED in details:
+        kind, text = ModelNotReadyError, "the server has the model, but not loaded now"
     else:
         kind, text = _ERRORS.get(status, (InferenceFailedError, "the server failed"))
     summary = summarize(details)
     return kind(
         f"{subject}: {text}" + (f": {summary}" if summary else ""),
-        retryable=status is _Status.UNAVAILABLE and kind is not AccessDeniedError,
+        retryable=kind is ModelNotReadyError
+        or (status is _Status.UNAVAILABLE and kind is not AccessDeniedError),
         debug_details=f"{status}: {details}",
     )
 

@@ -25,6 +25,7 @@ from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.repository import (
     Provenance,
+    is_left_out,
     kept_versions,
     layout_folders,
     refuse_replacing,
@@ -62,6 +63,7 @@ class BuildReport:
         note: Why there is no engine, or None.
         quantized_export: What the export itself computes in int8, in words; None for a float one.
         compiler: What NVIDIA's compiler says of the ONNX, where the build stopped at that.
+        is_left_out: Whether an operator's version_policy keeps it from being served.
     """
 
     model: Path
@@ -78,6 +80,7 @@ class BuildReport:
     equal_pixels_after_fuse: float | None = None
     quantized_export: str | None = None
     compiler: CompilerCheck = CompilerCheck()  # noqa: RUF009 - frozen and without state
+    is_left_out: bool = False
 
     @property
     def lacks_engine(self) -> bool:
@@ -172,6 +175,7 @@ def build_model(
         note=note,
         quantized_export=prepared.quantized_export,
         compiler=check,
+        is_left_out=note is None and is_left_out(model, options.version),
     )
 
 

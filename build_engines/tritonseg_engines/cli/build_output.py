@@ -31,6 +31,7 @@ def report_document(report: BuildReport) -> dict[str, object]:
         "report": report.report,
         "note": report.note,
         "lacks_engine": report.lacks_engine,
+        "is_left_out": report.is_left_out,
         "preflight": report.compiler.found and report.compiler.found.to_json(),
     }
 
@@ -49,6 +50,11 @@ def show_report(report: BuildReport) -> None:
             f"NVIDIA's compiler was not asked whether it takes this: {report.compiler.unasked}"
         )
     click.echo(f"report {report.report}")
+    if report.is_left_out:
+        click.echo(
+            "it is not served: version_policy in the model's config.pbtxt leaves it out, as it was "
+            "chosen there"
+        )
     if report.note and not report.lacks_engine:
         click.echo(report.note)
 

@@ -9,6 +9,7 @@ from tritonseg_engines.repository.ownership import (
     refuse_taken,
     remove_obsolete,
 )
+from tritonseg_engines.repository.served_versions import is_left_out
 from tritonseg_engines.repository.versions import kept_versions
 from tritonseg_engines.repository.writer import write_model
 
@@ -17,6 +18,7 @@ __all__ = [
     "Engine",
     "Provenance",
     "Serving",
+    "is_left_out",
     "kept_versions",
     "layout_folders",
     "obsolete_folders",

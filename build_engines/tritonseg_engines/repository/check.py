@@ -16,13 +16,7 @@ from tritonseg_engines.checksum import exchanged
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.rebuild import rebuild_command
 from tritonseg_engines.repository.configs import folder_names
-from tritonseg_engines.repository.files import (
-    CONFIG_FILE,
-    FIRST_VERSION,
-    MANIFEST_FILE,
-    read_config,
-    version_folders,
-)
+from tritonseg_engines.repository.files import CONFIG_FILE, MANIFEST_FILE, read_config
 from tritonseg_engines.repository.leftovers import leftovers
 from tritonseg_engines.repository.manifests import (
     RecordedVersion,
@@ -30,9 +24,9 @@ from tritonseg_engines.repository.manifests import (
     models_without,
     read_manifest,
     recorded_versions,
-    versions_of,
 )
 from tritonseg_engines.repository.mask_settings import SETTINGS, change
+from tritonseg_engines.repository.served_versions import is_left_out, version_problems
 from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt.machine import Machine, inspect_machine
 from tritonseg_engines.tensorrt.manifest import check_manifest
@@ -107,7 +101,7 @@ def changes_since_build(
         again = f"build it again: {rebuild_command(manifest, repository)}"
         files = manifest.get("files") or {}
         found = (
-            *_version_problems(version),
+            *version_problems(version),
             *_exchanged(repository, files, again),
             *_changed(version, manifest, again),
         )
@@ -164,6 +158,8 @@ def repository_remarks(repository: Path) -> dict[str, list[str]]:
     for version in recorded_versions(repository):
         with contextlib.suppress(RepositoryError):  # a problem, which `check_repository` names
             found[version.label] = list(_remarks(read_manifest(version.manifest_path)))
+            if is_left_out(version.folder.parent, version.version):
+                found[version.label].append("is not served: version_policy leaves it out")
     return found
 
 
@@ -185,7 +181,7 @@ def _problems(version: RecordedVersion, machine: Machine) -> Iterator[str]:
         command = rebuild_command(manifest, repository)
         again = f"build it again: {command}"
         yield from _contract_problems(version.config_path, again)
-        yield from _version_problems(version)
+        yield from version_problems(version)
         yield from _file_problems(repository, manifest, again)
         yield from _changed(version, manifest, again)
         yield from check_manifest(manifest, machine, command)
@@ -224,15 +220,6 @@ def _cpu_problems(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield reason
 
 
-def _version_problems(version: RecordedVersion) -> Iterator[str]:
-    """Find versions that no build wrote, which Triton serves where the config's policy lets it."""
-    recorded = {one.version for one in versions_of(version.folder.parent)}
-    for name in folder_names(version.model):
-        built = recorded if name == version.model else {FIRST_VERSION}
-        for stray in version_folders(version.repository / name).keys() - built:
-            yield f"{name}/{stray} is of no build that is recorded here; remove that folder"
-
-
 def _file_problems(repository: Path, manifest: Mapping[str, Any], again: str) -> Iterator[str]:
     files = manifest.get("files")
     if files is None:
@@ -268,4 +255,6 @@ def _changed(version: RecordedVersion, manifest: Mapping[str, Any], again: str) 
             continue
         found = change(built, read_config(path), version.version)
         if found is not None:
-            yield f"{folder}/{CONFIG_FILE}: {found}; put that back, or {again}"
+            # A build of one version would be refused for the sake of the others.
+            cure = f", or {again}" if version.siblings == 1 else ""
+            yield f"{folder}/{CONFIG_FILE}: {found}; put that back{cure}"

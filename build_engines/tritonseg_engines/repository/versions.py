@@ -26,6 +26,7 @@ from tritonseg_engines.repository.manifests import (
 )
 from tritonseg_engines.repository.mask_settings import PARAMETERS, SETTINGS, change
 from tritonseg_engines.repository.messages import texts_of
+from tritonseg_engines.repository.served_versions import served_versions
 from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
 
@@ -72,8 +73,8 @@ def kept_versions(
         if manifest.get("layout") != layout:
             raise RepositoryError(
                 f"{repository}: version {other} of {name} has the layout {manifest.get('layout')}, "
-                f"and versions share their config; build {layout} under another name, or remove "
-                "that version's folder"
+                f"and versions share their config; build it as {layout} first, without --version, "
+                "or give the specification another name"
             )
     if kept:
         _refuse_changed(repository, name, kept)
@@ -89,7 +90,8 @@ def shared_config(
 ) -> pb.ModelConfig:
     """Return the config of a version and of those that stay beside it; no other is served.
 
-    As soon as there are others it is the present one, with what an operator tuned.
+    As soon as there are others it is the present one, with what an operator tuned, and that is also
+    which versions are served, where it is not all of them.
 
     Args:
         alone: As the version would have it alone; the result where it is.
@@ -109,7 +111,9 @@ def shared_config(
     _refuse_other_tensors(alone, config)
     texts = {other: texts_of(config, other) for other in kept} | {version: texts_of(alone, version)}
     _set_texts(config, texts, highest=versions[-1])
-    config.version_policy.specific.versions[:] = map(int, versions)
+    present = {one.version for one in versions_of(repository / config.name)}
+    if present <= served_versions(config, present):  # else an operator has left some out
+        config.version_policy.specific.versions[:] = map(int, versions)
     for one, built in {version: settings, **_settings_of(kept, alone.name)}.items():
         difference = change(built, config, one)
         if difference is not None:

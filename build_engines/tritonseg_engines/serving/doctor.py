@@ -162,8 +162,14 @@ def _model_states(client: Any) -> tuple[dict[str, str] | None, list[str]]:
         index = client.get_model_repository_index(client_timeout=CALL_TIMEOUT_S).models
     except InferenceServerException:
         return None, []  # an API that may be closed
-    states = {model.name: model.state or "NOT LOADED" for model in index}
-    broken = [model for model in index if model.state not in ("READY", "")]
+    states: dict[str, str] = {}
+    for model in index:
+        if states.get(model.name) != "READY":  # of several versions, as long as one is served
+            states[model.name] = model.state or "NOT LOADED"
+    # What was unloaded is so because somebody wanted it: a request, or a version policy.
+    broken = [one for one in index if one.state not in ("READY", "") and one.reason != "unloaded"]
+    labels = [f"{one.name} version {one.version}" if one.version else one.name for one in broken]
     return states, [
-        f"{model.name}: {model.state} on the server ({model.reason})" for model in broken
+        f"{label}: {one.state} on the server ({one.reason})"
+        for label, one in zip(labels, broken, strict=True)
     ]
