@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 def picture_files(named: Sequence[Path], *, results: Path | None = None) -> list[Path]:
     """Return the files that are named, and the pictures in and below folders that are, in order.
+
+    Links to folders are not followed.
 
     Args:
         named: As the user gave them.
@@ -27,8 +30,18 @@ def picture_files(named: Sequence[Path], *, results: Path | None = None) -> list
 
 
 def _pictures_in(folder: Path, results: Path | None) -> Iterator[Path]:
-    left_out = None if results is None else results.resolve()
-    for path in folder.rglob("*"):
-        is_result = left_out is not None and left_out in path.resolve().parents
-        if path.suffix.lower() in SUFFIXES and not is_result and path.is_file():
-            yield path
+    left_out = None if results is None else os.path.realpath(results)
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if _real(parent, name) != left_out]
+        for name in names:
+            path = Path(parent, name)
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                yield path
+
+
+def _real(parent: str, name: str) -> str:
+    return os.path.realpath(os.path.join(parent, name))  # noqa: PTH118 - a loop of links raises there
+
+
+def _raise(error: OSError) -> None:
+    raise error

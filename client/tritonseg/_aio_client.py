@@ -10,7 +10,7 @@ import grpc
 
 from ._aio_transport import AioLock, AioTransport
 from ._config import ImageLimits, RetryPolicy, TransportName
-from ._errors import SegmentationError
+from ._errors import ClientClosedError, SegmentationError
 from ._image import ImageSource
 from ._many import OnError, check_many, in_tasks
 from ._metadata import ModelInfo
@@ -168,12 +168,14 @@ class AsyncSegmentationClient:
             ClientClosedError: The client is closed, or belongs to another process.
         """
         self._transport.require_open()
-        check_many(max_in_flight, on_error)
+        check_many(images, max_in_flight, on_error)
         self._settings.deadline(timeout_s)
 
         async def outcome_of(image: ImageSource) -> Segmentation | SegmentationError:
             try:
                 return await self.segment(image, confidence=confidence, timeout_s=timeout_s)
+            except ClientClosedError:
+                raise  # no picture's error, and that of all that follow
             except SegmentationError as error:
                 return error
 

@@ -158,9 +158,13 @@ class AioLock:
         end_s = time.monotonic() + timeout_s
         while self._is_held:
             self._freed.clear()
+            # Not `wait_for`, which up to Python 3.11 loses a cancellation that comes as it ends.
+            freed = asyncio.ensure_future(self._freed.wait())
             try:
-                await asyncio.wait_for(self._freed.wait(), end_s - time.monotonic())
-            except asyncio.TimeoutError:
+                done, _ = await asyncio.wait({freed}, timeout=max(0.0, end_s - time.monotonic()))
+            finally:
+                freed.cancel()
+            if not done:
                 return False
         self._is_held = True
         return True

@@ -10,7 +10,7 @@ from typing import TypeVar
 import grpc
 
 from ._config import ImageLimits, RetryPolicy, TransportName
-from ._errors import SegmentationError
+from ._errors import ClientClosedError, SegmentationError
 from ._image import ImageSource
 from ._many import OnError, check_many, in_threads
 from ._metadata import ModelInfo
@@ -173,12 +173,14 @@ class SegmentationClient:
             ConnectError
         """
         self._transport.require_open()
-        check_many(max_in_flight, on_error)
+        check_many(images, max_in_flight, on_error)
         self._settings.deadline(timeout_s)
 
         def outcome_of(image: ImageSource) -> Segmentation | SegmentationError:
             try:
                 return self.segment(image, confidence=confidence, timeout_s=timeout_s)
+            except ClientClosedError:
+                raise  # no picture's error, and that of all that follow
             except SegmentationError as error:
                 return error
 

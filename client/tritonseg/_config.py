@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from ._errors import ConfigurationError
 
 IMAGE_FORMATS: Final = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """File formats that are decoded at all, by Pillow's names."""
 
+_Value = TypeVar("_Value")
 TransportName: TypeAlias = Literal["raw", "encoded"]
 
 MAX_MESSAGE_BYTES: Final = 2**31 - 1
@@ -169,12 +170,24 @@ def check_address(address: str) -> str:
     )
 
 
+def check_kind(name: str, value: _Value, kind: type | tuple[type, ...]) -> _Value:
+    """Return a value, or raise `ConfigurationError` unless it is of a kind."""
+    if not isinstance(value, kind):
+        first = kind[0] if isinstance(kind, tuple) else kind
+        raise ConfigurationError(
+            f"{name} must be of type {first.__name__}, got {type(value).__name__}"
+        )
+    return value
+
+
 def check_headers(
     headers: Mapping[str, str] | None, token: str | None, *, is_secure: bool
 ) -> tuple[tuple[str, str], ...]:
     """Return what to send with every call, or raise `ConfigurationError` if it cannot be sent."""
-    sent = dict({} if headers is None else headers)
+    sent = dict(check_kind("headers", {} if headers is None else headers, Mapping))
     if token is not None:
+        if not isinstance(token, str) or not token:
+            raise ConfigurationError("token must be a string that is not empty")
         if not is_secure:
             raise ConfigurationError(
                 "token= goes over an encrypted connection only: give credentials= as well, or, if "
@@ -185,7 +198,7 @@ def check_headers(
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(
                 "a header's name must be of a-z 0-9 _ . -, not begin with 'grpc-' and not end "
-                f"with '-bin', got {name!r}"
+                "with '-bin'; one of them is not"  # and may be a secret in the wrong place
             )
         if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
             raise ConfigurationError(  # the value may be a secret

@@ -17,6 +17,7 @@ from ._config import (
     check_address,
     check_duration,
     check_headers,
+    check_kind,
     check_model_name,
     check_model_version,
     check_request_id,
@@ -86,10 +87,12 @@ class ClientSettings:
             model=check_model_name(model),
             model_version=check_model_version(model_version),
             timeout_s=check_duration("timeout_s", timeout_s),
-            retry=RetryPolicy() if retry is None else retry,
-            limits=ImageLimits() if limits is None else limits,
+            retry=check_kind("retry", RetryPolicy() if retry is None else retry, RetryPolicy),
+            limits=check_kind("limits", ImageLimits() if limits is None else limits, ImageLimits),
             transport=check_transport(transport),
-            credentials=credentials,
+            credentials=check_kind(
+                "credentials", credentials, (grpc.ChannelCredentials, type(None))
+            ),
             headers=check_headers(headers, token, is_secure=credentials is not None),
         )
 

@@ -57,6 +57,7 @@ _CONNECTION_LOST: Final = re.compile(
 )
 # What Triton says of a model that it knows and has not loaded, or has unloaded to end.
 _NOT_LOADED: Final = "has no available versions"
+_NOT_READY: Final = "is not at ready state"
 # Source: RestrictedFeatures in triton-inference-server/server, src/grpc/grpc_utils.cc, and what
 # Triton 2.51 answers.
 _RESTRICTED: Final = re.compile(
@@ -116,6 +117,8 @@ def _explain_unavailable(
         return ConnectError, "no connection (is the server running, and is this its gRPC port?)"
     if _CONNECTION_LOST.search(details):
         return ConnectionLostError, "the connection broke"
+    if _NOT_READY in details:
+        return ModelNotReadyError, "the server has the model, but not loaded now"
     if _RESTRICTED.search(details):
         return AccessDeniedError, "the server answers this only to who sends a header (`headers=`)"
     return refusal, "the server cannot take the request now"

@@ -57,9 +57,10 @@ def test_what_is_closed_to_us_is_no_matter_of_trying_again(client, triton, metho
 @pytest.mark.parametrize(
     ("headers", "match"),
     [
-        ({"X-Key": "a"}, "X-Key"),
-        ({"grpc-timeout": "a"}, "grpc-timeout"),
-        ({"key-bin": "a"}, "key-bin"),
+        ({"X-Key": "a"}, "name must be of a-z"),
+        ({SECRET + "é": "x-key"}, "name must be of a-z"),
+        ({"grpc-timeout": "a"}, "name"),
+        ({"key-bin": "a"}, "name"),
         ({"": "a"}, "name"),
         ({1: "a"}, "name"),
         ({"key": SECRET + "\n"}, "'key' must be printable"),
@@ -71,6 +72,16 @@ def test_headers_that_cannot_be_sent_are_refused(connect, headers, match):
     with pytest.raises(tritonseg.ConfigurationError, match=match) as caught:
         connect("localhost:1", headers=headers)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"limits": 5}, {"retry": 3}, {"headers": "ab"}, {"headers": 5}, {"credentials": "x"},
+     {"token": ""}, {"token": b"x"}],
+)  # fmt: skip
+def test_arguments_of_another_kind_are_refused_at_once(connect, options):
+    with pytest.raises(tritonseg.ConfigurationError, match=next(iter(options))):
+        connect("localhost:1", **options)
 
 
 def test_a_token_is_not_sent_in_the_clear(connect):

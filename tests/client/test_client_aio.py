@@ -12,6 +12,7 @@ import pytest
 
 import tritonseg
 from tritonseg import AsyncSegmentationClient, SegmentationClient
+from tritonseg._aio_transport import AioLock
 
 IMAGE = np.zeros((2, 3, 3), np.uint8)
 
@@ -145,3 +146,40 @@ def test_stopping_early_cancels_what_has_begun(triton):
 
     assert asyncio.run(stop_after_one()) == 1
     assert triton.calls["ModelInfer"] <= 10
+
+
+def test_a_source_may_wait_for_results(triton):
+    """Items are asked for while results are awaited, so one may depend on the other."""
+
+    async def numbers() -> list[int]:
+        answered = asyncio.Event()
+
+        async def source():
+            for number in range(5):
+                yield np.full((2, 3, 3), number, np.uint8)
+                await answered.wait()
+                answered.clear()
+
+        found = []
+        async with AsyncSegmentationClient(triton.url, model="street-demo") as client:
+            async for _, result in client.segment_many(source()):
+                found.append(int(result.class_map[0, 0]))
+                answered.set()
+        return found
+
+    assert asyncio.run(numbers()) == [0, 1, 2, 3, 4]
+
+
+def test_a_cancellation_is_not_lost_where_the_lock_is_freed_at_once():
+    async def freed_and_cancelled_in_one_step() -> bool:
+        lock = AioLock()
+        assert await lock.enter(1)
+        waiting = asyncio.create_task(lock.enter(5))
+        await asyncio.sleep(0.01)
+        lock.release()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return await lock.enter(0.1)  # and the lock is free
+
+    assert asyncio.run(freed_and_cancelled_in_one_step())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -131,3 +132,43 @@ def test_closed_meanwhile(client):
     client.close()
     with pytest.raises(tritonseg.ClientClosedError):
         list(itertools.islice(results, 20))
+
+
+def test_a_slow_source_holds_no_result_back(triton):
+    """In threads; in asyncio a source that does not await holds up the loop."""
+    seen = []
+
+    def source():
+        for number in range(3):
+            yield image(number)
+            time.sleep(0.3)  # far longer than a picture takes
+            seen.append(number)
+
+    with tritonseg.SegmentationClient(triton.url, model="street-demo") as client:
+        for number, (_, result) in enumerate(client.segment_many(source())):
+            assert number_of(result) == number
+            assert len(seen) <= number + 1
+
+
+def test_what_had_begun_comes_before_what_the_source_raises(client):
+    def source():
+        yield from (image(number) for number in range(5))
+        raise LookupError("no more disks")
+
+    numbers = []
+    with pytest.raises(LookupError, match="no more disks"):
+        numbers.extend(number_of(result) for _, result in client.segment_many(source()))
+    assert numbers == [0, 1, 2, 3, 4]
+
+
+def test_a_closed_client_ends_an_endless_source(client):
+    results = client.segment_many(image(1) for _ in itertools.repeat(None))
+    next(results)
+    client.close()
+    with pytest.raises(tritonseg.ClientClosedError):
+        list(results)
+
+
+def test_no_iterable(client):
+    with pytest.raises(tritonseg.ConfigurationError, match="images"):
+        client.segment_many(5)

@@ -56,7 +56,7 @@ def test_serve_names_one_and_counts_the_others(tmp_path: Path) -> None:
     repository = build(tmp_path, "single")
     exchange(repository, "tiny")
     shutil.copytree(repository / "tiny", repository / "other")  # which is one more thing to refuse
-    with pytest.raises(RepositoryError, match=r"^other: .*; 2 more, which `tritonseg doctor` list"):
+    with pytest.raises(RepositoryError, match=r"^other: .*; 1 more, which `tritonseg doctor` list"):
         TritonServer(ServerConfig(repositories=(repository,))).start()
 
 

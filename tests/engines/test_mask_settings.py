@@ -298,7 +298,10 @@ def test_a_version_that_no_build_wrote_is_refused(tmp_path: Path) -> None:
     repository = build(tmp_path / "repository")
     shutil.copytree(repository / "tiny_engine" / "1", repository / "tiny_engine" / "2")
     (line,) = changed_since_build(repository)
-    assert line == ("tiny: tiny_engine/2 is of no build that is recorded here; remove that folder")
+    assert line == (
+        "tiny: tiny_engine/2 is of no build that is recorded here, or has lost its manifest; "
+        "remove that folder"
+    )
 
 
 @pytest.mark.parametrize("layout", ["single", "ensemble"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,18 @@ from tritonclient.grpc import model_config_pb2 as pb
 from tiny_models import SIZES, TinyModel, tiny_spec
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import RepositoryError
-from tritonseg_engines.repository import Deployment, Engine, Provenance, write_model
-from tritonseg_engines.repository.check import changed_since_build, check_repository
+from tritonseg_engines.repository import (
+    Deployment,
+    Engine,
+    Provenance,
+    remove_obsolete,
+    write_model,
+)
+from tritonseg_engines.repository.check import (
+    changed_since_build,
+    check_repository,
+    repository_remarks,
+)
 from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.repository.shared_memory import shared_memory_mib
 from tritonseg_engines.spec import ModelSpec
@@ -33,6 +44,7 @@ def write(
     *,
     spec: ModelSpec | None = None,
     runtime: str = "openvino",
+    keeps_obsolete: bool = False,
     **engine: object,
 ) -> Path:
     """Write a model whose engine file says its version, and is otherwise nothing."""
@@ -56,7 +68,10 @@ def write(
     built = repository.parent / "built.bin"
     built.write_text(f"the engine of {version}")
     provenance = {"runtime": runtime, "precision": "fp32"}
-    write_model(repository, deployment, built, {"provenance": provenance}, version=version)
+    manifest = {"provenance": provenance}
+    write_model(
+        repository, deployment, built, manifest, version=version, keeps_obsolete=keeps_obsolete
+    )
     return repository
 
 
@@ -166,12 +181,114 @@ def test_doctor_looks_at_every_version(repository: Path) -> None:
 
 def test_a_version_that_was_copied_or_has_no_manifest_is_found(repository: Path) -> None:
     (repository / "tiny" / "1").rename(repository / "tiny" / "2")
-    assert changed_since_build(repository)[-1] == (
+    assert changed_since_build(repository)[0] == (
         "tiny: tiny/2 was built as version 1, and copied or renamed; remove that folder, or give "
         "it its name back"
     )
     (repository / "tiny" / "1").mkdir()
     assert any("tiny/1 is of no build" in line for line in changed_since_build(repository))
+
+
+def test_folders_that_were_swapped_are_named_as_such(repository: Path) -> None:
+    write(repository, "2")
+    one, two = repository / "tiny" / "1", repository / "tiny" / "2"
+    one.rename(repository / "one")
+    two.rename(one)
+    (repository / "one").rename(two)
+    assert [line.partition(": ")[2] for line in changed_since_build(repository)] == [
+        f"tiny/{here} was built as version {built}, and copied or renamed; remove that folder, or "
+        "give it its name back"
+        for here, built in (("1", "2"), ("2", "1"))
+    ]
+
+
+@pytest.mark.parametrize("place", ["version", "model", "nowhere"])
+def test_a_version_without_a_manifest_is_not_lost(place: str, repository: Path) -> None:
+    """It may be of a build from before manifests lay in the versions' folders."""
+    manifest = repository / "tiny" / "1" / "manifest.json"
+    if place != "version":
+        content = manifest.read_bytes()
+        manifest.unlink()
+        if place == "model":
+            (repository / "tiny" / "manifest.json").write_bytes(content)
+        before = contents(repository)
+        with pytest.raises(RepositoryError, match=r"tiny/1 has no manifest of a build.*--version 1"):
+            write(repository, "2")
+        assert contents(repository) == before
+        (line,) = changed_since_build(repository)
+        again = "was built by an earlier tritonseg; build it again: tritonseg build SPEC.yaml"
+        assert (again if place == "model" else "its manifest.json is missing") in line
+        write(repository, "1")
+    write(repository, "2")
+    assert changed_since_build(repository) == []
+
+
+def test_builds_at_once_lose_no_version(repository: Path, tmp_path: Path) -> None:
+    """Each reads the versions that are there, and writes all of them."""
+    folders = [tmp_path / f"of {version}" for version in range(2, 8)]
+
+    def add(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "repository").symlink_to(repository)
+        write(folder / "repository", folder.name.removeprefix("of "))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(add, folders))
+    config = read_config(repository / "tiny" / "config.pbtxt")
+    assert list(config.version_policy.specific.versions) == list(range(1, 8))
+    assert changed_since_build(repository) == []
+
+
+def test_what_an_operator_left_out_stays_out(repository: Path) -> None:
+    write(repository, "2")
+    edit(repository, lambda config: config.version_policy.specific.versions.remove(2))
+    for version in ("1", "3"):
+        write(repository, version)
+        config = read_config(repository / "tiny" / "config.pbtxt")
+        assert list(config.version_policy.specific.versions) == [1]
+    assert changed_since_build(repository) == []
+    remarks = repository_remarks(repository)
+    assert remarks["tiny version 1"] == []
+    for version in ("2", "3"):
+        (line,) = remarks[f"tiny version {version}"]
+        assert line == "is not served: version_policy leaves it out"
+
+
+def test_a_policy_that_names_what_is_not_there_is_found(repository: Path) -> None:
+    edit(repository, lambda config: config.version_policy.specific.versions.append(9))
+    (line,) = changed_since_build(repository)
+    assert "version_policy in tiny/config.pbtxt names version 9, which is not there" in line
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_provenance_is_what_was_built(version: str, repository: Path) -> None:
+    write(repository, "2")
+    key = "tritonseg_provenance" if version == "2" else "tritonseg_provenance@1"
+    edit(repository, lambda config: config.parameters.pop(key))
+    lines = changed_since_build(repository)
+    assert any(
+        line.startswith(f"tiny version {version}: ") and "tritonseg_provenance" in line
+        for line in lines
+    )
+
+
+def test_what_a_killed_build_left_is_not_built_over(repository: Path) -> None:
+    (repository / ".tiny.0123abcd.old").mkdir()
+    (repository / "tiny").rename(repository / ".tiny.0123abcd.old" / "tiny")
+    with pytest.raises(RepositoryError, match=r"move it back to .*, and remove the folder"):
+        write(repository, "2")
+    (repository / ".tiny.0123abcd.old" / "tiny").rename(repository / "tiny")
+    write(repository, "2")
+    assert changed_since_build(repository) == []
+
+
+def test_steps_of_a_newer_ensemble_are_not_removed(tmp_path: Path) -> None:
+    repository = write(tmp_path / "repository", None, "ensemble")
+    write(repository, None, "single", keeps_obsolete=True)
+    write(repository, None, "ensemble")  # while the first waits for servers that poll
+    remove_obsolete(repository, "tiny", ServingLayout.SINGLE)
+    assert (repository / "tiny_engine").is_dir()
+    assert changed_since_build(repository) == []
 
 
 def test_every_version_has_its_part_of_the_shared_memory(repository: Path) -> None:

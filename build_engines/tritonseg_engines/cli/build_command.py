@@ -24,6 +24,8 @@ from tritonseg_steps.int8_cpu import Int8Cpu
 
 NO_ENGINE = 3
 """Exit code where an engine was asked for and cannot be built on this machine."""
+LARGEST_VERSION = 10**18 - 1
+"""What clients ask for; Triton counts in 64 bits."""
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -64,7 +66,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.option(
     "--version",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, LARGEST_VERSION),
     metavar="N",
     help="Add or replace this version of the model and keep its others, in the layouts single and "
     "fused; see docs/versions.md. Callers that name none get the highest.",

@@ -146,9 +146,16 @@ def _pictures(named: Sequence[Path], output: Path) -> list[Path]:
             raise click.ClickException(
                 f"{folder} is the folder for the results as well; give another with -o"
             )
-        if not picture_files([folder], results=output):
+        if not _files_of([folder], output):
             raise click.ClickException(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
-    return picture_files(named, results=output)
+    return _files_of(named, output)
+
+
+def _files_of(named: Sequence[Path], output: Path) -> list[Path]:
+    try:
+        return picture_files(named, results=output)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _write(

@@ -26,7 +26,11 @@ from tritonseg_engines.repository.manifests import (
     recorded_versions,
 )
 from tritonseg_engines.repository.mask_settings import SETTINGS, change
-from tritonseg_engines.repository.served_versions import is_left_out, version_problems
+from tritonseg_engines.repository.served_versions import (
+    is_left_out,
+    moved_problems,
+    version_problems,
+)
 from tritonseg_engines.target import Runtime
 from tritonseg_engines.tensorrt.machine import Machine, inspect_machine
 from tritonseg_engines.tensorrt.manifest import check_manifest
@@ -58,7 +62,7 @@ def check_repository(repository: Path, machine: Machine) -> dict[str, list[str]]
             f"{repository} holds no model that tritonseg built (no */*/{MANIFEST_FILE})"
         )
     found = {one.label: list(_problems(one, machine)) for one in versions}
-    return found | {name: [NO_MANIFEST] for name in bare} | left
+    return found | {name: [_no_manifest(repository / name)] for name in bare} | left
 
 
 def built_models(repository: Path) -> tuple[str, ...]:
@@ -90,7 +94,7 @@ def changed_since_build(repository: Path, models: Collection[str] = ()) -> list[
     """
     lines = [f"{one.label}: {line}" for one, line in changes_since_build(repository, models)]
     bare = (name for name in models_without(repository) if not models or name in models)
-    return lines + [f"{name}: {NO_MANIFEST}" for name in bare]
+    return lines + [f"{name}: {_no_manifest(repository / name)}" for name in bare]
 
 
 def changes_since_build(
@@ -100,11 +104,10 @@ def changes_since_build(
     for version, manifest in _built(repository, models):
         again = f"build it again: {rebuild_command(manifest, repository)}"
         files = manifest.get("files") or {}
-        found = (
-            *version_problems(version),
-            *_exchanged(repository, files, again),
-            *_changed(version, manifest, again),
-        )
+        moved = list(moved_problems(version, manifest, again))
+        found = [*moved, *version_problems(version)]
+        if not moved:
+            found += [*_exchanged(repository, files, again), *_changed(version, manifest, again)]
         yield from ((version, line) for line in found)
 
 
@@ -140,6 +143,15 @@ def unfit_here(repository: Path, models: Collection[str] = ()) -> list[str]:
                 found = check_manifest(manifest, machine, rebuild_command(manifest, repository))
                 lines += [f"{version.label}: {line}" for line in found]
     return lines
+
+
+def _no_manifest(model: Path) -> str:
+    """Say what is to be done for a model without a manifest in a version."""
+    with contextlib.suppress(RepositoryError):
+        earlier = read_manifest(model / MANIFEST_FILE)
+        command = rebuild_command(earlier, model.parent)
+        return f"was built by an earlier tritonseg; build it again: {command}"
+    return NO_MANIFEST
 
 
 def _built(
@@ -182,8 +194,11 @@ def _problems(version: RecordedVersion, machine: Machine) -> Iterator[str]:
         again = f"build it again: {command}"
         yield from _contract_problems(version.config_path, again)
         yield from version_problems(version)
-        yield from _file_problems(repository, manifest, again)
-        yield from _changed(version, manifest, again)
+        if moved := list(moved_problems(version, manifest, again)):
+            yield from moved
+        else:
+            yield from _file_problems(repository, manifest, again)
+            yield from _changed(version, manifest, again)
         yield from check_manifest(manifest, machine, command)
         yield from _cpu_problems(manifest)
     except RepositoryError as error:
@@ -237,17 +252,6 @@ def _exchanged(repository: Path, files: Mapping[str, str], again: str) -> Iterat
 
 def _changed(version: RecordedVersion, manifest: Mapping[str, Any], again: str) -> Iterator[str]:
     """Find configs with which other masks come out than those that the build has proven."""
-    built_as = manifest.get("model", version.model)
-    if built_as != version.model:
-        yield f"was built as {built_as!r}, and its folder was copied or renamed; {again}"
-        return
-    built_version = manifest.get("version", version.version)
-    if built_version != version.version:
-        yield (
-            f"{version.model}/{version.version} was built as version {built_version}, and copied "
-            "or renamed; remove that folder, or give it its name back"
-        )
-        return
     for folder, built in manifest.get(SETTINGS, {}).items():
         path = version.repository / folder / CONFIG_FILE
         if not path.is_file():

@@ -26,6 +26,6 @@ def _advice(repository: Path, folder: Path) -> str:
     if lost:
         return (
             f"{', '.join(lost)} as before a build that was killed while it replaced it; move it "
-            f"back to {repository}, or build again, and remove the folder"
+            f"back to {repository}, and remove the folder"
         )
     return "what a build that was killed had replaced; remove it"

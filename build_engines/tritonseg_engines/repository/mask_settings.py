@@ -27,9 +27,10 @@ PARAMETERS: Final = (
     contract.UPSAMPLING_PARAMETER,
     contract.ENGINE_PARAMETER,
     contract.DIGEST_PARAMETER,
+    contract.PROVENANCE_PARAMETER,
 )
-"""The digest decides by which names a client calls the classes. Not among them is the contract's
-version, which every step compares itself."""
+"""Provenance says which export a mask is that of, and the digest by which names a client calls the
+classes. Not among them is the contract's version, which every step compares itself."""
 BACKENDS: Final = {"tensorrt_plan": "tensorrt"}
 """By the older way to say it, `platform`."""
 BACKEND: Final = "backend"
@@ -83,7 +84,7 @@ def _settings(config: pb.ModelConfig, version: str) -> dict[str, Any]:
     }
     model = _document(parameters.get(contract.MODEL_PARAMETER, "null"))
     if isinstance(model, dict):
-        found[contract.MODEL_PARAMETER] = {"classes": model.get("classes")}
+        found[contract.MODEL_PARAMETER] = {key: model.get(key) for key in ("name", "classes")}
     found[BACKEND] = config.backend or BACKENDS.get(config.platform, config.platform)
     found[ENGINE_FILE] = config.default_model_filename
     found[ENGINES_BY_GPU] = dict(config.cc_model_filenames)

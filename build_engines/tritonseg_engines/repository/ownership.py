@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from tritonseg_engines.atomic import remove_directories
+from tritonseg_engines.atomic import RETIRED, alone_in, remove_directories
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names
 from tritonseg_engines.repository.files import (
@@ -26,7 +26,7 @@ from tritonseg_engines.repository.files import (
     read_config,
     version_folders,
 )
-from tritonseg_engines.repository.manifests import versions_of
+from tritonseg_engines.repository.manifests import read_manifest, versions_of
 from tritonseg_engines.repository.mask_settings import SETTINGS
 from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
@@ -52,6 +52,7 @@ def refuse_taken(repository: Path, name: str, needed: Collection[str]) -> None:
         RepositoryError: One of them is not its own, or its name and that of another model are
             those of a model and its step. Nothing was changed.
     """
+    _refuse_half_replaced(repository, name)
     for suffix in SUFFIXES:
         whole = name.removesuffix(suffix)
         if whole != name and whole and _is_model(repository / whole):
@@ -76,6 +77,16 @@ def refuse_taken(repository: Path, name: str, needed: Collection[str]) -> None:
             raise RepositoryError(
                 f"{repository / folder} holds {foreign}, which no build wrote, and is replaced as "
                 "a whole; move that out of there"
+            )
+
+
+def _refuse_half_replaced(repository: Path, name: str) -> None:
+    """Refuse to build over what a build that was killed left, with versions that would be lost."""
+    for folder in sorted(repository.glob(f".*{RETIRED}")):
+        if (folder / name).is_dir() and not (repository / name).exists():
+            raise RepositoryError(
+                f"{folder} holds {name} as before a build that was killed while it replaced it; "
+                f"move it back to {repository}, and remove the folder"
             )
 
 
@@ -122,15 +133,17 @@ def obsolete_folders(repository: Path, name: str, needed: Collection[str]) -> tu
 
 
 def remove_obsolete(repository: Path, name: str, layout: ServingLayout) -> None:
-    """Remove the folders of a model that its layout does not need.
+    """Remove the folders of a model that its layout does not need, if it still has that layout.
 
     Raises:
         RepositoryError: They cannot be removed; the model itself is served without them.
     """
     obsolete = obsolete_folders(repository, name, layout_folders(name, layout))
     try:
-        if obsolete:
-            remove_directories(repository, obsolete)
+        with alone_in(repository):
+            manifests = [read_manifest(one.manifest_path) for one in versions_of(repository / name)]
+            if obsolete and all(one.get("layout") == layout for one in manifests):
+                remove_directories(repository, obsolete)
     except OSError as error:
         raise RepositoryError(
             f"{repository}: {', '.join(obsolete)}, which {name} does not need any more, cannot be "

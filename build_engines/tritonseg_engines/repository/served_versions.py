@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -57,6 +58,22 @@ def version_problems(version: RecordedVersion) -> Iterator[str]:
                 f"version_policy in {version.model}/config.pbtxt names version {number}, which is "
                 f"not there; it has {' and '.join(sorted(recorded, key=int))}"
             )
+
+
+def moved_problems(
+    version: RecordedVersion, manifest: Mapping[str, Any], again: str
+) -> Iterator[str]:
+    """Find folders that are not where the build wrote them."""
+    built_as = manifest.get("model", version.model)
+    if built_as != version.model:
+        yield f"was built as {built_as!r}, and its folder was copied or renamed; {again}"
+        return
+    built_version = manifest.get("version", version.version)
+    if built_version != version.version:
+        yield (
+            f"{version.model}/{version.version} was built as version {built_version}, and copied "
+            "or renamed; remove that folder, or give it its name back"
+        )
 
 
 def is_left_out(model: Path, version: str | None) -> bool:

@@ -18,7 +18,12 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.check import changes_since_build, contract_changes
-from tritonseg_engines.repository.files import CONFIG_FILE, FIRST_VERSION, read_config
+from tritonseg_engines.repository.files import (
+    CONFIG_FILE,
+    FIRST_VERSION,
+    read_config,
+    version_folders,
+)
 from tritonseg_engines.repository.manifests import (
     RecordedVersion,
     read_manifest,
@@ -30,9 +35,7 @@ from tritonseg_engines.repository.served_versions import served_versions
 from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
 
-BY_VERSION: Final = (
-    *PARAMETERS, contract.MODEL_PARAMETER, contract.PROVENANCE_PARAMETER,
-)  # fmt: skip
+BY_VERSION: Final = (*PARAMETERS, contract.MODEL_PARAMETER)
 """What a build publishes of the version it builds, for clients and steps."""
 NOTHING: Final = "null"
 """A document for what one version has and another has not."""
@@ -56,6 +59,13 @@ def kept_versions(
     """
     present = versions_of(repository / name)
     others = [one for one in present if one.version != (version or FIRST_VERSION)]
+    unproven = version_folders(repository / name).keys() - {one.version for one in present}
+    if version is not None and unproven - {version}:
+        lost = min(unproven - {version}, key=int)
+        raise RepositoryError(
+            f"{repository / name / lost} has no manifest of a build, which says what was proven; "
+            f"build that version again, with --version {lost}, or move it out of there"
+        )
     if version is None:
         if others:
             raise RepositoryError(

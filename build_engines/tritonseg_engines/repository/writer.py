@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from tritonseg_engines.atomic import replaced_directories
+from tritonseg_engines.atomic import alone_in, replaced_directories
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import model_configs
@@ -85,38 +85,61 @@ def write_model(
     if engine is not None:
         known = replace(deployment.engine, sha256=sha256_of(engine))
         deployment = replace(deployment, engine=known)
-    name, configs = deployment.spec.name, _configs(deployment)
-    number = version or FIRST_VERSION
-    settings = mask_settings(configs, deployment, number)
     try:
-        refuse_taken(repository, name, tuple(configs))
-        kept = kept_versions(repository, name, deployment.layout, version)
-        configs = {
-            folder: shared_config(config, number, settings[folder], repository, kept)
-            for folder, config in configs.items()
-        }
-        obsolete = () if keeps_obsolete else obsolete_folders(repository, name, tuple(configs))
-        with replaced_directories(repository, tuple(configs), removed=obsolete) as staging:
-            copy_versions(repository / name, kept, staging / name)
-            for folder, config in configs.items():
-                (staging / folder / number).mkdir(parents=True)
-                _write_config(staging / folder / CONFIG_FILE, config)
-            files = _write_files(staging, deployment, engine, number)
-            recorded = {"files": {}} if engine is None else {"files": files, SETTINGS: settings}
-            facts = {"model": name, "version": number, "layout": deployment.layout}
-            text = json.dumps({**facts, **manifest, **recorded}, indent=2) + "\n"
-            (staging / name / number / MANIFEST_FILE).write_text(text, encoding="utf-8")
-            for document in documents:
-                shutil.copyfile(document, staging / name / number / document.name)
-            for folder in configs:
-                _keep_if_empty(staging / folder / number)
-            written = read_config(staging / name / CONFIG_FILE)
-            for one in (number, *kept):
-                refuse_unreadable(written, one, is_built=engine is not None)
+        with alone_in(repository):
+            return _write(
+                repository,
+                deployment,
+                engine,
+                manifest,
+                version=version,
+                documents=documents,
+                keeps_obsolete=keeps_obsolete,
+            )
     except OSError as error:
         raise RepositoryError(
             f"{repository}: cannot be written: {error.strerror}; nothing was changed"
         ) from error
+
+
+def _write(
+    repository: Path,
+    deployment: Deployment,
+    engine: Path | None,
+    manifest: Mapping[str, Any],
+    *,
+    version: str | None,
+    documents: Sequence[Path],
+    keeps_obsolete: bool,
+) -> Path:
+    """Write as `write_model` does, while nobody else does."""
+    name, configs = deployment.spec.name, _configs(deployment)
+    number = version or FIRST_VERSION
+    settings = mask_settings(configs, deployment, number)
+    refuse_taken(repository, name, tuple(configs))
+    kept = kept_versions(repository, name, deployment.layout, version)
+    configs = {
+        folder: shared_config(config, number, settings[folder], repository, kept)
+        for folder, config in configs.items()
+    }
+    obsolete = () if keeps_obsolete else obsolete_folders(repository, name, tuple(configs))
+    with replaced_directories(repository, tuple(configs), removed=obsolete) as staging:
+        copy_versions(repository / name, kept, staging / name)
+        for folder, config in configs.items():
+            (staging / folder / number).mkdir(parents=True)
+            _write_config(staging / folder / CONFIG_FILE, config)
+        files = _write_files(staging, deployment, engine, number)
+        recorded = {"files": {}} if engine is None else {"files": files, SETTINGS: settings}
+        facts = {"model": name, "version": number, "layout": deployment.layout}
+        text = json.dumps({**facts, **manifest, **recorded}, indent=2) + "\n"
+        (staging / name / number / MANIFEST_FILE).write_text(text, encoding="utf-8")
+        for document in documents:
+            shutil.copyfile(document, staging / name / number / document.name)
+        for folder in configs:
+            _keep_if_empty(staging / folder / number)
+        written = read_config(staging / name / CONFIG_FILE)
+        for one in (number, *kept):
+            refuse_unreadable(written, one, is_built=engine is not None)
     return repository / name / number
 
 
