@@ -91,7 +91,7 @@ class FusedOpenvinoStep(OpenvinoStep):
     def prepare(self, config: ModelConfig) -> None:
         """Compile the graph."""
         super().prepare(config)
-        self._digest = ModelDigest.of(config)
+        self._digest = ModelDigest.of(config, fused=True)
         self._class_count = len(config.parameter(MODEL_PARAMETER)["classes"])
 
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:

@@ -21,6 +21,7 @@ from tritonseg import ModelNotFoundError, SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.cli.segment_command import command as segment
+from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.repository.check import check_repository
 from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer, server
@@ -150,3 +151,23 @@ def test_a_version_put_there_by_hand_is_not_served(
         result = client.segment(IMAGE)
     assert result.model_version == "1"
     assert np.array_equal(result.class_map[is_stable], expected[is_stable])
+
+
+@pytest.mark.parametrize(
+    "key", ["tritonseg_model@1", "tritonseg_preprocessing@1", "tritonseg_provenance@1"]
+)
+def test_what_a_version_lost_of_its_own_is_not_taken_from_another(
+    key: str, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a Triton that nobody asked to look at the repository first."""
+    monkeypatch.setattr(server, "checked_repositories", lambda config: config.repositories)
+    edited = Path(shutil.copytree(repository, tmp_path / "repository"))
+    path = edited / "tiny" / "config.pbtxt"
+    config = read_config(path)
+    del config.parameters[key]
+    path.write_text(str(config))
+    with (
+        pytest.raises(ServerStartError, match=r"config\.pbtxt was changed since the build"),
+        TritonServer(ServerConfig(repositories=(edited,))),
+    ):
+        pass

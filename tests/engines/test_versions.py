@@ -212,7 +212,9 @@ def test_a_version_without_a_manifest_is_not_lost(place: str, repository: Path) 
         if place == "model":
             (repository / "tiny" / "manifest.json").write_bytes(content)
         before = contents(repository)
-        with pytest.raises(RepositoryError, match=r"tiny/1 has no manifest of a build.*--version 1"):
+        with pytest.raises(
+            RepositoryError, match=r"tiny/1 has no manifest of a build.*--version 1"
+        ):
             write(repository, "2")
         assert contents(repository) == before
         (line,) = changed_since_build(repository)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +19,7 @@ from tritonseg_engines.repository.messages import (
 from tritonseg_engines.repository.warm_up import warm_up
 from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
+from tritonseg_steps.digest import published_digest
 
 
 def model_configs(deployment: Deployment) -> dict[str, pb.ModelConfig]:
@@ -39,18 +38,14 @@ def published_parameters(deployment: Deployment) -> dict[str, Any]:
     """Return what a client reads off the model that it calls, by parameter."""
     return {
         **_description(deployment),
-        contract.DIGEST_PARAMETER: published_digest(deployment),
+        contract.DIGEST_PARAMETER: model_digest(deployment),
     }
 
 
-def published_digest(deployment: Deployment) -> str:
-    """Return the SHA-256, in hexadecimal digits, of all that a client may remember of a model.
-
-    Whether the steps are fused is in it, because it decides which tensors the model has.
-    """
+def model_digest(deployment: Deployment) -> str:
+    """Return the digest of what a model publishes."""
     fused = deployment.layout is ServingLayout.FUSED
-    documents = {"fused": fused, **_description(deployment)}
-    return hashlib.sha256(json.dumps(documents, sort_keys=True).encode()).hexdigest()
+    return published_digest(_description(deployment), fused=fused)
 
 
 def _description(deployment: Deployment) -> dict[str, Any]:
@@ -167,7 +162,7 @@ def _argmax(deployment: Deployment) -> pb.ModelConfig:
             contract.PREPROCESSING_PARAMETER: deployment.spec.preprocessing.to_json(),
             contract.NETWORK_SIZES_PARAMETER: deployment.engine.sizes.to_json(),
             contract.UPSAMPLING_PARAMETER: deployment.engine.upsampling.to_json(),
-            contract.DIGEST_PARAMETER: published_digest(deployment),
+            contract.DIGEST_PARAMETER: model_digest(deployment),
         },
     )
     if deployment.serving.steps_on_gpu:
