@@ -143,9 +143,27 @@ def test_what_was_interrupted_goes_on(
     outcome = segment(demo_server, folder, "-o", out, "--resume")
     assert (outcome.exit_code, len(outcome.stdout.splitlines())) == (0, 1)
     assert outcome.stdout.startswith(str(folder / "b.jpg"))
+    assert outcome.stderr == "3 of 4 pictures are done\n"
     assert (out / "a.png").stat().st_mtime_ns == kept
     again = segment(demo_server, folder, "-o", out, "--resume")
     assert (again.exit_code, again.stdout) == (0, "")
+    assert again.stderr == "4 of 4 pictures are done\n"
+
+
+def test_results_of_another_picture_or_maker_are_not_taken_for_done(
+    demo_server: TritonServer, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert segment(demo_server, folder, "-o", out).exit_code == 0
+    Image.fromarray(street(9)).save(folder / "a.png")
+    Image.open(out / "b.png").save(out / "b.png")  # by somebody else, who does not say of what
+    outcome = segment(demo_server, folder, "-o", out, "--resume")
+    assert [Path(line.partition(":")[0]).name for line in outcome.stdout.splitlines()] == [
+        "a.png", "b.jpg",
+    ]  # fmt: skip
+    words = ["segment", str(folder), "--model", "nope", "--url", demo_server.grpc_url]
+    other = CliRunner().invoke(cli, [*words, "-o", str(out), "--resume"])
+    assert (other.exit_code, other.stdout) == (1, "")
 
 
 def test_results_within_the_folder_are_no_pictures(demo_server: TritonServer, folder: Path) -> None:

@@ -46,7 +46,7 @@ class ResultFiles:
 
 
 def result_files(
-    images: Sequence[Path], folder: Path, *, overwrite: bool, resume: bool = False
+    images: Sequence[Path], folder: Path, *, overwrite: bool
 ) -> Mapping[Path, ResultFiles]:
     """Return where each picture's results go; a picture that is given twice is done once.
 
@@ -54,7 +54,6 @@ def result_files(
         images: As given on the command line.
         folder: For the results.
         overwrite: Whether results may take the place of files that are there, never of a picture.
-        resume: Leave out pictures whose results are all there, and write the others' anew.
 
     Raises:
         click.ClickException: A file would be lost.
@@ -68,8 +67,6 @@ def result_files(
         given[path]: ResultFiles.named(folder / stem.relative_to(absolute))
         for path, stem in named.items()
     }
-    if resume:
-        return {image: files for image, files in planned.items() if not all(map(_is_there, files))}
     if not overwrite:
         _refuse_existing([path for files in planned.values() for path in files])
     return planned
@@ -124,7 +121,8 @@ def _refuse_existing(files: Sequence[Path]) -> None:
     if existing:
         others = f" and {len(existing) - 1} more" if existing[1:] else ""
         raise click.ClickException(
-            f"{existing[0]}{others} would be replaced: give --overwrite, or another folder with -o"
+            f"{existing[0]}{others} would be replaced: give --overwrite, or --resume to leave out "
+            "what is done, or another folder with -o"
         )
 
 

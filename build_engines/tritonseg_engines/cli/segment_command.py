@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from tritonseg import (
     ClientClosedError,
     ConfigurationError,
     ConnectError,
+    ModelInfo,
     ModelNotFoundError,
     ModelNotReadyError,
     ProtocolError,
@@ -27,6 +29,7 @@ from tritonseg import (
     SegmentationError,
 )
 from tritonseg_engines.atomic import write_atomically
+from tritonseg_engines.cli.made_by import class_map_png, is_done, made_by
 from tritonseg_engines.cli.progress_bars import progress_bars
 from tritonseg_engines.cli.result_names import ResultFiles, result_files
 from tritonseg_engines.picture_files import SUFFIXES, picture_files
@@ -65,7 +68,9 @@ OF_THE_SERVER: Final = (
     help="Folder for the results.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
-@click.option("--resume", is_flag=True, help="Leave out pictures whose results are all there.")
+@click.option(
+    "--resume", is_flag=True, help="Leave out pictures of which this model's results are there."
+)
 @click.option(
     "--in-flight",
     "max_in_flight",
@@ -113,7 +118,7 @@ def command(
 
     A picture that fails stops no other; it is named, and the exit code is 1.
     """
-    planned = result_files(_pictures(images, output), output, overwrite=overwrite, resume=resume)
+    planned = result_files(_pictures(images, output), output, overwrite=overwrite or resume)
     with _written_in(output):
         output.mkdir(parents=True, exist_ok=True)
     client = SegmentationClient(
@@ -123,15 +128,46 @@ def command(
         timeout_s=timeout_s,
         transport=transport,
     )
+    with client:
+        if resume:
+            planned = _left_to_do(planned, client.describe())
+        _segment_all(client, planned, max_in_flight, as_json=as_json)
+
+
+def _left_to_do(
+    planned: Mapping[Path, ResultFiles], model: ModelInfo
+) -> Mapping[Path, ResultFiles]:
+    """Return the pictures that have no results of this model and of what they are now."""
+    left = {
+        image: files
+        for image, files in planned.items()
+        if not is_done(files, made_by(image.stat(), model))
+    }
+    click.echo(f"{len(planned) - len(left)} of {len(planned)} pictures are done", err=True)
+    return left
+
+
+def _segment_all(
+    client: SegmentationClient,
+    planned: Mapping[Path, ResultFiles],
+    max_in_flight: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Segment pictures, write and print what comes; one that fails stops no other."""
+    seen = {image: image.stat() for image in planned}
     failed = 0
-    with client, progress_bars() as progress:
+    with progress_bars() as progress:
         outcomes = client.segment_many(planned, max_in_flight=max_in_flight)
         for done, (image, outcome) in enumerate(outcomes):
             progress(SEGMENTING, done, len(planned))
             try:
-                _write(image, outcome, planned[image], as_json=as_json)
+                _write(image, seen[image], outcome, planned[image], as_json=as_json)
             except SegmentationError as error:
-                if len(planned) == 1 or isinstance(error, OF_THE_SERVER):
+                if len(planned) == 1 or (isinstance(error, OF_THE_SERVER) and not done):
+                    raise
+                if isinstance(error, OF_THE_SERVER):
+                    click.echo(f"{done} of {len(planned)} are done; --resume goes on", err=True)
                     raise
                 _tell_failure(image, error, as_json=as_json)
                 failed += 1
@@ -160,6 +196,7 @@ def _files_of(named: Sequence[Path], output: Path) -> list[Path]:
 
 def _write(
     image: Path,
+    seen: os.stat_result,
     outcome: Segmentation | SegmentationError,
     files: ResultFiles,
     *,
@@ -175,9 +212,11 @@ def _write(
     overlay = outcome.overlay()
     with _written_in(files.class_map.parent):
         files.class_map.parent.mkdir(parents=True, exist_ok=True)
-        outcome.save(files.class_map)
         write_atomically(files.color_map, _encoded(outcome.color_map(), "PNG"))
         write_atomically(files.overlay, _encoded(overlay, "JPEG", quality=JPEG_QUALITY))
+        # At last, because it says that the picture is done.
+        maker = made_by(seen, outcome.model)
+        write_atomically(files.class_map, class_map_png(outcome.class_map, maker))
     if as_json:
         written = {name: str(path) for name, path in asdict(files).items()}
         click.echo(json.dumps({"image": str(image), **outcome.to_dict(), **written}))
