@@ -138,8 +138,8 @@ def test_is_said_before_anything_is_sent() -> None:
     outcome = CliRunner().invoke(cli, ["segment", "street.jpg", "-o", "out", *NOBODY])
     assert outcome.exit_code == 1
     assert outcome.output == (
-        "Error: out/street.png and 1 more would be replaced: give --overwrite, or another folder "
-        "with -o\n"
+        "Error: out/street.png and 1 more would be replaced: give --overwrite, or --resume to "
+        "leave out what is done, or another folder with -o\n"
     )
 
 
