@@ -50,8 +50,7 @@ class AioTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: grpc.aio.Channel | None = None
         self._stub: Any = None
-        self._calls: set[asyncio.Future[Any]] = set()
-        self._pauses: set[asyncio.Future[Any]] = set()
+        self._waiting: set[asyncio.Future[Any]] = set()
         self.watch = AioConnectionWatch()
 
     async def run(self, flow: Flow[_T]) -> _T:
@@ -92,7 +91,7 @@ class AioTransport:
         if not self._process.is_this:
             return
         self.watch.stop()
-        for waiting in (*self._calls, *self._pauses):
+        for waiting in tuple(self._waiting):
             waiting.cancel()
         if self._channel is not None:
             await self._channel.close()
@@ -111,19 +110,19 @@ class AioTransport:
         method = getattr(self._connected(), rpc.method)
         call = method(rpc.request, timeout=rpc.timeout_s, metadata=self._headers)
         try:
-            return await self._unless_closed(self._calls, _answer(call))
+            return await self._unless_closed(_answer(call))
         except grpc.RpcError as exc:
             self.require_open()
             raise error_from_rpc(exc, subject=rpc.subject, refusal=rpc.refusal) from exc
 
     async def _pause(self, pause: Pause) -> None:
         self.require_open()
-        await self._unless_closed(self._pauses, asyncio.sleep(pause.delay_s))
+        await self._unless_closed(asyncio.sleep(pause.delay_s))
 
-    async def _unless_closed(self, waiting: set[asyncio.Future[Any]], awaitable: Any) -> Any:
+    async def _unless_closed(self, awaitable: Any) -> Any:
         """Wait for something that `close` cancels; who is cancelled otherwise stays so."""
         task = asyncio.ensure_future(awaitable)
-        waiting.add(task)
+        self._waiting.add(task)
         try:
             return await task
         except asyncio.CancelledError:
@@ -131,7 +130,7 @@ class AioTransport:
                 self._process.require_open()
             raise
         finally:
-            waiting.discard(task)
+            self._waiting.discard(task)
 
     def _connected(self) -> Any:
         if self._stub is None:
