@@ -12,14 +12,16 @@ LONGEST = "test_other_cpu.py"
 TIERS = {"docker": "e2e", "e2e": "e2e", "interop": "e2e", "serving": "e2e"}
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark tests that start a real server, so that `-m "not e2e"` leaves them out."""
+    folder = Path(item.path).relative_to(PROJECT / "tests").parts[0]
+    if folder in TIERS:
+        item.add_marker(TIERS[folder])
+
+
 @pytest.hookimpl(trylast=True)  # after pytest-randomly's
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start a real server, so that `-m "not e2e"` leaves them out."""
-    for item in items:
-        folder = Path(item.path).relative_to(PROJECT / "tests").parts[0]
-        if folder in TIERS:
-            item.add_marker(TIERS[folder])
-    # Minutes long, and the others need not wait for it where two files run at a time.
+    """Begin with what takes minutes, so that nothing waits for it where two files run at a time."""
     items.sort(key=lambda item: Path(item.path).name != LONGEST)
 
 
