@@ -60,9 +60,7 @@ _NOT_LOADED: Final = "has no available versions"
 _NOT_READY: Final = "is not at ready state"
 # Source: RestrictedFeatures in triton-inference-server/server, src/grpc/grpc_utils.cc, and what
 # Triton 2.51 answers.
-_RESTRICTED: Final = re.compile(
-    r"this protocol is restricted(?:, expecting header '([^']*)')?", re.I
-)
+_RESTRICTED: Final = re.compile("this protocol is restricted", re.I)
 _OVERSIZE: Final = "larger than max"
 
 _PATH: Final = re.compile(r"""[^\s'"()\[\]{},;]*[\\/][^\s'"()\[\]{},;]*""")

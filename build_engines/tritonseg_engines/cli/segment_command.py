@@ -164,10 +164,9 @@ def _segment_all(
             try:
                 _write(image, seen[image], outcome, planned[image], as_json=as_json)
             except SegmentationError as error:
-                if len(planned) == 1 or (isinstance(error, OF_THE_SERVER) and not done):
-                    raise
-                if isinstance(error, OF_THE_SERVER):
-                    click.echo(f"{done} of {len(planned)} are done; --resume goes on", err=True)
+                if len(planned) == 1 or isinstance(error, OF_THE_SERVER):
+                    if done:
+                        click.echo(f"{done} of {len(planned)} are done; --resume goes on", err=True)
                     raise
                 _tell_failure(image, error, as_json=as_json)
                 failed += 1
@@ -177,21 +176,22 @@ def _segment_all(
 
 def _pictures(named: Sequence[Path], output: Path) -> list[Path]:
     """Return the pictures that are meant; refuse a folder without any, and that of the results."""
-    for folder in named:
-        if folder.is_dir() and folder.resolve() == output.resolve():
+    files: list[Path] = []
+    for path in named:
+        if path.is_dir() and path.resolve() == output.resolve():
             raise click.ClickException(
-                f"{folder} is the folder for the results as well; give another with -o"
+                f"{path} is the folder for the results as well; give another with -o"
             )
-        if not _files_of([folder], output):
-            raise click.ClickException(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
-    return _files_of(named, output)
-
-
-def _files_of(named: Sequence[Path], output: Path) -> list[Path]:
-    try:
-        return picture_files(named, results=output)
-    except OSError as error:
-        raise click.ClickException(f"{error.filename}: cannot be read: {error.strerror}") from error
+        try:
+            found = picture_files([path], results=output)
+        except OSError as error:
+            raise click.ClickException(
+                f"{error.filename}: cannot be read: {error.strerror}"
+            ) from error
+        if not found:
+            raise click.ClickException(f"{path} holds no picture ({', '.join(SUFFIXES)})")
+        files += found
+    return files
 
 
 def _write(
