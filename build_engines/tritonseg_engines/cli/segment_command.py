@@ -182,12 +182,7 @@ def _pictures(named: Sequence[Path], output: Path) -> list[Path]:
             raise click.ClickException(
                 f"{path} is the folder for the results as well; give another with -o"
             )
-        try:
-            found = picture_files([path], results=output)
-        except OSError as error:
-            raise click.ClickException(
-                f"{error.filename}: cannot be read: {error.strerror}"
-            ) from error
+        found = picture_files([path], results=output)
         if not found:
             raise click.ClickException(f"{path} holds no picture ({', '.join(SUFFIXES)})")
         files += found
