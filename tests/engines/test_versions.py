@@ -296,7 +296,12 @@ def test_steps_of_a_newer_ensemble_are_not_removed(tmp_path: Path) -> None:
 def test_every_version_has_its_part_of_the_shared_memory(repository: Path) -> None:
     one = shared_memory_mib(repository)
     write(repository, "2")
-    assert one < shared_memory_mib(repository) <= 2 * one
+    two = shared_memory_mib(repository)
+    assert one < two <= 2 * one
+    edit(repository, lambda config: config.version_policy.all.SetInParent())
+    assert shared_memory_mib(repository) == two
+    edit(repository, lambda config: config.version_policy.latest.SetInParent())
+    assert shared_memory_mib(repository) == one
 
 
 def test_the_command_adds_a_version(tmp_path: Path) -> None:

@@ -20,8 +20,14 @@ from typing import Final
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.errors import RepositoryError
-from tritonseg_engines.repository.files import CONFIG_FILE, FIRST_VERSION, read_config
+from tritonseg_engines.repository.files import (
+    CONFIG_FILE,
+    FIRST_VERSION,
+    read_config,
+    version_folders,
+)
 from tritonseg_engines.repository.messages import ANY, texts_of
+from tritonseg_engines.repository.served_versions import served_versions
 from tritonseg_steps import contract
 from tritonseg_steps.network_sizes import NetworkSizes
 
@@ -61,10 +67,19 @@ def shared_memory_mib(
     }
     if not configs:
         raise RepositoryError(f"{repository} holds no model (no */{CONFIG_FILE})")
-    sizes = {step: size_hw for one in configs.values() for step, size_hw in _network_sizes(one)}
+    versions = {
+        name: served_versions(config, version_folders(repository / name)) or {FIRST_VERSION}
+        for name, config in configs.items()
+    }
+    sizes = {
+        step: size_hw
+        for name, config in configs.items()
+        for step, size_hw in _network_sizes(config, versions[name])
+    }
     served = {*models, *(step for name in models for step in _steps(configs.get(name)))}
     total = sum(
-        _model_bytes(config, picture_hw or sizes.get(name) or OPEN_SIZE_HW, largest_batch)
+        len(versions[name])
+        * _model_bytes(config, picture_hw or sizes.get(name) or OPEN_SIZE_HW, largest_batch)
         for name, config in configs.items()
         if not models or name in served
     )
@@ -75,13 +90,13 @@ def _steps(config: pb.ModelConfig | None) -> list[str]:
     return [] if config is None else [one.model_name for one in config.ensemble_scheduling.step]
 
 
-def _network_sizes(config: pb.ModelConfig) -> Iterator[tuple[str, tuple[int, int]]]:
+def _network_sizes(
+    config: pb.ModelConfig, versions: Collection[str]
+) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield the network's size for a model that clients call, and for each step of it."""
     if contract.NETWORK_SIZES_PARAMETER not in config.parameters:
         return
-    texts = {
-        texts_of(config, version)[contract.NETWORK_SIZES_PARAMETER] for version in _versions(config)
-    }
+    texts = {texts_of(config, one)[contract.NETWORK_SIZES_PARAMETER] for one in versions}
     sizes_hw = [size_hw for text in texts if (size_hw := _fixed_hw(config.name, text)) is not None]
     if len(sizes_hw) == len(texts):
         largest_hw = max(sizes_hw, key=math.prod)
@@ -97,11 +112,6 @@ def _fixed_hw(model: str, text: str) -> tuple[int, int] | None:
         ) from error
 
 
-def _versions(config: pb.ModelConfig) -> list[str]:
-    """Return the versions that a build's config lets Triton serve."""
-    return [str(version) for version in config.version_policy.specific.versions] or [FIRST_VERSION]
-
-
 def _model_bytes(
     config: pb.ModelConfig, picture_hw: tuple[int, int], largest_batch: int | None
 ) -> int:
@@ -114,7 +124,7 @@ def _model_bytes(
     if largest_batch is not None:
         batch = min(batch, largest_batch)
     processes = sum(max(1, int(group.count)) for group in config.instance_group) or 1
-    return len(_versions(config)) * int(processes) * (PROCESS_BYTES + batch * picture_bytes)
+    return int(processes) * (PROCESS_BYTES + batch * picture_bytes)
 
 
 def _tensor_bytes(tensor: pb.ModelInput | pb.ModelOutput, picture_hw: tuple[int, int]) -> int:
