@@ -42,12 +42,15 @@ from ._errors import (
 from ._image import load_image
 from ._metadata import ModelInfo
 from ._result import Segmentation
+from ._telemetry import Attempt, ClientStatistics, Timings
 from ._version import __version__
 
 __all__ = [
     "AccessDeniedError",
     "AsyncSegmentationClient",
+    "Attempt",
     "ClientClosedError",
+    "ClientStatistics",
     "ConfigurationError",
     "ConnectError",
     "ConnectionLostError",
@@ -69,6 +72,7 @@ __all__ = [
     "SegmentationClient",
     "SegmentationError",
     "ServerError",
+    "Timings",
     "TransportError",
     "UnsupportedImageError",
     "__version__",

@@ -9,19 +9,22 @@ from typing import TypeVar
 import grpc
 
 from ._aio_transport import AioLock, AioTransport
-from ._config import ImageLimits, RetryPolicy, TransportName
-from ._errors import ClientClosedError, SegmentationError
+from ._config import ImageLimits, RetryPolicy
+from ._connection import CompressionName, TransportName
+from ._core import ClientCore
+from ._errors import ClientClosedError, ConfigurationError, SegmentationError
 from ._image import ImageSource
 from ._many import OnError, check_many, in_tasks
 from ._metadata import ModelInfo
 from ._result import Segmentation
-from ._settings import ClientSettings, remade, request_id_of
+from ._settings import ClientSettings, remade
+from ._telemetry import AttemptHook, ClientStatistics
 
 _Source = TypeVar("_Source", bound=ImageSource)
 
 
 class AsyncSegmentationClient:
-    """A connection to one segmentation model on one Triton server, for asyncio.
+    """A connection to the segmentation models of a Triton server, for asyncio.
 
     Does what `SegmentationClient` does, by the same names; what that returns is awaited here.
     Pictures are decoded in threads of the event loop's. Make one client and keep it: it may be
@@ -31,23 +34,31 @@ class AsyncSegmentationClient:
     Args:
         url: The server's gRPC address, 'host:port' or 'unix:/path'. With 'dns:///name:port', or
             'ipv4:10.0.0.1:8001,10.0.0.2:8001', several servers take turns.
-        model: The model's name on the server.
+        model: The model's name on the server; None if every call says which.
         model_version: Which of its versions, as '2'; None for the highest that it serves, which
             another may follow while the client lives.
-        timeout_s: Seconds within which a call must end, retries and all.
+        timeout_s: Seconds within which a call must end, retries and all; 30 by default.
         retry: How requests that the server could not take are sent again.
         limits: What pictures to accept.
         transport: 'raw' decodes here and sends pixels. 'encoded' sends JPEG, PNG and WebP files
-            as they are, for thin links; what a server does not decode still goes as pixels.
+            as they are, for thin links; what a server does not decode still goes as pixels. 'raw'
+            by default.
+        compression: Of requests: 'none', 'gzip' or 'deflate'. 'none' by default.
         credentials: From `grpc.ssl_channel_credentials`, for a server behind TLS, with a
             certificate of the client's own if that asks for one; without them the connection is in
             the clear.
         headers: Sent with every call, as {"triton-grpc-protocol-KEY": "VALUE"} for a Triton with
             `--grpc-restricted-protocol`. Never printed.
         token: Sent as "authorization: Bearer TOKEN", with `credentials` only. Never printed.
+        on_attempt: Called with an `Attempt` after each one, in the thread or task that made it;
+            what it raises is logged.
+        tracing: Whether every call is a span of OpenTelemetry's, and the server is told of it.
+
+    For `url`, `model`, `model_version`, `timeout_s`, `transport`, `compression` and `token` a
+    variable TRITONSEG_URL and so on stands in, where the argument is None.
 
     Raises:
-        ConfigurationError: An argument can never work.
+        ConfigurationError: An argument or a variable can never work.
 
     Example:
         >>> import asyncio
@@ -60,17 +71,20 @@ class AsyncSegmentationClient:
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         *,
-        model: str,
+        model: str | None = None,
         model_version: str | None = None,
-        timeout_s: float = 30.0,
+        timeout_s: float | None = None,
         retry: RetryPolicy | None = None,
         limits: ImageLimits | None = None,
-        transport: TransportName = "raw",
+        transport: TransportName | None = None,
+        compression: CompressionName | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         headers: Mapping[str, str] | None = None,
         token: str | None = None,
+        on_attempt: AttemptHook | None = None,
+        tracing: bool = False,
     ) -> None:
         self._settings = ClientSettings.of(
             url,
@@ -80,22 +94,23 @@ class AsyncSegmentationClient:
             retry=retry,
             limits=limits,
             transport=transport,
+            compression=compression,
             credentials=credentials,
             headers=headers,
             token=token,
+            on_attempt=on_attempt,
+            tracing=tracing,
         )
-        self._transport = AioTransport(
-            self._settings.address,
-            max_response_bytes=self._settings.max_response_bytes,
-            credentials=credentials,
-            headers=self._settings.headers,
-        )
-        self._remote_model = self._settings.remote_model(self._transport.watch, AioLock())
+        self._transport = AioTransport(self._settings.channel)
+        self._core = ClientCore(self._settings, watch=self._transport.watch, new_lock=AioLock)
 
     async def segment(
         self,
         image: ImageSource,
         *,
+        model: str | None = None,
+        model_version: str | None = None,
+        transport: TransportName | None = None,
         confidence: bool = False,
         timeout_s: float | None = None,
         request_id: str | None = None,
@@ -107,6 +122,10 @@ class AsyncSegmentationClient:
                 or an (H, W, 3) uint8 array, RGB, 0–255. Pictures are taken as they are
                 displayed: turned by their EXIF orientation, transparent pixels on
                 `ImageLimits.background`. CMYK colours are converted without a profile.
+            model: In place of the client's own.
+            model_version: Of the model; None for the client's, where the model is the client's,
+                else for the highest.
+            transport: In place of the client's own.
             confidence: Whether to ask how sure the model is of each pixel; doubles the answer.
             timeout_s: Seconds for this call, in place of the client's own.
             request_id: Identifier for logs on both sides; up to 128 of A–Z a–z 0–9 . _ : -.
@@ -116,7 +135,7 @@ class AsyncSegmentationClient:
             The class map at the picture's own resolution, and what goes with it.
 
         Raises:
-            ConfigurationError: `timeout_s` or `request_id` is unusable, or the model gives no
+            ConfigurationError: An argument is unusable, no model is named, or the model gives no
                 confidence.
             InvalidImageError: The picture cannot be segmented.
             TransportError: The request or its answer did not get through in time.
@@ -125,14 +144,17 @@ class AsyncSegmentationClient:
             ClientClosedError: The client is closed, or belongs to another process.
         """
         self._transport.require_open()
-        settings, deadline = self._settings, self._settings.deadline(timeout_s)
-        request_id = request_id_of(request_id)
-        with settings.attributed(request_id):
-            picture = await self._transport.compute(lambda: settings.read(image))
-            flow = self._remote_model.segment(
-                picture, confidence=confidence, request_id=request_id, deadline=deadline
+        return await self._transport.run(
+            self._core.segment(
+                image,
+                model=model,
+                model_version=model_version,
+                transport=transport,
+                confidence=confidence,
+                timeout_s=timeout_s,
+                request_id=request_id,
             )
-            return await self._transport.run(flow)
+        )
 
     def segment_many(
         self,
@@ -141,6 +163,9 @@ class AsyncSegmentationClient:
         max_in_flight: int = 8,
         ordered: bool = True,
         on_error: OnError = "return",
+        model: str | None = None,
+        model_version: str | None = None,
+        transport: TransportName | None = None,
         confidence: bool = False,
         timeout_s: float | None = None,
     ) -> AsyncIterator[tuple[_Source, Segmentation | SegmentationError]]:
@@ -159,6 +184,9 @@ class AsyncSegmentationClient:
             ordered: Yield in the order of `images`; False yields as they are done.
             on_error: "return" yields a picture's error in the place of its result; "raise" raises
                 it there.
+            model: As for `segment`.
+            model_version: As for `segment`.
+            transport: As for `segment`.
             confidence: As for `segment`.
             timeout_s: Seconds for each picture, in place of the client's own.
 
@@ -169,11 +197,18 @@ class AsyncSegmentationClient:
         """
         self._transport.require_open()
         check_many(images, max_in_flight, on_error)
-        self._settings.deadline(timeout_s)
+        self._core.check_call(model, model_version, transport, timeout_s)
 
         async def outcome_of(image: ImageSource) -> Segmentation | SegmentationError:
             try:
-                return await self.segment(image, confidence=confidence, timeout_s=timeout_s)
+                return await self.segment(
+                    image,
+                    model=model,
+                    model_version=model_version,
+                    transport=transport,
+                    confidence=confidence,
+                    timeout_s=timeout_s,
+                )
             except ClientClosedError:
                 raise  # no picture's error, and that of all that follow
             except SegmentationError as error:
@@ -187,56 +222,109 @@ class AsyncSegmentationClient:
             on_error=on_error,
         )
 
-    async def describe(self) -> ModelInfo:
-        """Return what the server says about its model; asked for once, then remembered.
+    async def describe(
+        self,
+        *,
+        model: str | None = None,
+        model_version: str | None = None,
+        timeout_s: float | None = None,
+    ) -> ModelInfo:
+        """Return what the server says about a model; asked for once, then remembered.
+
+        Args:
+            model: As for `segment`.
+            model_version: As for `segment`.
+            timeout_s: Seconds for this call, in place of the client's own.
 
         Raises:
+            ConfigurationError: An argument is unusable, or no model is named.
             TransportError: The question or its answer did not get through in time.
             ServerError: The server answered with an error.
             ProtocolError: The model is not one that this client understands.
             ClientClosedError: The client is closed, or belongs to another process.
         """
         self._transport.require_open()
-        with self._settings.attributed(None):
-            flow = self._remote_model.describe(self._settings.deadline(None))
-            return await self._transport.run(flow)
+        flow = self._core.describe(model=model, model_version=model_version, timeout_s=timeout_s)
+        return await self._transport.run(flow)
 
-    async def is_ready(self, *, timeout_s: float = 5.0) -> bool:
+    async def models(self, *, timeout_s: float | None = None) -> tuple[ModelInfo, ...]:
+        """Return what the server serves for this client, by name and version.
+
+        Models of other kinds, and the steps of an ensemble, are left out.
+
+        Args:
+            timeout_s: Seconds for this call, in place of the client's own.
+
+        Raises:
+            ConfigurationError: `timeout_s` is unusable.
+            AccessDeniedError: The server does not tell everybody which models it has.
+            TransportError: A question or its answer did not get through in time.
+            ServerError: The server answered with an error.
+            ProtocolError: A model's description breaks the contract.
+            ClientClosedError: The client is closed, or belongs to another process.
+        """
+        self._transport.require_open()
+        return await self._transport.run(self._core.models(timeout_s=timeout_s))
+
+    async def is_ready(
+        self,
+        *,
+        model: str | None = None,
+        model_version: str | None = None,
+        timeout_s: float = 5.0,
+    ) -> bool:
         """Return whether the server says that it can segment pictures now.
 
         A server that cannot be reached, refuses to say or does not answer in time is not ready.
 
         Args:
+            model: As for `segment`.
+            model_version: As for `segment`.
             timeout_s: Seconds to wait for its answer.
 
         Raises:
-            ConfigurationError: `timeout_s` is unusable.
+            ConfigurationError: An argument is unusable, or no model is named.
             ClientClosedError: The client is closed, or belongs to another process.
         """
         self._transport.require_open()
-        deadline = self._settings.deadline(timeout_s)
+        flow = self._core.is_ready(model=model, model_version=model_version, timeout_s=timeout_s)
         try:
-            return await self._transport.run(self._remote_model.is_ready(deadline))
+            return await self._transport.run(flow)
+        except ConfigurationError:
+            raise
         except SegmentationError:
             self._transport.require_open()
             return False
 
-    async def wait_ready(self, *, timeout_s: float = 60.0) -> None:
+    async def wait_ready(
+        self,
+        *,
+        model: str | None = None,
+        model_version: str | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
         """Wait until the server can segment pictures.
 
         Args:
+            model: As for `segment`.
+            model_version: As for `segment`.
             timeout_s: Seconds to wait at most.
 
         Raises:
-            ConfigurationError: `timeout_s` is unusable.
+            ConfigurationError: An argument is unusable, or no model is named.
             TransportError: Until then the server could not be reached.
             ServerError: Until then the model was not ready, or the server refuses to say.
             ClientClosedError: The client is closed, or belongs to another process.
         """
         self._transport.require_open()
-        deadline = self._settings.deadline(timeout_s)
-        with self._settings.attributed(None):
-            await self._transport.run(self._remote_model.wait_ready(deadline))
+        await self._transport.run(
+            self._core.wait_ready(model=model, model_version=model_version, timeout_s=timeout_s)
+        )
+
+    @property
+    def statistics(self) -> ClientStatistics:
+        """What the client has counted since it was made."""
+        return self._core.telemetry.statistics
 
     async def close(self) -> None:
         """Close the connection; calls under way end with `ClientClosedError`."""
@@ -257,6 +345,4 @@ class AsyncSegmentationClient:
         return remade, (type(self), self._settings.arguments())
 
     def __repr__(self) -> str:
-        return (
-            f"AsyncSegmentationClient({self._settings.address!r}, model={self._settings.model!r})"
-        )
+        return self._settings.repr_of(self)

@@ -10,10 +10,11 @@ import grpc
 import grpc.aio
 from tritonclient.grpc import service_pb2_grpc
 
+from ._channel import ChannelSettings
 from ._errors import ClientClosedError
 from ._flow import Compute, Enter, Flow, Pause, Rpc, Step
 from ._status import error_from_rpc
-from ._transport import OwningProcess, channel_options
+from ._transport import OwningProcess
 
 _T = TypeVar("_T")
 
@@ -28,24 +29,11 @@ class AioTransport:
         watch: Counts lost connections once it is started.
 
     Args:
-        address: 'host:port'.
-        max_response_bytes: Largest answer to receive, beside a few fields.
-        credentials: TLS; without them the connection is in the clear.
-        headers: Sent with every call.
+        settings: Of its channel.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        max_response_bytes: int,
-        credentials: grpc.ChannelCredentials | None,
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        self._address = address
-        self._options = channel_options(address, max_response_bytes)
-        self._credentials = credentials
-        self._headers = headers
+    def __init__(self, settings: ChannelSettings) -> None:
+        self._settings = settings
         self._process = OwningProcess()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -70,10 +58,6 @@ class AioTransport:
                     step = flow.send(outcome)
         except StopIteration as end:
             return cast(_T, end.value)
-
-    async def compute(self, function: Any) -> Any:
-        """Call a function that keeps a core busy, and let the loop go on meanwhile."""
-        return await asyncio.get_running_loop().run_in_executor(None, function)
 
     def require_open(self) -> None:
         """Raise `ClientClosedError` if no call can be made from here any more."""
@@ -100,7 +84,7 @@ class AioTransport:
         if isinstance(step, Rpc):
             return await self._call(step)
         if isinstance(step, Compute):
-            return await self.compute(step.function)
+            return await asyncio.get_running_loop().run_in_executor(None, step.function)
         if isinstance(step, Enter):
             return await cast(AioLock, step.lock).enter(step.timeout_s)
         return await self._pause(step)
@@ -108,7 +92,12 @@ class AioTransport:
     async def _call(self, rpc: Rpc) -> Any:
         self.require_open()
         method = getattr(self._connected(), rpc.method)
-        call = method(rpc.request, timeout=rpc.timeout_s, metadata=self._headers)
+        call = method(
+            rpc.request,
+            timeout=rpc.timeout_s,
+            metadata=(*self._settings.headers, *rpc.headers),
+            compression=self._settings.grpc_compression,
+        )
         try:
             return await self._unless_closed(_answer(call))
         except grpc.RpcError as exc:
@@ -135,11 +124,7 @@ class AioTransport:
     def _connected(self) -> Any:
         if self._stub is None:
             self._loop = asyncio.get_running_loop()
-            self._channel = (
-                grpc.aio.insecure_channel(self._address, self._options)
-                if self._credentials is None
-                else grpc.aio.secure_channel(self._address, self._credentials, self._options)
-            )
+            self._channel = self._settings.open_in_loop()
             self.watch.channel = self._channel
             self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         return self._stub

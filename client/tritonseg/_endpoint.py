@@ -57,7 +57,12 @@ class ModelEndpoint:
         request = service_pb2.ModelConfigRequest(name=self.name, version=self.version)
         return self._ask("ModelConfig", request, timeout_s)
 
-    def infer(self, request: service_pb2.ModelInferRequest, timeout_s: float) -> Rpc:
+    def infer(
+        self,
+        request: service_pb2.ModelInferRequest,
+        timeout_s: float,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Rpc:
         """Send one inference request."""
         return Rpc(
             method="ModelInfer",
@@ -65,6 +70,7 @@ class ModelEndpoint:
             timeout_s=timeout_s,
             subject=self.subject,
             refusal=OverloadedError,
+            headers=headers,
         )
 
     def _ask(self, method: str, request: object, timeout_s: float) -> Rpc:
@@ -75,3 +81,30 @@ class ModelEndpoint:
             subject=self.subject,
             refusal=ModelNotReadyError,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEndpoint:
+    """Where a server is.
+
+    Attributes:
+        address: Its own, for messages.
+        watch: Tells of the connection.
+    """
+
+    address: str
+    watch: LossCounter
+
+    def list_models(self, timeout_s: float) -> Rpc:
+        """Ask which models are ready."""
+        return Rpc(
+            method="RepositoryIndex",
+            request=service_pb2.RepositoryIndexRequest(ready=True),
+            timeout_s=timeout_s,
+            subject=f"the server at {self.address}",
+            refusal=ModelNotReadyError,
+        )
+
+    def model(self, name: str, version: str) -> ModelEndpoint:
+        """Return one of its models."""
+        return ModelEndpoint(address=self.address, name=name, version=version, watch=self.watch)

@@ -97,6 +97,16 @@ class FakeService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
         is_known = self._knows(request.name, request.version)
         return service_pb2.ModelReadyResponse(ready=self._fake.is_ready and is_known)
 
+    def RepositoryIndex(self, request: Any, context: Any) -> service_pb2.RepositoryIndexResponse:  # noqa: N802
+        """Answer as Triton's service does; called by gRPC."""
+        del request
+        self._begin("RepositoryIndex", context)
+        response = service_pb2.RepositoryIndexResponse()
+        state = "READY" if self._fake.is_ready else "UNAVAILABLE"
+        for version in self._fake.versions:
+            response.models.add(name=self._fake.model, version=version, state=state)
+        return response
+
     def ModelMetadata(self, request: Any, context: Any) -> service_pb2.ModelMetadataResponse:  # noqa: N802
         """Answer as Triton's service does; called by gRPC."""
         self._begin("ModelMetadata", context)

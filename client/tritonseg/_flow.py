@@ -33,6 +33,7 @@ class Rpc:
         timeout_s: Seconds within which the response must have come.
         subject: What is called, to begin messages with.
         refusal: The error that stands for a server answering UNAVAILABLE to this kind of call.
+        headers: Sent with this request, beside the client's.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Rpc:
     timeout_s: float
     subject: str
     refusal: type[ServerError]
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from ._picture import EncodedImage, Picture, RgbImage
 from ._protocol import build_infer_request, parse_infer_response
 from ._result import Segmentation
 from ._retry import RetryBudget, RetrySequence
+from ._telemetry import Call, Purpose
 
 _logger = logging.getLogger("tritonseg")
 _T = TypeVar("_T")
@@ -40,18 +41,24 @@ class RemoteModel:
     Args:
         endpoint: Where it is.
         retry: How requests that the server could not take are sent again.
+        budget: Of retries, shared by all models of the client.
         lock: Of the kind that the client's transport acquires.
+
+    Attributes:
+        endpoint: Where it is.
     """
 
-    def __init__(self, endpoint: ModelEndpoint, *, retry: RetryPolicy, lock: Lock) -> None:
-        self._endpoint = endpoint
+    def __init__(
+        self, endpoint: ModelEndpoint, *, retry: RetryPolicy, budget: RetryBudget, lock: Lock
+    ) -> None:
+        self.endpoint = endpoint
         self._retry = retry
-        self._budget = RetryBudget()
+        self._budget = budget
         self._description = RememberedDescription(endpoint, lock)
 
     def is_ready(self, deadline: Deadline) -> Flow[bool]:
         """Return whether the server says that the model can take requests, without retries."""
-        response = yield self._endpoint.is_ready(deadline.require_s())
+        response = yield self.endpoint.is_ready(deadline.require_s())
         return bool(response.ready)
 
     def wait_ready(self, deadline: Deadline) -> Flow[None]:
@@ -61,15 +68,23 @@ class RemoteModel:
                 raise error
             yield Pause(delay_s=_PROBE_INTERVAL_S)
 
-    def describe(self, deadline: Deadline) -> Flow[ModelInfo]:
+    def describe(self, deadline: Deadline, call: Call) -> Flow[ModelInfo]:
         """Return what the server says about the model; remembered as long as it holds."""
         known = self._description.remembered
         if known is None:
-            known = yield from self._send(lambda: self._description.current(deadline), deadline)
+            known = yield from self._send(
+                "describe", lambda: self._description.current(deadline), deadline, call
+            )
         return known.model
 
     def segment(
-        self, picture: Picture, *, confidence: bool, request_id: str, deadline: Deadline
+        self,
+        picture: Picture,
+        *,
+        confidence: bool,
+        request_id: str,
+        deadline: Deadline,
+        call: Call,
     ) -> Flow[Segmentation]:
         """Return what the model makes of a picture, sent as a file only where it takes files.
 
@@ -77,19 +92,21 @@ class RemoteModel:
             ConfigurationError: `confidence` is asked for, and the model has none to give.
             InvalidImageError: The file is corrupt behind its header.
         """
-        model = yield from self.describe(deadline)
+        model = yield from self.describe(deadline, call)
         if confidence and not model.gives_confidence:  # a model that took its place may do so
-            known = yield from self._send(lambda: self._described_again(deadline), deadline)
+            known = yield from self._send(
+                "describe", lambda: self._described_again(deadline), deadline, call
+            )
             _require_confidence(known.model)
             model = known.model
 
         def ask(sent: Picture) -> Flow[Segmentation]:
-            return self._send(
-                lambda: self._attempt(
-                    sent, confidence=confidence, request_id=request_id, deadline=deadline
-                ),
-                deadline,
-            )
+            def attempt() -> Flow[Segmentation]:
+                return self._attempt(
+                    sent, confidence=confidence, request_id=request_id, deadline=deadline, call=call
+                )
+
+            return self._send("segment", attempt, deadline, call)
 
         if isinstance(picture, RgbImage):
             return (yield from ask(picture))
@@ -98,34 +115,44 @@ class RemoteModel:
         return (yield from _ask_with_file(picture, ask))
 
     def _attempt(
-        self, picture: Picture, *, confidence: bool, request_id: str, deadline: Deadline
+        self,
+        picture: Picture,
+        *,
+        confidence: bool,
+        request_id: str,
+        deadline: Deadline,
+        call: Call,
     ) -> Flow[Segmentation]:
         """Send a picture once, by what the model says of itself now."""
         known = yield from self._description.current(deadline)
         if confidence:
             _require_confidence(known.model)
         request = build_infer_request(
-            model_name=self._endpoint.name,
-            model_version=self._endpoint.version,
+            model_name=self.endpoint.name,
+            model_version=self.endpoint.version,
             request_id=request_id,
             picture=picture,
             confidence=confidence,
             digest=known.digest is not None,
         )
-        response = yield from self._infer(request, known, deadline)
+        response = yield from self._infer(request, known, deadline, call)
         if not known.is_of(response, request):
             known = yield from self._described_anew(known, deadline)
             if not known.is_of(response, request):
                 raise self._replaced()
         elif not (yield from self._description.current(deadline)).says_the_same_as(known):
             raise self._replaced()
-        return _segmentation(response, request, picture, known.model)
+        return _segmentation(response, request, picture, known.model, call)
 
     def _infer(
-        self, request: service_pb2.ModelInferRequest, known: Description, deadline: Deadline
+        self,
+        request: service_pb2.ModelInferRequest,
+        known: Description,
+        deadline: Deadline,
+        call: Call,
     ) -> Flow[service_pb2.ModelInferResponse]:
         try:
-            return (yield self._endpoint.infer(request, deadline.require_s()))
+            return (yield self.endpoint.infer(request, deadline.require_s(), call.headers))
         except RequestRejectedError as refusal:
             # What is asked for goes by the description: another model may not have it.
             if not (yield from self._described_anew(known, deadline)).says_the_same_as(known):
@@ -146,7 +173,7 @@ class RemoteModel:
 
     def _replaced(self) -> ModelNotReadyError:
         return ModelNotReadyError(
-            f"model '{self._endpoint.name}' was replaced while the picture was on its way, and "
+            f"model '{self.endpoint.name}' was replaced while the picture was on its way, and "
             "what the server says about it is of another build than its answer; segment the "
             "picture again",
             retryable=True,
@@ -156,7 +183,7 @@ class RemoteModel:
         """Return None if the model is ready, else why not; raise what waiting cannot cure."""
         timeout_s = min(deadline.require_s(), _PROBE_TIMEOUT_S)
         try:
-            response = yield self._endpoint.is_ready(timeout_s)
+            response = yield self.endpoint.is_ready(timeout_s)
         except (DeadlineExceededError, ModelNotFoundError) as error:
             return error
         except SegmentationError as error:
@@ -166,24 +193,31 @@ class RemoteModel:
         if response.ready:
             return None
         return ModelNotReadyError(
-            f"{self._endpoint.subject} is not ready; the server's log says whether it is still "
+            f"{self.endpoint.subject} is not ready; the server's log says whether it is still "
             "loading, failed to load or is unknown",
             retryable=True,
         )
 
-    def _send(self, attempt: Callable[[], Flow[_T]], deadline: Deadline) -> Flow[_T]:
+    def _send(
+        self, purpose: Purpose, attempt: Callable[[], Flow[_T]], deadline: Deadline, call: Call
+    ) -> Flow[_T]:
         """Make an attempt within the deadline, and another as the retry policy allows."""
         sequence = RetrySequence(self._retry, self._budget)
         while True:
             deadline.require_s()
+            call.begin_attempt(purpose, sequence.attempts)
             try:
-                return (yield from attempt())
+                outcome = yield from attempt()
             except SegmentationError as error:
                 error.attempts = sequence.attempts
                 delay_s = sequence.next_delay_s(error, deadline.remaining_s())
+                call.end_attempt(error, retry_in_s=delay_s)
                 if delay_s is None:
                     raise
                 _logger.info("%s; next attempt in %.2f s", error, delay_s)
+            else:
+                call.end_attempt(None)
+                return outcome
             yield Pause(delay_s=delay_s)
 
 
@@ -202,6 +236,7 @@ def _segmentation(
     request: service_pb2.ModelInferRequest,
     picture: Picture,
     model: ModelInfo,
+    call: Call,
 ) -> Segmentation:
     answer = parse_infer_response(
         response, request=request, size=picture.size, class_count=len(model.classes)
@@ -213,6 +248,7 @@ def _segmentation(
         model=model,
         model_version=response.model_version,
         request_id=request.id,
+        timings=call.timings,
     )
 
 

@@ -1,38 +1,38 @@
-"""What both clients are, apart from how they wait."""
+"""What a client is made with, from its arguments and from the environment."""
 
 from __future__ import annotations
 
-import contextlib
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import grpc
 
+from ._channel import ChannelSettings
 from ._config import (
     ImageLimits,
     RetryPolicy,
-    TransportName,
-    check_address,
     check_duration,
-    check_headers,
     check_kind,
     check_model_name,
     check_model_version,
-    check_request_id,
+)
+from ._connection import (
+    CompressionName,
+    TransportName,
+    check_address,
+    check_compression,
+    check_headers,
     check_transport,
 )
-from ._deadline import Deadline
-from ._endpoint import LossCounter, ModelEndpoint
-from ._errors import ConfigurationError, SegmentationError
-from ._flow import Lock
-from ._image import ImageSource, read_image, read_sendable
-from ._picture import Picture
-from ._remote_model import RemoteModel
+from ._environment import blaming_environment, from_environment
+from ._errors import ConfigurationError
+from ._telemetry import AttemptHook
 
 _Client = TypeVar("_Client")
+_Value = TypeVar("_Value")
 
+_TIMEOUT_S: Final = 30.0
 _MAPS_PER_ANSWER: Final = 2
 """Class map and confidence, a byte a pixel each."""
 
@@ -43,14 +43,17 @@ class ClientSettings:
 
     Attributes:
         address: As the clients' `url`.
-        model: As theirs.
+        model: As theirs; empty for None.
         model_version: As theirs; empty for None.
         timeout_s: As theirs.
         retry: As theirs.
         limits: As theirs.
         transport: As theirs.
+        compression: As theirs.
         credentials: As theirs.
         headers: Sent with every call, the token among them; secret.
+        on_attempt: As theirs.
+        tracing: As theirs.
 
     Raises:
         ConfigurationError: One of them can never work.
@@ -63,37 +66,50 @@ class ClientSettings:
     retry: RetryPolicy
     limits: ImageLimits
     transport: TransportName
+    compression: CompressionName
     credentials: grpc.ChannelCredentials | None
     headers: tuple[tuple[str, str], ...] = field(repr=False)
+    on_attempt: AttemptHook | None
+    tracing: bool
 
     @classmethod
     def of(
         cls,
-        url: str,
+        url: str | None,
         *,
-        model: str,
+        model: str | None,
         model_version: str | None,
-        timeout_s: float,
+        timeout_s: float | None,
         retry: RetryPolicy | None,
         limits: ImageLimits | None,
-        transport: TransportName,
+        transport: TransportName | None,
+        compression: CompressionName | None,
         credentials: grpc.ChannelCredentials | None,
         headers: Mapping[str, str] | None,
         token: str | None,
+        on_attempt: AttemptHook | None,
+        tracing: bool,
     ) -> ClientSettings:
-        """Check the arguments of a client, and put defaults in the place of None."""
+        """Check the arguments of a client; the environment and defaults stand in for None."""
+        check_kind("credentials", credentials, (grpc.ChannelCredentials, type(None)))
+        if on_attempt is not None and not callable(on_attempt):
+            raise ConfigurationError(f"on_attempt must be callable, got {on_attempt!r}")
         return cls(
-            address=check_address(url),
-            model=check_model_name(model),
-            model_version=check_model_version(model_version),
-            timeout_s=check_duration("timeout_s", timeout_s),
+            address=_address(url),
+            model=_chosen("model", model, check_model_name, ""),
+            # That of the variable is a version of the variable's model.
+            model_version=_chosen("model_version", model_version, check_model_version, "")
+            if model is None
+            else check_model_version(model_version),
+            timeout_s=_chosen("timeout_s", timeout_s, _check_timeout, _TIMEOUT_S, _number),
             retry=check_kind("retry", RetryPolicy() if retry is None else retry, RetryPolicy),
             limits=check_kind("limits", ImageLimits() if limits is None else limits, ImageLimits),
-            transport=check_transport(transport),
-            credentials=check_kind(
-                "credentials", credentials, (grpc.ChannelCredentials, type(None))
-            ),
-            headers=check_headers(headers, token, is_secure=credentials is not None),
+            transport=_chosen("transport", transport, check_transport, "raw"),
+            compression=_chosen("compression", compression, check_compression, "none"),
+            credentials=credentials,
+            headers=_headers(headers, token, is_secure=credentials is not None),
+            on_attempt=on_attempt,
+            tracing=check_kind("tracing", tracing, bool),
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -109,47 +125,33 @@ class ClientSettings:
             )
         return {
             "url": self.address,
-            "model": self.model,
+            "model": self.model or None,
             "model_version": self.model_version or None,
             "timeout_s": self.timeout_s,
             "retry": self.retry,
             "limits": self.limits,
             "transport": self.transport,
+            "compression": self.compression,
             "headers": dict(self.headers),
+            "on_attempt": self.on_attempt,
+            "tracing": self.tracing,
         }
 
     @property
-    def max_response_bytes(self) -> int:
-        """Largest answer to receive, beside a few fields."""
-        return _MAPS_PER_ANSWER * self.limits.max_pixels
-
-    def remote_model(self, watch: LossCounter, lock: Lock) -> RemoteModel:
-        """Return the model, asked through a transport's own watch and kind of lock."""
-        endpoint = ModelEndpoint(
-            address=self.address, name=self.model, version=self.model_version, watch=watch
+    def channel(self) -> ChannelSettings:
+        """What the channel is made with."""
+        return ChannelSettings(
+            address=self.address,
+            max_response_bytes=_MAPS_PER_ANSWER * self.limits.max_pixels,
+            credentials=self.credentials,
+            headers=self.headers,
+            compression=self.compression,
         )
-        return RemoteModel(endpoint, retry=self.retry, lock=lock)
 
-    def read(self, image: ImageSource) -> Picture:
-        """Read a picture, a file only as far as it must be read to be sent."""
-        read = read_sendable if self.transport == "encoded" else read_image
-        return read(image, self.limits)
-
-    def deadline(self, timeout_s: float | None) -> Deadline:
-        """Return the deadline of a call that begins now; None for the client's own time-out."""
-        if timeout_s is None:
-            return Deadline(self.timeout_s)
-        return Deadline(check_duration("timeout_s", timeout_s))
-
-    @contextlib.contextmanager
-    def attributed(self, request_id: str | None) -> Iterator[None]:
-        """Write into every error of a call to which model and request it belongs."""
-        try:
-            yield
-        except SegmentationError as error:
-            error.model_name = self.model
-            error.request_id = request_id
-            raise
+    def repr_of(self, client: object) -> str:
+        """Return what a client with these settings prints as."""
+        model = f", model={self.model!r}" if self.model else ""
+        return f"{type(client).__name__}({self.address!r}{model})"
 
 
 def remade(kind: Callable[..., _Client], arguments: Mapping[str, Any]) -> _Client:
@@ -157,10 +159,49 @@ def remade(kind: Callable[..., _Client], arguments: Mapping[str, Any]) -> _Clien
     return kind(**arguments)
 
 
-def request_id_of(given: str | None) -> str:
-    """Return the identifier of a request; one is made up for None.
+def _address(url: str | None) -> str:
+    address = _chosen("url", url, check_address, "")
+    if not address:
+        raise ConfigurationError(
+            "which server? give its gRPC address, as in 'localhost:8001', or set TRITONSEG_URL"
+        )
+    return address
 
-    Raises:
-        ConfigurationError: It is not fit for logs.
-    """
-    return uuid.uuid4().hex if given is None else check_request_id(given)
+
+def _headers(
+    headers: Mapping[str, str] | None, token: str | None, *, is_secure: bool
+) -> tuple[tuple[str, str], ...]:
+    own = check_headers(headers, token, is_secure=is_secure)
+    given = from_environment("token")
+    if given is None or "authorization" in dict(own):
+        return own
+    with blaming_environment("token"):
+        return check_headers(headers, given, is_secure=is_secure)
+
+
+def _chosen(
+    argument: str,
+    value: Any,
+    check: Callable[[Any], _Value],
+    default: _Value,
+    read: Callable[[str], Any] = str,
+) -> _Value:
+    """Return an argument, what the environment gives for it, or the default; checked."""
+    if value is not None:
+        return check(value)
+    given = from_environment(argument)
+    if given is None:
+        return default
+    with blaming_environment(argument):
+        return check(read(given))
+
+
+def _check_timeout(timeout_s: float) -> float:
+    return check_duration("timeout_s", timeout_s)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text  # which is refused with the same words as any other value

@@ -9,24 +9,17 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
-from ._config import MAX_MESSAGE_BYTES
+from ._channel import ChannelSettings
 from ._connection_watch import ConnectionWatch
 from ._errors import ClientClosedError
 from ._flow import Compute, Enter, Flow, Pause, Rpc, Step
 from ._status import error_from_rpc
-from ._version import __version__
 
-MANY_SERVERS: Final = ("dns:", "ipv4:")
-"""How addresses begin that may stand for several servers."""
-CONNECT_TIMEOUT_S: Final = 5.0
-MAX_RECONNECT_DELAY_S: Final = 1.0
-
-_MAX_CONFIG_BYTES: Final = 16 * 2**20
 _T = TypeVar("_T")
 
 
@@ -60,30 +53,15 @@ class GrpcTransport:
         watch: Counts lost connections once it is started.
 
     Args:
-        address: 'host:port'.
-        max_response_bytes: Largest answer to receive, beside a few fields.
-        credentials: TLS; without them the connection is in the clear.
-        headers: Sent with every call.
+        settings: Of its channel.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        max_response_bytes: int,
-        credentials: grpc.ChannelCredentials | None,
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        options = channel_options(address, max_response_bytes)
-        self._channel = (
-            grpc.insecure_channel(address, options)
-            if credentials is None
-            else grpc.secure_channel(address, credentials, options)
-        )
+    def __init__(self, settings: ChannelSettings) -> None:
+        self._settings = settings
+        self._channel = settings.open()
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._process = OwningProcess()
         self._closing = threading.Event()
-        self._headers = headers
         self.watch = ConnectionWatch(self._channel)
 
     def run(self, flow: Flow[_T]) -> _T:
@@ -129,7 +107,12 @@ class GrpcTransport:
         self.require_open()
         try:
             method = getattr(self._stub, rpc.method)
-            return method(rpc.request, timeout=rpc.timeout_s, metadata=self._headers)
+            return method(
+                rpc.request,
+                timeout=rpc.timeout_s,
+                metadata=(*self._settings.headers, *rpc.headers),
+                compression=self._settings.grpc_compression,
+            )
         except grpc.RpcError as exc:
             self.require_open()
             raise error_from_rpc(exc, subject=rpc.subject, refusal=rpc.refusal) from exc
@@ -141,34 +124,3 @@ class GrpcTransport:
     def _pause(self, pause: Pause) -> None:
         self._closing.wait(pause.delay_s)
         self.require_open()
-
-
-def channel_options(address: str, max_response_bytes: int) -> list[tuple[str, int | str]]:
-    """Return the options of a channel.
-
-    Args:
-        address: As of a transport.
-        max_response_bytes: As of a transport.
-    """
-    # Several servers take turns, and one that cannot be reached is left out until it can. Of a
-    # single one gRPC's default notices sooner that it is back: every call tries to connect.
-    policy = "round_robin" if address.startswith(MANY_SERVERS) else "pick_first"
-    return [
-        ("grpc.lb_policy_name", policy),
-        # Without these two, gRPC's own limit of 4 MiB for what is received would hold.
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        (
-            "grpc.max_receive_message_length",
-            min(max_response_bytes + _MAX_CONFIG_BYTES, MAX_MESSAGE_BYTES),
-        ),
-        # gRPC's name for how long one attempt to connect may take, despite the "min".
-        ("grpc.min_reconnect_backoff_ms", int(CONNECT_TIMEOUT_S * 1000)),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        # gRPC's own 120 s would leave a client out long after its server is back.
-        ("grpc.max_reconnect_backoff_ms", int(MAX_RECONNECT_DELAY_S * 1000)),
-        # A proxy of the environment's is for the web, and this is for servers of one's own.
-        ("grpc.enable_http_proxy", 0),
-        # Otherwise all clients of a process share one connection, and its backoff.
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.primary_user_agent", f"tritonseg/{__version__}"),
-    ]

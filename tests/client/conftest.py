@@ -143,6 +143,7 @@ class Wire:
         self._flowing.set()
         self._sockets: list[socket.socket] = []
         self.connections = 0
+        self.bytes_sent = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def freeze(self) -> None:
@@ -177,8 +178,10 @@ class Wire:
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
+            is_to_server = sink.getpeername()[1] == self._target_port
             while block := source.recv(65_536):
                 self._flowing.wait()
+                self.bytes_sent += len(block) if is_to_server else 0
                 sink.sendall(block)
 
 

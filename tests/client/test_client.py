@@ -229,7 +229,7 @@ class TestArguments:
             "dns:///h",
             "dns:///h:0",
             "file:/x:1",
-            None,
+            7,
             8001,
         ],
     )

@@ -77,7 +77,7 @@ class TestRequest:
         assert sent_tensors(triton) == ["IMAGE"]
         assert client.model.takes_files
 
-    @pytest.mark.parametrize("transport", ["", "jpeg", None, True, "RAW"])
+    @pytest.mark.parametrize("transport", ["", "jpeg", 7, True, "RAW"])
     def test_other_transports(self, transport):
         with pytest.raises(tritonseg.ConfigurationError, match="transport must be 'raw'"):
             tritonseg.SegmentationClient("h:1", model="m", transport=transport)

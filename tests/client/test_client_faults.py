@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import tritonseg
-from tritonseg import _transport
+from tritonseg import _channel
 
 GRACE_S = 0.25
 IMAGE = np.zeros((2, 3, 3), np.uint8)
@@ -202,7 +202,7 @@ class TestConnection:
         assert isinstance(caught.value.__cause__, grpc.RpcError)
 
     def test_attempt_to_connect_has_a_limit_of_its_own(self, connect, monkeypatch, silent_address):
-        monkeypatch.setattr(_transport, "CONNECT_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(_channel, "CONNECT_TIMEOUT_S", 0.3)
         client = connect(silent_address, retry=tritonseg.RetryPolicy(max_retries=0))
         begin_s = time.monotonic()
         with pytest.raises(tritonseg.ConnectError):
@@ -214,7 +214,7 @@ class TestConnection:
     def test_pause_between_attempts_to_connect(
         self, connect, monkeypatch, max_delay_s, least_attempts
     ):
-        monkeypatch.setattr(_transport, "MAX_RECONNECT_DELAY_S", max_delay_s)
+        monkeypatch.setattr(_channel, "MAX_RECONNECT_DELAY_S", max_delay_s)
         attempts = 0
         with socket.create_server(("127.0.0.1", 0)) as listener:
             listener.settimeout(0.01)

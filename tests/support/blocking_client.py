@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from tritonseg import AsyncSegmentationClient, ModelInfo, Segmentation
+from tritonseg import AsyncSegmentationClient, ClientStatistics, ModelInfo, Segmentation
 
 
 class LoopThread:
@@ -54,9 +54,17 @@ class BlockingClient:
     def model(self) -> ModelInfo:
         return self.describe()
 
-    def describe(self) -> ModelInfo:
-        model: ModelInfo = self._thread.wait_for(self.client.describe())
+    def describe(self, **options: Any) -> ModelInfo:
+        model: ModelInfo = self._thread.wait_for(self.client.describe(**options))
         return model
+
+    def models(self, **options: Any) -> tuple[ModelInfo, ...]:
+        models: tuple[ModelInfo, ...] = self._thread.wait_for(self.client.models(**options))
+        return models
+
+    @property
+    def statistics(self) -> ClientStatistics:
+        return self.client.statistics
 
     def is_ready(self, **options: Any) -> bool:
         return bool(self._thread.wait_for(self.client.is_ready(**options)))

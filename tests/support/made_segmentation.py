@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tritonseg import ModelInfo, Segmentation
+from tritonseg import ModelInfo, Segmentation, Timings
 from tritonseg._picture import RgbImage
 
 
@@ -37,6 +37,7 @@ def make_segmentation(class_map, palette, image_hwc=None):
         ),
         model_version="1",
         request_id="frame-17",
+        timings=Timings(read_s=0.001, attempt_s=0.02, total_s=0.021, attempts=1),
     )
 
 

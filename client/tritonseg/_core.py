@@ -1,0 +1,189 @@
+"""What both clients do, apart from how they wait."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Final
+
+from ._config import check_duration, check_model_name, check_model_version, check_request_id
+from ._connection import TransportName, check_transport
+from ._deadline import Deadline
+from ._endpoint import LossCounter, ModelEndpoint, ServerEndpoint
+from ._errors import ConfigurationError, SegmentationError
+from ._flow import Compute, Flow, Lock
+from ._image import ImageSource, read_image, read_sendable
+from ._listing import list_models
+from ._metadata import ModelInfo
+from ._picture import Picture
+from ._remote_model import RemoteModel
+from ._result import Segmentation
+from ._retry import RetryBudget
+from ._settings import ClientSettings
+from ._telemetry import Call, Purpose, Telemetry
+from ._tracing import make_tracing
+
+_MAX_MODELS: Final = 256
+"""How many models are remembered; of one that is forgotten the server is asked again."""
+
+
+class ClientCore:
+    """The methods of a client as flows, which its transport runs.
+
+    Attributes:
+        telemetry: What the client counts.
+
+    Args:
+        settings: What the client was made with.
+        watch: Of the connection.
+        new_lock: Makes locks of the kind that the transport acquires.
+    """
+
+    def __init__(
+        self, settings: ClientSettings, *, watch: LossCounter, new_lock: Callable[[], Lock]
+    ) -> None:
+        self._settings = settings
+        self._server = ServerEndpoint(address=settings.address, watch=watch)
+        self._new_lock = new_lock
+        self._budget = RetryBudget()
+        self._known_model = lru_cache(maxsize=_MAX_MODELS)(self._new_model)
+        tracing = make_tracing(settings.address, wanted=settings.tracing)
+        self.telemetry = Telemetry(settings.on_attempt, tracing)
+
+    def segment(
+        self,
+        image: ImageSource,
+        *,
+        model: str | None,
+        model_version: str | None,
+        transport: TransportName | None,
+        confidence: bool,
+        timeout_s: float | None,
+        request_id: str | None,
+    ) -> Flow[Segmentation]:
+        """Return what `segment` of a client returns."""
+        deadline = self._deadline(timeout_s)
+        request_id = _request_id(request_id)
+        asked = self._model(model, model_version)
+        transport = self._transport_name(transport)
+        with self._call("segment", asked.endpoint, request_id) as call:
+            picture = yield Compute(function=lambda: self._read(image, transport))
+            call.end_reading()
+            return (
+                yield from asked.segment(
+                    picture,
+                    confidence=confidence,
+                    request_id=request_id,
+                    deadline=deadline,
+                    call=call,
+                )
+            )
+
+    def describe(
+        self, *, model: str | None, model_version: str | None, timeout_s: float | None
+    ) -> Flow[ModelInfo]:
+        """Return what `describe` of a client returns."""
+        deadline = self._deadline(timeout_s)
+        asked = self._model(model, model_version)
+        with self._call("describe", asked.endpoint) as call:
+            return (yield from asked.describe(deadline, call))
+
+    def models(self, *, timeout_s: float | None) -> Flow[tuple[ModelInfo, ...]]:
+        """Return what `models` of a client returns."""
+        return (yield from list_models(self._server, self._deadline(timeout_s)))
+
+    def is_ready(
+        self, *, model: str | None, model_version: str | None, timeout_s: float
+    ) -> Flow[bool]:
+        """Return what `is_ready` of a client returns, or raise why the server did not say."""
+        deadline = self._deadline(timeout_s)
+        return (yield from self._model(model, model_version).is_ready(deadline))
+
+    def wait_ready(
+        self, *, model: str | None, model_version: str | None, timeout_s: float
+    ) -> Flow[None]:
+        """Return once the model is ready; raise what waiting cannot cure."""
+        deadline = self._deadline(timeout_s)
+        asked = self._model(model, model_version)
+        with _attributed(asked.endpoint):
+            yield from asked.wait_ready(deadline)
+
+    def check_call(
+        self,
+        model: str | None,
+        model_version: str | None,
+        transport: TransportName | None,
+        timeout_s: float | None,
+    ) -> None:
+        """Raise `ConfigurationError` for arguments with which no picture can be segmented."""
+        self._model(model, model_version)
+        self._transport_name(transport)
+        self._deadline(timeout_s)
+
+    def _deadline(self, timeout_s: float | None) -> Deadline:
+        """Return the deadline of a call that begins now; None for the client's own time-out."""
+        if timeout_s is None:
+            return Deadline(self._settings.timeout_s)
+        return Deadline(check_duration("timeout_s", timeout_s))
+
+    @contextlib.contextmanager
+    def _call(
+        self, purpose: Purpose, endpoint: ModelEndpoint, request_id: str | None = None
+    ) -> Iterator[Call]:
+        """Watch a call, and name its model and request in its errors."""
+        with (
+            self.telemetry.call(
+                purpose,
+                model_name=endpoint.name,
+                model_version=endpoint.version,
+                request_id=request_id,
+            ) as call,
+            _attributed(endpoint, request_id),
+        ):
+            yield call
+
+    def _transport_name(self, transport: TransportName | None) -> TransportName:
+        return self._settings.transport if transport is None else check_transport(transport)
+
+    def _model(self, model: str | None, model_version: str | None) -> RemoteModel:
+        """Return a model by what a call says of it; the client's own model for None."""
+        settings = self._settings
+        name = settings.model if model is None else check_model_name(model)
+        if not name:
+            raise ConfigurationError(
+                "which model? give model= to the client or to the call, or set TRITONSEG_MODEL"
+            )
+        version = check_model_version(model_version)
+        if model_version is None and name == settings.model:
+            version = settings.model_version
+        return self._known_model(name, version)
+
+    def _new_model(self, name: str, version: str) -> RemoteModel:
+        return RemoteModel(
+            self._server.model(name, version),
+            retry=self._settings.retry,
+            budget=self._budget,
+            lock=self._new_lock(),
+        )
+
+    def _read(self, image: ImageSource, transport: TransportName) -> Picture:
+        """Read a picture, a file only as far as it must be read to be sent."""
+        read = read_sendable if transport == "encoded" else read_image
+        return read(image, self._settings.limits)
+
+
+@contextlib.contextmanager
+def _attributed(endpoint: ModelEndpoint, request_id: str | None = None) -> Iterator[None]:
+    """Write into every error of a call to which model and request it belongs."""
+    try:
+        yield
+    except SegmentationError as error:
+        error.model_name = endpoint.name
+        error.request_id = request_id
+        raise
+
+
+def _request_id(given: str | None) -> str:
+    return uuid.uuid4().hex if given is None else check_request_id(given)

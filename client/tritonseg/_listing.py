@@ -1,0 +1,45 @@
+"""The segmentation models among all that a server serves."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ._deadline import Deadline
+from ._description import read_published
+from ._endpoint import ModelEndpoint, ServerEndpoint
+from ._flow import Flow
+from ._metadata import CONTRACT_PARAMETER, ModelInfo
+
+_READY: Final = "READY"
+
+
+def list_models(server: ServerEndpoint, deadline: Deadline) -> Flow[tuple[ModelInfo, ...]]:
+    """Return what a server serves for clients of this package, by name and version.
+
+    Other models, and the steps of an ensemble, do not publish a contract and are left out.
+
+    Raises:
+        AccessDeniedError: The server does not list its models for everybody.
+        ProtocolError: One publishes a contract, and breaks it.
+    """
+    index = yield server.list_models(deadline.require_s())
+    served = sorted(
+        {(entry.name, int(entry.version)) for entry in index.models if entry.state == _READY}
+    )
+    models = []
+    for name, version in served:
+        endpoint = server.model(name, str(version))
+        model = yield from _describe(endpoint, deadline)
+        if model is not None:
+            models.append(model)
+    return tuple(models)
+
+
+def _describe(endpoint: ModelEndpoint, deadline: Deadline) -> Flow[ModelInfo | None]:
+    response = yield endpoint.fetch_config(deadline.require_s())
+    parameters = {key: value.string_value for key, value in response.config.parameters.items()}
+    if CONTRACT_PARAMETER not in parameters:
+        return None
+    metadata = yield endpoint.fetch_metadata(deadline.require_s())
+    model, _ = read_published(metadata, parameters, endpoint.version)
+    return model
