@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +17,27 @@ MANY_SERVERS: Final = ("dns:", "ipv4:")
 """How addresses begin that may stand for several servers."""
 CONNECT_TIMEOUT_S: Final = 5.0
 MAX_RECONNECT_DELAY_S: Final = 1.0
+PING_AFTER_S: Final = 5.0
+"""Of silence during a call. gRPC sends two pings at most for a call, which every server allows."""
+LEAST_PING_TIMEOUT_S: Final = 5.0
+
+_TURNS: Final = {"round_robin": {}}
+_TURNS_OF_THE_WELL: Final = {
+    "outlier_detection_experimental": {
+        "interval": "2s",
+        "baseEjectionTime": "5s",
+        "maxEjectionTime": "30s",
+        "maxEjectionPercent": 50,
+        # Of a server that is sick nearly everything fails; of one that is overloaded, a part, and
+        # to leave that one out would overload the others.
+        "failurePercentageEjection": {"threshold": 95, "minimumHosts": 2, "requestVolume": 3},
+        "childPolicy": [_TURNS],
+    }
+}
+"""Servers take turns, and one that answers with nothing but errors is left out for a while.
+
+Source: gRPC's proposal A50, "Outlier Detection", and its names for the fields.
+"""
 
 _MAX_CONFIG_BYTES: Final = 16 * 2**20
 _COMPRESSIONS: Final = {
@@ -35,6 +57,7 @@ class ChannelSettings:
         credentials: TLS; without them the connection is in the clear.
         headers: Sent with every call; secret.
         compression: Of what is sent.
+        timeout_s: Of calls, as the client has it.
     """
 
     address: str
@@ -42,6 +65,7 @@ class ChannelSettings:
     credentials: grpc.ChannelCredentials | None
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     compression: CompressionName
+    timeout_s: float
 
     @property
     def grpc_compression(self) -> grpc.Compression:
@@ -61,12 +85,26 @@ class ChannelSettings:
         return grpc.aio.secure_channel(self.address, self.credentials, self._options)
 
     @property
+    def ping_timeout_s(self) -> float:
+        """Seconds without an answer to a ping after which a connection is given up."""
+        return max(self.timeout_s / 2, LEAST_PING_TIMEOUT_S)
+
+    @property
+    def _balancing(self) -> list[tuple[str, int | str]]:
+        if self.address.startswith(MANY_SERVERS):
+            config = {"loadBalancingConfig": [_TURNS_OF_THE_WELL]}
+            return [("grpc.service_config", json.dumps(config))]
+        # Of one server gRPC's default notices sooner that it is back: every call tries to connect.
+        return [("grpc.lb_policy_name", "pick_first")]
+
+    @property
     def _options(self) -> list[tuple[str, int | str]]:
-        # Several servers take turns, and one that cannot be reached is left out until it can. Of a
-        # single one gRPC's default notices sooner that it is back: every call tries to connect.
-        policy = "round_robin" if self.address.startswith(MANY_SERVERS) else "pick_first"
         return [
-            ("grpc.lb_policy_name", policy),
+            *self._balancing,
+            # A server that is frozen, or a way there that is cut, answers no ping. The pictures
+            # that are sent may be in front of it, on a thin link for many seconds.
+            ("grpc.keepalive_time_ms", int(PING_AFTER_S * 1000)),
+            ("grpc.http2.ping_timeout_ms", int(self.ping_timeout_s * 1000)),
             # Without these two, gRPC's own limit of 4 MiB for what is received would hold.
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             (

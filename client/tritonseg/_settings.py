@@ -146,6 +146,7 @@ class ClientSettings:
             credentials=self.credentials,
             headers=self.headers,
             compression=self.compression,
+            timeout_s=self.timeout_s,
         )
 
     def repr_of(self, client: object) -> str:

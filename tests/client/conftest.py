@@ -142,6 +142,7 @@ class Wire:
         self._flowing = threading.Event()
         self._flowing.set()
         self._sockets: list[socket.socket] = []
+        self._is_closed = False
         self.connections = 0
         self.bytes_sent = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -162,6 +163,7 @@ class Wire:
             end.close()
 
     def close(self) -> None:
+        self._is_closed = True
         self._listener.close()
         self.thaw()
         self.cut()
@@ -175,6 +177,8 @@ class Wire:
                 self._sockets += [near, far]
                 for source, sink in ((near, far), (far, near)):
                     threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+                if self._is_closed:
+                    self.cut()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):

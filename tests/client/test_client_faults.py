@@ -92,6 +92,20 @@ class TestDeadlines:
         wire.thaw()
         assert client.segment(IMAGE, timeout_s=5.0).class_map.shape == (2, 3)
 
+    def test_frozen_wire_is_noticed_before_the_deadline(self, connect, wire):
+        client = connect(wire.address, timeout_s=12.0, retry=tritonseg.RetryPolicy(max_retries=0))
+        client.segment(IMAGE)
+        wire.freeze()
+        begin_s = time.monotonic()
+        with pytest.raises(tritonseg.ConnectionLostError, match="ping timeout"):
+            client.segment(IMAGE)
+        assert 5.0 < time.monotonic() - begin_s < 11.5
+
+    def test_slow_answer_is_not_taken_for_a_frozen_server(self, connect, triton):
+        client = connect(triton.url, timeout_s=10.0)
+        triton.delay(8.0)
+        assert client.segment(IMAGE).timings.attempts == 1
+
 
 class TestRetries:
     def test_two_failures_then_success(self, client, triton):

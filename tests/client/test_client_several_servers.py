@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
+import grpc
 import numpy as np
 import pytest
 
@@ -38,10 +39,12 @@ def until_all_are_asked(client, servers, within_s=10.0):
         assert time.monotonic() < end_s
 
 
-def counted(client, servers, calls):
+def counted(client, servers, calls, *, may_fail=False):
     before = [server.calls["ModelInfer"] for server in servers]
+    expected = tritonseg.OverloadedError if may_fail else ()
     for _ in range(calls):
-        client.segment(IMAGE)
+        with suppress(expected):
+            client.segment(IMAGE)
     return [
         server.calls["ModelInfer"] - count for server, count in zip(servers, before, strict=True)
     ]
@@ -58,6 +61,46 @@ def test_one_that_is_gone_costs_no_picture_and_comes_back(client, servers):
     assert min(counts[0], counts[2]) >= 15
     servers[1].start()
     until_all_are_asked(client, servers)
+
+
+def test_one_that_only_fails_is_left_out_and_comes_back(client, servers):
+    servers[1].fail(grpc.StatusCode.UNAVAILABLE, "sick")
+    end_s = time.monotonic() + 10
+    while time.monotonic() < end_s and counted(client, servers, 30, may_fail=True)[1]:
+        pass  # a third fails, more than the retries are for
+    assert counted(client, servers, 30)[1] == 0
+    servers[1].fail(grpc.StatusCode.UNAVAILABLE, times=0)
+    until_all_are_asked(client, servers, within_s=20)
+
+
+def test_none_is_left_out_where_all_are_as_bad(client, servers):
+    for server in servers:
+        server.fail(grpc.StatusCode.INVALID_ARGUMENT, "no")
+    end_s = time.monotonic() + 5
+    failed = 0
+    while time.monotonic() < end_s:
+        with pytest.raises(tritonseg.RequestRejectedError):
+            client.segment(IMAGE)
+        failed += 1
+    for server in servers:
+        server.fail(grpc.StatusCode.INVALID_ARGUMENT, times=0)
+    assert sum(counted(client, servers, 30)) == 30
+    assert failed > 30
+
+
+def test_one_that_is_frozen_costs_time_and_no_picture(triton, wire, connect):
+    address = f"ipv4:{triton.url},{wire.address}"
+    with FakeTriton() as other:
+        other.parameters = triton.parameters
+        client = connect(f"{address},{other.url}", timeout_s=12.0)
+        until_all_are_asked(client, [triton, other])
+        while not wire.connections:
+            client.segment(IMAGE)
+        wire.freeze()
+        began_s = time.monotonic()
+        for _ in range(12):
+            client.segment(IMAGE)
+        assert time.monotonic() - began_s < 24  # one was on its way to it, for half its time-out
 
 
 def test_all_gone_is_said(client, servers):
