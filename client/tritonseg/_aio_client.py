@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
@@ -41,8 +42,9 @@ class AsyncSegmentationClient:
         retry: How requests that the server could not take are sent again.
         limits: What pictures to accept.
         transport: 'raw' decodes here and sends pixels. 'encoded' sends JPEG, PNG and WebP files
-            as they are, for thin links; what a server does not decode still goes as pixels. 'raw'
-            by default.
+            as they are, for thin links; what a server does not decode still goes as pixels.
+            'shared_memory' leaves pixels where a server on this host reads them, and sends them to
+            one that does not take that. 'raw' by default.
         compression: Of requests: 'none', 'gzip' or 'deflate'. 'none' by default.
         credentials: From `grpc.ssl_channel_credentials`, for a server behind TLS, with a
             certificate of the client's own if that asks for one; without them the connection is in
@@ -328,6 +330,9 @@ class AsyncSegmentationClient:
 
     async def close(self) -> None:
         """Close the connection; calls under way end with `ClientClosedError`."""
+        if self._core.memory.is_used:
+            with suppress(SegmentationError):
+                await self._transport.run(self._core.memory.forget_all())
         await self._transport.close()
 
     async def __aenter__(self) -> AsyncSegmentationClient:

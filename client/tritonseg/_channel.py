@@ -10,18 +10,16 @@ import grpc
 import grpc.aio
 
 from ._config import MAX_MESSAGE_BYTES
-from ._connection import CompressionName
+from ._connection import MANY_SERVERS, CompressionName
 from ._version import __version__
 
-MANY_SERVERS: Final = ("dns:", "ipv4:")
-"""How addresses begin that may stand for several servers."""
 CONNECT_TIMEOUT_S: Final = 5.0
 MAX_RECONNECT_DELAY_S: Final = 1.0
 PING_AFTER_S: Final = 5.0
 """Of silence during a call. gRPC sends two pings at most for a call, which every server allows."""
 LEAST_PING_TIMEOUT_S: Final = 5.0
 
-_TURNS: Final = {"round_robin": {}}
+_TURNS: Final[dict[str, dict[str, str]]] = {"round_robin": {}}
 _TURNS_OF_THE_WELL: Final = {
     "outlier_detection_experimental": {
         "interval": "2s",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
@@ -18,6 +20,7 @@ from ._many import OnError, check_many, in_threads
 from ._metadata import ModelInfo
 from ._result import Segmentation
 from ._settings import ClientSettings, remade
+from ._shared_memory import SharedMemory
 from ._telemetry import AttemptHook, ClientStatistics
 from ._transport import GrpcTransport
 
@@ -40,8 +43,9 @@ class SegmentationClient:
         retry: How requests that the server could not take are sent again.
         limits: What pictures to accept.
         transport: 'raw' decodes here and sends pixels. 'encoded' sends JPEG, PNG and WebP files
-            as they are, for thin links; what a server does not decode still goes as pixels. 'raw'
-            by default.
+            as they are, for thin links; what a server does not decode still goes as pixels.
+            'shared_memory' leaves pixels where a server on this host reads them, and sends them to
+            one that does not take that. 'raw' by default.
         compression: Of requests: 'none', 'gzip' or 'deflate'. 'none' by default.
         credentials: From `grpc.ssl_channel_credentials`, for a server behind TLS, with a
             certificate of the client's own if that asks for one; without them the connection is in
@@ -101,6 +105,10 @@ class SegmentationClient:
         self._transport = GrpcTransport(self._settings.channel)
         self._core = ClientCore(
             self._settings, watch=self._transport.watch, new_lock=threading.Lock
+        )
+        # At the interpreter's exit, too, and where nobody has the client any more.
+        self._forget_memory = weakref.finalize(
+            self, _forget_memory, self._transport, self._core.memory
         )
 
     def segment(
@@ -340,6 +348,7 @@ class SegmentationClient:
 
     def close(self) -> None:
         """Close the connection; calls under way end with `ClientClosedError`."""
+        self._forget_memory()
         self._transport.close()
 
     def __enter__(self) -> SegmentationClient:
@@ -358,3 +367,9 @@ class SegmentationClient:
 
     def __repr__(self) -> str:
         return self._settings.repr_of(self)
+
+
+def _forget_memory(transport: GrpcTransport, memory: SharedMemory) -> None:
+    if memory.is_used:
+        with suppress(SegmentationError):
+            transport.run(memory.forget_all())

@@ -9,7 +9,10 @@ from typing import Final, Literal, TypeAlias
 from ._config import check_choice, check_kind
 from ._errors import ConfigurationError
 
-TransportName: TypeAlias = Literal["raw", "encoded"]
+MANY_SERVERS: Final = ("dns:", "ipv4:")
+"""How addresses begin that may stand for several servers."""
+
+TransportName: TypeAlias = Literal["raw", "encoded", "shared_memory"]
 CompressionName: TypeAlias = Literal["none", "gzip", "deflate"]
 
 _ADDRESS: Final = re.compile(
@@ -24,12 +27,17 @@ _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]{0,8192}")
 """Source: the gRPC protocol over HTTP/2, "Custom-Metadata"."""
 
 
-def check_transport(transport: TransportName) -> TransportName:
-    """Return `transport`, or raise `ConfigurationError` unless it is 'raw' or 'encoded'."""
-    if transport not in ("raw", "encoded"):
+def check_transport(transport: TransportName, address: str) -> TransportName:
+    """Return `transport`, or raise `ConfigurationError` unless there is such a way to a server."""
+    if transport not in ("raw", "encoded", "shared_memory"):
         raise ConfigurationError(
-            "transport must be 'raw' (send pixels) or 'encoded' (send image files as they are), "
-            f"got {transport!r}"
+            "transport must be 'raw' (send pixels), 'encoded' (send image files as they are) or "
+            f"'shared_memory' (share pixels with a server on this host), got {transport!r}"
+        )
+    if transport == "shared_memory" and address.startswith(MANY_SERVERS):
+        raise ConfigurationError(
+            f"transport='shared_memory' is for one server on this host, and {address!r} may be "
+            "several: give 'host:port' or 'unix:/path'"
         )
     return transport
 

@@ -15,6 +15,7 @@ from ._endpoint import LossCounter, ModelEndpoint, ServerEndpoint
 from ._errors import ConfigurationError, SegmentationError
 from ._flow import Compute, Flow, Lock
 from ._image import ImageSource, read_image, read_sendable
+from ._inference import Question
 from ._listing import list_models
 from ._metadata import ModelInfo
 from ._picture import Picture
@@ -22,6 +23,7 @@ from ._remote_model import RemoteModel
 from ._result import Segmentation
 from ._retry import RetryBudget
 from ._settings import ClientSettings
+from ._shared_memory import SharedMemory
 from ._telemetry import Call, Purpose, Telemetry
 from ._tracing import make_tracing
 
@@ -34,6 +36,7 @@ class ClientCore:
 
     Attributes:
         telemetry: What the client counts.
+        memory: What it shares with its server.
 
     Args:
         settings: What the client was made with.
@@ -48,6 +51,7 @@ class ClientCore:
         self._server = ServerEndpoint(address=settings.address, watch=watch)
         self._new_lock = new_lock
         self._budget = RetryBudget()
+        self.memory = SharedMemory(self._server)
         self._known_model = lru_cache(maxsize=_MAX_MODELS)(self._new_model)
         tracing = make_tracing(settings.address, wanted=settings.tracing)
         self.telemetry = Telemetry(settings.on_attempt, tracing)
@@ -71,15 +75,15 @@ class ClientCore:
         with self._call("segment", asked.endpoint, request_id) as call:
             picture = yield Compute(function=lambda: self._read(image, transport))
             call.end_reading()
-            return (
-                yield from asked.segment(
-                    picture,
-                    confidence=confidence,
-                    request_id=request_id,
-                    deadline=deadline,
-                    call=call,
-                )
+            question = Question(
+                picture=picture,
+                confidence=confidence,
+                shares_memory=transport == "shared_memory",
+                request_id=request_id,
+                deadline=deadline,
+                call=call,
             )
+            return (yield from asked.segment(question))
 
     def describe(
         self, *, model: str | None, model_version: str | None, timeout_s: float | None
@@ -145,7 +149,9 @@ class ClientCore:
             yield call
 
     def _transport_name(self, transport: TransportName | None) -> TransportName:
-        return self._settings.transport if transport is None else check_transport(transport)
+        if transport is None:
+            return self._settings.transport
+        return check_transport(transport, self._settings.address)
 
     def _model(self, model: str | None, model_version: str | None) -> RemoteModel:
         """Return a model by what a call says of it; the client's own model for None."""
@@ -165,6 +171,7 @@ class ClientCore:
             self._server.model(name, version),
             retry=self._settings.retry,
             budget=self._budget,
+            memory=self.memory,
             lock=self._new_lock(),
         )
 

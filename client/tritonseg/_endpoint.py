@@ -97,14 +97,30 @@ class ServerEndpoint:
 
     def list_models(self, timeout_s: float) -> Rpc:
         """Ask which models are ready."""
-        return Rpc(
-            method="RepositoryIndex",
-            request=service_pb2.RepositoryIndexRequest(ready=True),
-            timeout_s=timeout_s,
-            subject=f"the server at {self.address}",
-            refusal=ModelNotReadyError,
+        request = service_pb2.RepositoryIndexRequest(ready=True)
+        return self._ask("RepositoryIndex", request, timeout_s)
+
+    def share_memory(self, name: str, size: int, timeout_s: float) -> Rpc:
+        """Have the server map memory that has the same name in this host's `/dev/shm`."""
+        request = service_pb2.SystemSharedMemoryRegisterRequest(
+            name=name, key=f"/{name}", offset=0, byte_size=size
         )
+        return self._ask("SystemSharedMemoryRegister", request, timeout_s)
+
+    def forget_memory(self, name: str, timeout_s: float) -> Rpc:
+        """Have the server forget memory that it mapped."""
+        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
+        return self._ask("SystemSharedMemoryUnregister", request, timeout_s)
 
     def model(self, name: str, version: str) -> ModelEndpoint:
         """Return one of its models."""
         return ModelEndpoint(address=self.address, name=name, version=version, watch=self.watch)
+
+    def _ask(self, method: str, request: object, timeout_s: float) -> Rpc:
+        return Rpc(
+            method=method,
+            request=request,
+            timeout_s=timeout_s,
+            subject=f"the server at {self.address}",
+            refusal=ModelNotReadyError,
+        )

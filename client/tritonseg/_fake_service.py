@@ -107,6 +107,15 @@ class FakeService(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignor
             response.models.add(name=self._fake.model, version=version, state=state)
         return response
 
+    def SystemSharedMemoryRegister(self, request: Any, context: Any) -> None:  # noqa: N802
+        """Refuse, as `tritonseg serve` does unless it is told otherwise; called by gRPC."""
+        del request
+        self._begin("SystemSharedMemoryRegister", context)
+        context.abort(
+            grpc.StatusCode.UNAVAILABLE,
+            "This protocol is restricted, expecting header 'triton-grpc-protocol-closed'",
+        )
+
     def ModelMetadata(self, request: Any, context: Any) -> service_pb2.ModelMetadataResponse:  # noqa: N802
         """Answer as Triton's service does; called by gRPC."""
         self._begin("ModelMetadata", context)

@@ -94,16 +94,24 @@ def build_infer_request(
     model_version: str = "",
     request_id: str,
     picture: Picture,
+    region: str | None = None,
     confidence: bool = False,
     digest: bool = False,
 ) -> service_pb2.ModelInferRequest:
-    """Build the request for the class map of one picture, and for what else is wanted."""
+    """Build the request for the class map of one picture, and for what else is wanted.
+
+    Where `region` names memory that the server shares, that begins with the picture's pixels.
+    """
     request = service_pb2.ModelInferRequest(
         model_name=model_name, model_version=model_version, id=request_id
     )
     if isinstance(picture, RgbImage):
-        request.inputs.add(name=IMAGE, datatype="UINT8", shape=[1, *picture.size, 3])
-        request.raw_input_contents.append(picture.pixels)
+        image = request.inputs.add(name=IMAGE, datatype="UINT8", shape=[1, *picture.size, 3])
+        if region is None:
+            request.raw_input_contents.append(picture.pixels)
+        else:
+            image.parameters["shared_memory_region"].string_param = region
+            image.parameters["shared_memory_byte_size"].int64_param = len(picture.pixels)
     else:
         request.inputs.add(name=ENCODED_IMAGE, datatype="BYTES", shape=[1, 1])
         request.raw_input_contents.append(_serialize_bytes(picture.encoded))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeVar
-
-from tritonclient.grpc import service_pb2
 
 from ._config import RetryPolicy
 from ._deadline import Deadline
 from ._description import Description, RememberedDescription
 from ._endpoint import ModelEndpoint
 from ._errors import (
-    ConfigurationError,
     DeadlineExceededError,
     ModelNotFoundError,
     ModelNotReadyError,
@@ -21,11 +19,12 @@ from ._errors import (
     SegmentationError,
 )
 from ._flow import Compute, Flow, Lock, Pause
+from ._inference import Inference, Question, require_confidence
 from ._metadata import ModelInfo
 from ._picture import EncodedImage, Picture, RgbImage
-from ._protocol import build_infer_request, parse_infer_response
 from ._result import Segmentation
 from ._retry import RetryBudget, RetrySequence
+from ._shared_memory import SharedMemory
 from ._telemetry import Call, Purpose
 
 _logger = logging.getLogger("tritonseg")
@@ -42,6 +41,7 @@ class RemoteModel:
         endpoint: Where it is.
         retry: How requests that the server could not take are sent again.
         budget: Of retries, shared by all models of the client.
+        memory: Shared with its server.
         lock: Of the kind that the client's transport acquires.
 
     Attributes:
@@ -49,12 +49,19 @@ class RemoteModel:
     """
 
     def __init__(
-        self, endpoint: ModelEndpoint, *, retry: RetryPolicy, budget: RetryBudget, lock: Lock
+        self,
+        endpoint: ModelEndpoint,
+        *,
+        retry: RetryPolicy,
+        budget: RetryBudget,
+        memory: SharedMemory,
+        lock: Lock,
     ) -> None:
         self.endpoint = endpoint
         self._retry = retry
         self._budget = budget
         self._description = RememberedDescription(endpoint, lock)
+        self._inference = Inference(endpoint, self._description, memory)
 
     def is_ready(self, deadline: Deadline) -> Flow[bool]:
         """Return whether the server says that the model can take requests, without retries."""
@@ -77,36 +84,26 @@ class RemoteModel:
             )
         return known.model
 
-    def segment(
-        self,
-        picture: Picture,
-        *,
-        confidence: bool,
-        request_id: str,
-        deadline: Deadline,
-        call: Call,
-    ) -> Flow[Segmentation]:
+    def segment(self, question: Question) -> Flow[Segmentation]:
         """Return what the model makes of a picture, sent as a file only where it takes files.
 
         Raises:
-            ConfigurationError: `confidence` is asked for, and the model has none to give.
+            ConfigurationError: Confidence is asked for, and the model has none to give.
             InvalidImageError: The file is corrupt behind its header.
         """
+        deadline, call, picture = question.deadline, question.call, question.picture
         model = yield from self.describe(deadline, call)
-        if confidence and not model.gives_confidence:  # a model that took its place may do so
+        if question.confidence and not model.gives_confidence:
+            # A model that took its place may do so.
             known = yield from self._send(
                 "describe", lambda: self._described_again(deadline), deadline, call
             )
-            _require_confidence(known.model)
+            require_confidence(known.model)
             model = known.model
 
         def ask(sent: Picture) -> Flow[Segmentation]:
-            def attempt() -> Flow[Segmentation]:
-                return self._attempt(
-                    sent, confidence=confidence, request_id=request_id, deadline=deadline, call=call
-                )
-
-            return self._send("segment", attempt, deadline, call)
+            asked = replace(question, picture=sent)
+            return self._send("segment", lambda: self._inference.attempt(asked), deadline, call)
 
         if isinstance(picture, RgbImage):
             return (yield from ask(picture))
@@ -114,70 +111,9 @@ class RemoteModel:
             return (yield from ask((yield _pixels_of(picture))))
         return (yield from _ask_with_file(picture, ask))
 
-    def _attempt(
-        self,
-        picture: Picture,
-        *,
-        confidence: bool,
-        request_id: str,
-        deadline: Deadline,
-        call: Call,
-    ) -> Flow[Segmentation]:
-        """Send a picture once, by what the model says of itself now."""
-        known = yield from self._description.current(deadline)
-        if confidence:
-            _require_confidence(known.model)
-        request = build_infer_request(
-            model_name=self.endpoint.name,
-            model_version=self.endpoint.version,
-            request_id=request_id,
-            picture=picture,
-            confidence=confidence,
-            digest=known.digest is not None,
-        )
-        response = yield from self._infer(request, known, deadline, call)
-        if not known.is_of(response, request):
-            known = yield from self._described_anew(known, deadline)
-            if not known.is_of(response, request):
-                raise self._replaced()
-        elif not (yield from self._description.current(deadline)).says_the_same_as(known):
-            raise self._replaced()
-        return _segmentation(response, request, picture, known.model, call)
-
-    def _infer(
-        self,
-        request: service_pb2.ModelInferRequest,
-        known: Description,
-        deadline: Deadline,
-        call: Call,
-    ) -> Flow[service_pb2.ModelInferResponse]:
-        try:
-            return (yield self.endpoint.infer(request, deadline.require_s(), call.headers))
-        except RequestRejectedError as refusal:
-            # What is asked for goes by the description: another model may not have it.
-            if not (yield from self._described_anew(known, deadline)).says_the_same_as(known):
-                raise self._replaced() from refusal
-            raise
-        except SegmentationError as error:
-            if known.may_end_with(error):
-                self._description.forget(known)
-            raise
-
     def _described_again(self, deadline: Deadline) -> Flow[Description]:
         known = yield from self._description.current(deadline)
-        return (yield from self._described_anew(known, deadline))
-
-    def _described_anew(self, known: Description, deadline: Deadline) -> Flow[Description]:
-        self._description.forget(known)
-        return (yield from self._description.current(deadline))
-
-    def _replaced(self) -> ModelNotReadyError:
-        return ModelNotReadyError(
-            f"model '{self.endpoint.name}' was replaced while the picture was on its way, and "
-            "what the server says about it is of another build than its answer; segment the "
-            "picture again",
-            retryable=True,
-        )
+        return (yield from self._inference.described_anew(known, deadline))
 
     def _probe(self, deadline: Deadline) -> Flow[SegmentationError | None]:
         """Return None if the model is ready, else why not; raise what waiting cannot cure."""
@@ -219,37 +155,6 @@ class RemoteModel:
                 call.end_attempt(None)
                 return outcome
             yield Pause(delay_s=delay_s)
-
-
-def _require_confidence(model: ModelInfo) -> None:
-    if not model.gives_confidence:
-        raise ConfigurationError(
-            f"model '{model.name}' gives no confidence: its network puts out classes, or "
-            "scores that are neither logits nor probabilities of the classes or have a "
-            "threshold of their own, or it was built with `--layout fused`; segment without "
-            "confidence=True, or build it from an export that ends in its raw scores"
-        )
-
-
-def _segmentation(
-    response: service_pb2.ModelInferResponse,
-    request: service_pb2.ModelInferRequest,
-    picture: Picture,
-    model: ModelInfo,
-    call: Call,
-) -> Segmentation:
-    answer = parse_infer_response(
-        response, request=request, size=picture.size, class_count=len(model.classes)
-    )
-    return Segmentation(
-        class_map=answer.class_map,
-        confidence=answer.confidence,
-        picture=picture,
-        model=model,
-        model_version=response.model_version,
-        request_id=request.id,
-        timings=call.timings,
-    )
 
 
 def _pixels_of(picture: EncodedImage) -> Compute:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -94,8 +95,9 @@ class ClientSettings:
         check_kind("credentials", credentials, (grpc.ChannelCredentials, type(None)))
         if on_attempt is not None and not callable(on_attempt):
             raise ConfigurationError(f"on_attempt must be callable, got {on_attempt!r}")
+        address = _address(url)
         return cls(
-            address=_address(url),
+            address=address,
             model=_chosen("model", model, check_model_name, ""),
             # That of the variable is a version of the variable's model.
             model_version=_chosen("model_version", model_version, check_model_version, "")
@@ -104,7 +106,9 @@ class ClientSettings:
             timeout_s=_chosen("timeout_s", timeout_s, _check_timeout, _TIMEOUT_S, _number),
             retry=check_kind("retry", RetryPolicy() if retry is None else retry, RetryPolicy),
             limits=check_kind("limits", ImageLimits() if limits is None else limits, ImageLimits),
-            transport=_chosen("transport", transport, check_transport, "raw"),
+            transport=_chosen(
+                "transport", transport, partial(check_transport, address=address), "raw"
+            ),
             compression=_chosen("compression", compression, check_compression, "none"),
             credentials=credentials,
             headers=_headers(headers, token, is_secure=credentials is not None),

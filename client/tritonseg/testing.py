@@ -55,7 +55,14 @@ from ._version import __version__
 
 __all__ = ["FakeTriton", "ReceivedRequest"]
 
-METHODS: Final = ("ModelReady", "ModelMetadata", "ModelConfig", "ModelInfer")
+METHODS: Final = (
+    "ModelReady",
+    "ModelMetadata",
+    "ModelConfig",
+    "ModelInfer",
+    "RepositoryIndex",
+    "SystemSharedMemoryRegister",
+)
 _ALWAYS: Final = 2**63
 _THREADS: Final = 16
 
