@@ -177,7 +177,7 @@ class SharedMemory:
 
 def _create(size: int) -> SharedRegion:
     """Return new memory, which exists: not only from the first write on, which would kill."""
-    name = f"tritonseg-{uuid.uuid4().hex}"
+    name = f"tritonseg-{os.getpid()}-{uuid.uuid4().hex}"
     path = _FOLDER / name
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     try:

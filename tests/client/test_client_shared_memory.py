@@ -17,7 +17,7 @@ REGISTER = "SystemSharedMemoryRegister"
 
 
 def left_behind():
-    return list(Path("/dev/shm").glob("tritonseg-*"))
+    return list(Path("/dev/shm").glob(f"tritonseg-{os.getpid()}-*"))
 
 
 @pytest.fixture
