@@ -58,8 +58,8 @@ def regions(server: TritonServer) -> list[str]:
     return list(status.get("regions", {}))
 
 
-def left_behind() -> list[Path]:
-    return list(Path("/dev/shm").glob("tritonseg-*"))
+def left_behind(pid: int) -> list[Path]:
+    return list(Path("/dev/shm").glob(f"tritonseg-{pid}-*"))
 
 
 def test_masks_are_those_of_sent_pixels(connect: Connect, server: TritonServer) -> None:
@@ -70,7 +70,7 @@ def test_masks_are_those_of_sent_pixels(connect: Connect, server: TritonServer) 
         assert np.array_equal(shared.class_map, sent.class_map)
         assert np.array_equal(shared.confidence, sent.confidence)
         assert len(regions(server)) == 1  # the larger one in the place of the smaller
-        assert not left_behind()
+        assert not left_behind(os.getpid())
     client.close()
     assert not regions(server)
 
@@ -106,7 +106,7 @@ def test_what_a_call_out_of_time_leaves_is_read_by_nobody_else(
     client.segment(SMALL)
     client.close()
     assert not regions(server)
-    assert not left_behind()
+    assert not left_behind(os.getpid())
     assert reused
 
 
@@ -133,15 +133,15 @@ def test_every_way_to_end_leaves_dev_shm_empty(
         "                            transport='shared_memory')\n"
         "print(client.segment(np.zeros((64, 64, 3), np.uint8)))\n"
     )
-    ended = subprocess.run(
+    running = subprocess.Popen(
         [sys.executable, "-c", code + ending],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
     )
-    assert ended.stdout.startswith("<Segmentation"), ended.stderr
-    assert not left_behind()
+    printed, complaints = running.communicate(timeout=60)
+    assert printed.startswith("<Segmentation"), complaints
+    assert not left_behind(running.pid)
     # Who is killed cannot tell the server, which then maps memory that nobody else has.
     assert len(regions(server)) - before == stays
 
@@ -165,7 +165,7 @@ def test_killed_while_the_server_maps(server: TritonServer) -> None:
             running.wait(after_s)
         os.kill(running.pid, signal.SIGKILL)
         running.communicate()
-    assert not left_behind()
+        assert not left_behind(running.pid)
 
 
 def test_server_that_comes_back(connect: Connect, demo_repository: Path) -> None:
@@ -197,4 +197,4 @@ def test_server_that_refuses_gets_the_pixels(
     (warning,) = caplog.messages
     assert "restricted" in warning
     assert "the pixels are sent instead" in warning
-    assert not left_behind()
+    assert not left_behind(os.getpid())
