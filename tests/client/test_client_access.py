@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import grpc
 import numpy as np
@@ -13,6 +11,7 @@ import pytest
 from tritonclient.grpc import service_pb2_grpc
 
 import tritonseg
+from tls_server import secured
 
 IMAGE = np.zeros((2, 3, 3), np.uint8)
 SECRET = "s3cr3t-and-long"
@@ -88,29 +87,6 @@ def test_a_token_is_not_sent_in_the_clear(connect):
     with pytest.raises(tritonseg.ConfigurationError, match="credentials=") as caught:
         connect("localhost:1", token=SECRET)
     assert SECRET not in str(caught.value)
-
-
-@contextmanager
-def secured(triton, folder, *, asks_for_certificate: bool = False):
-    """The fake behind TLS: yields its address and what trusts it."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
-    command += f" -addext subjectAltName=DNS:localhost -keyout {key} -out {certificate}"
-    subprocess.run(command.split(), check=True, capture_output=True)
-    pair = (key.read_bytes(), certificate.read_bytes())
-    server = grpc.server(ThreadPoolExecutor(2))
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton._service(), server)
-    credentials = grpc.ssl_server_credentials(
-        [pair],
-        root_certificates=pair[1] if asks_for_certificate else None,
-        require_client_auth=asks_for_certificate,
-    )
-    port = server.add_secure_port("localhost:0", credentials)
-    server.start()
-    try:
-        yield f"localhost:{port}", pair
-    finally:
-        server.stop(None).wait()
 
 
 def test_a_token_goes_over_tls(connect, triton, tmp_path):

@@ -118,7 +118,9 @@ def test_a_folder_and_a_picture_that_is_none(
     (folder / "broken.png").write_bytes(b"\x89PNG and no more")
     outcome = segment(demo_server, folder, "-o", tmp_path / "out", "--json", "--in-flight", 2)
     assert outcome.exit_code == 1
-    assert outcome.stderr.splitlines()[-1] == "Error: 1 of 5 pictures could not be segmented"
+    broken = folder / "broken.png"
+    last = f"Error: 1 of 5 pictures could not be segmented: {broken}"
+    assert outcome.stderr.splitlines()[-1] == last
     assert f"{folder / 'broken.png'}" in outcome.stderr.splitlines()[0]
     lines = [json.loads(line) for line in outcome.stdout.splitlines()]
     assert [Path(line["image"]).name for line in lines] == [

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import click
 from PIL import Image
@@ -32,10 +32,13 @@ from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.cli.made_by import class_map_png, is_done, made_by
 from tritonseg_engines.cli.progress_bars import progress_bars
 from tritonseg_engines.cli.result_names import ResultFiles, result_files
+from tritonseg_engines.cli.server_options import ServerAccess, access_options
 from tritonseg_engines.picture_files import SUFFIXES, picture_files
 
 JPEG_QUALITY = 92
 SEGMENTING: Final = "segmenting"
+NAMED_FAILURES: Final = 10
+"""In the last line; each has had a line of its own before."""
 OF_THE_SERVER: Final = (
     AccessDeniedError, ClientClosedError, ConfigurationError, ConnectError, ModelNotFoundError,
     ModelNotReadyError, ProtocolError,
@@ -51,14 +54,28 @@ OF_THE_SERVER: Final = (
     type=click.Path(exists=True, path_type=Path),
     metavar="IMAGE...",
 )
-@click.option("--model", required=True, help="Name of the model on the server.")
+@click.option(
+    "--model",
+    required=True,
+    envvar="TRITONSEG_MODEL",
+    show_envvar=True,
+    help="Name of the model on the server.",
+)
 @click.option(
     "--model-version",
     type=click.IntRange(min=1),
     metavar="N",
     help="Which version of it; the highest that is served unless given.",
 )
-@click.option("--url", default="localhost:8001", show_default=True, help="The server's gRPC port.")
+@click.option(
+    "--url",
+    default="localhost:8001",
+    show_default=True,
+    envvar="TRITONSEG_URL",
+    show_envvar=True,
+    help="The server's gRPC port.",
+)
+@access_options
 @click.option(
     "-o",
     "--output",
@@ -91,10 +108,12 @@ OF_THE_SERVER: Final = (
 )
 @click.option(
     "--transport",
-    type=click.Choice(["raw", "encoded"]),
+    type=click.Choice(["raw", "encoded", "shared_memory"]),
     default="raw",
     show_default=True,
-    help="Send pixels, or the files as they are.",
+    envvar="TRITONSEG_TRANSPORT",
+    show_envvar=True,
+    help="Send pixels, or the files as they are, or share memory with a server on this host.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one document per picture.")
 def command(
@@ -107,8 +126,9 @@ def command(
     resume: bool,
     max_in_flight: int,
     timeout_s: float,
-    transport: Literal["raw", "encoded"],
+    transport: Literal["raw", "encoded", "shared_memory"],
     as_json: bool,
+    **access: Any,
 ) -> None:
     """Segment pictures and write three files for each; of a folder, all pictures in it.
 
@@ -118,6 +138,7 @@ def command(
 
     A picture that fails stops no other; it is named, and the exit code is 1.
     """
+    arguments = ServerAccess(**access).client_arguments
     planned = result_files(_pictures(images, output), output, overwrite=overwrite or resume)
     with _written_in(output):
         output.mkdir(parents=True, exist_ok=True)
@@ -127,6 +148,7 @@ def command(
         model_version=None if model_version is None else str(model_version),
         timeout_s=timeout_s,
         transport=transport,
+        **arguments,
     )
     with client:
         if resume:
@@ -156,7 +178,7 @@ def _segment_all(
 ) -> None:
     """Segment pictures, write and print what comes; one that fails stops no other."""
     seen = {image: image.stat() for image in planned}
-    failed = 0
+    failed: list[Path] = []
     with progress_bars() as progress:
         outcomes = client.segment_many(planned, max_in_flight=max_in_flight)
         for done, (image, outcome) in enumerate(outcomes):
@@ -169,9 +191,13 @@ def _segment_all(
                         click.echo(f"{done} of {len(planned)} are done; --resume goes on", err=True)
                     raise
                 _tell_failure(image, error, as_json=as_json)
-                failed += 1
+                failed.append(image)
     if failed:
-        raise click.ClickException(f"{failed} of {len(planned)} pictures could not be segmented")
+        named = ", ".join(map(str, failed[:NAMED_FAILURES]))
+        more = ", ..." if len(failed) > NAMED_FAILURES else ""
+        raise click.ClickException(
+            f"{len(failed)} of {len(planned)} pictures could not be segmented: {named}{more}"
+        )
 
 
 def _pictures(named: Sequence[Path], output: Path) -> list[Path]:
