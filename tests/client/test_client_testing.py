@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import grpc
 import numpy as np
@@ -104,3 +106,24 @@ def test_a_model_that_takes_no_files_and_gives_no_confidence():
 def test_no_such_model(classes):
     with pytest.raises(tritonseg.ConfigurationError, match="1 to 256 classes"):
         FakeTriton(classes=classes)
+
+
+def test_the_fixture_is_a_new_server_for_each_test(tmp_path):
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["tritonseg.pytest_plugin"]\n')
+    (tmp_path / "test_service.py").write_text(
+        "import numpy as np, pytest\n"
+        "from tritonseg import SegmentationClient\n"
+        "@pytest.mark.parametrize('turn', [1, 2])\n"
+        "def test_it(fake_triton, turn):\n"
+        "    with SegmentationClient(fake_triton.url, model=fake_triton.model) as client:\n"
+        "        client.segment(np.zeros((2, 2, 3), np.uint8))\n"
+        "    assert len(fake_triton.requests) == 1\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 passed" in ended.stdout, ended.stdout

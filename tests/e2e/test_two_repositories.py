@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -54,6 +55,29 @@ def test_masks_of_both_are_the_exports_own(installation: TritonInstallation, bui
             assert stable.mean() > 0.9
             with SegmentationClient(server.grpc_url, model=spec.name) as client:
                 mask = client.segment(image_hwc).class_map
+            assert np.array_equal(mask[stable], expected[stable])
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_one_client_lists_and_calls_both(
+    installation: TritonInstallation, built: Built, compression: Literal["none", "gzip"]
+) -> None:
+    export, *models = built
+    image_hwc = np.random.default_rng(4).integers(0, 256, (*SIZE_HW, 3), np.uint8)
+    repositories = tuple(repository for _, repository in models)
+    with (
+        TritonServer(ServerConfig(repositories=repositories)) as server,
+        SegmentationClient(server.grpc_url, compression=compression) as client,
+    ):
+        listed = client.models()  # without the steps, and without the other team's
+        assert [(model.name, model.version) for model in listed] == [
+            ("first", "1"),
+            ("second", "1"),
+        ]
+        for model, (spec, _) in zip(listed, models, strict=True):
+            assert model.classes == spec.classes
+            expected, stable = own_mask(export, spec, image_hwc)
+            mask = client.segment(image_hwc, model=model.name).class_map
             assert np.array_equal(mask[stable], expected[stable])
 
 
