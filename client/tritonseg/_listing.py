@@ -9,6 +9,7 @@ from ._description import read_published
 from ._endpoint import ModelEndpoint, ServerEndpoint
 from ._flow import Flow
 from ._metadata import CONTRACT_PARAMETER, ModelInfo
+from ._protocol import CLASS_MAP, IMAGE
 
 _READY: Final = "READY"
 
@@ -16,7 +17,8 @@ _READY: Final = "READY"
 def list_models(server: ServerEndpoint, deadline: Deadline) -> Flow[tuple[ModelInfo, ...]]:
     """Return what a server serves for clients of this package, by name and version.
 
-    Other models, and the steps of an ensemble, do not publish a contract and are left out.
+    Models of other kinds publish no contract, and the steps of an ensemble make no class maps of
+    pictures: both are left out.
 
     Raises:
         AccessDeniedError: The server does not list its models for everybody.
@@ -41,5 +43,8 @@ def _describe(endpoint: ModelEndpoint, deadline: Deadline) -> Flow[ModelInfo | N
     if CONTRACT_PARAMETER not in parameters:
         return None
     metadata = yield endpoint.fetch_metadata(deadline.require_s())
+    names = {tensor.name for tensor in (*metadata.inputs, *metadata.outputs)}
+    if not names >= {IMAGE, CLASS_MAP}:
+        return None
     model, _ = read_published(metadata, parameters, endpoint.version)
     return model

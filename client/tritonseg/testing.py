@@ -21,8 +21,8 @@ Example::
             print("the service has to wait")
         client.close()
 
-A fixture for pytest is in `tritonseg.pytest_plugin`. The server speaks what a Triton with a model of
-tritonseg's speaks, as far as the clients of this package ask; their own tests use it.
+A fixture for pytest is in `tritonseg.pytest_plugin`. The server speaks what a Triton with a model
+of tritonseg's speaks, as far as the clients of this package ask; their own tests use it.
 """
 
 from __future__ import annotations
