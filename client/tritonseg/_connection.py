@@ -83,13 +83,23 @@ def check_headers(
             )
         sent["authorization"] = f"Bearer {token}"
     for name, value in sent.items():
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        if not is_header_name(name):
             raise ConfigurationError(
                 "a header's name must be of a-z 0-9 _ . -, not begin with 'grpc-' and not end "
                 "with '-bin'; one of them is not"  # and may be a secret in the wrong place
             )
-        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+        if not is_header_value(value):
             raise ConfigurationError(  # the value may be a secret
                 f"the value of header {name!r} must be printable ASCII of up to 8192 characters"
             )
     return tuple(sent.items())
+
+
+def is_header_name(name: object) -> bool:
+    """Return whether gRPC sends a header of that name."""
+    return isinstance(name, str) and _HEADER_NAME.fullmatch(name) is not None
+
+
+def is_header_value(value: object) -> bool:
+    """Return whether gRPC sends a header of that value."""
+    return isinstance(value, str) and _HEADER_VALUE.fullmatch(value) is not None

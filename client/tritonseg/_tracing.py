@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
+from ._connection import is_header_name, is_header_value
 from ._errors import ConfigurationError, SegmentationError
 from ._version import __version__
 
@@ -105,7 +106,13 @@ class _OpenTelemetrySpan:
         self._span = span
         carrier: dict[str, str] = {}
         propagate.inject(carrier, context=trace.set_span_in_context(span))
-        self.headers = tuple((name.lower(), value) for name, value in carrier.items())
+        named = ((name.lower(), value) for name, value in carrier.items())
+        # A propagator may be anybody's, and gRPC refuses the whole call for one bad header.
+        self.headers = tuple(
+            (name, value)
+            for name, value in named
+            if is_header_name(name) and is_header_value(value)
+        )
 
     def note_failure(
         self, error: SegmentationError, *, number: int, retry_in_s: float | None
