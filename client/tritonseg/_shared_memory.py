@@ -32,6 +32,8 @@ _FOLDER: Final = Path("/dev/shm")  # noqa: S108 - where Linux has POSIX shared m
 _UNIT_BYTES: Final = 2**20
 """Regions are multiples of it, so that pictures of nearly one size share them."""
 _ASK_AGAIN_AFTER_S: Final = 60.0
+_FORGOTTEN_BY_A_CALL: Final = 2
+"""So that a call does not pay for all that went before it."""
 _CLOSING_S: Final = 2.0
 _IN_USE_PAUSE_S: Final = 0.1
 
@@ -79,7 +81,7 @@ class SharedMemory:
             SegmentationError: The server did not answer, or has no time for that now.
         """
         region = self._reused(len(content))
-        yield from self._forget_unwanted(deadline)
+        yield from self._forget_unwanted(deadline, most=_FORGOTTEN_BY_A_CALL)
         if region is None:
             region = yield from self._shared(len(content), deadline)
         if region is not None:
@@ -112,7 +114,7 @@ class SharedMemory:
         deadline = Deadline(_CLOSING_S)
         with suppress(SegmentationError):
             while True:
-                yield from self._forget_unwanted(deadline)
+                yield from self._forget_unwanted(deadline, most=len(self._unwanted))
                 if not self._unwanted:
                     return
                 yield Pause(delay_s=min(_IN_USE_PAUSE_S, deadline.require_s()))
@@ -130,10 +132,11 @@ class SharedMemory:
             del self._free[:1]
             return None
 
-    def _forget_unwanted(self, deadline: Deadline) -> Flow[None]:
+    def _forget_unwanted(self, deadline: Deadline, *, most: int) -> Flow[None]:
         """Have the server forget what is not wanted any more and not in use there."""
         with self._lock:
-            regions = self._unwanted[:]
+            regions = self._unwanted[:most]
+            self._unwanted = self._unwanted[most:] + regions  # the others first, the next time
         for region in regions:
             region.memory.close()
             try:
