@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from ._errors import ClientClosedError
 from ._flow import Compute, Enter, Flow, Pause, Rpc, Step
-from ._status import error_from_rpc
+from ._status import error_from_rpc, unreadable_answer
 from ._transport import OwningProcess, channel_options
 
 _T = TypeVar("_T")
@@ -110,10 +110,13 @@ class AioTransport:
         method = getattr(self._connected(), rpc.method)
         call = method(rpc.request, timeout=rpc.timeout_s, metadata=self._headers)
         try:
-            return await self._unless_closed(_answer(call))
+            answer = await self._unless_closed(_answer(call))
         except grpc.RpcError as exc:
             self.require_open()
             raise error_from_rpc(exc, subject=rpc.subject, refusal=rpc.refusal) from exc
+        if answer is None:
+            raise unreadable_answer(rpc.subject)
+        return answer
 
     async def _pause(self, pause: Pause) -> None:
         self.require_open()
