@@ -12,10 +12,11 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(
 IMAGE ?=
 PYTEST_OPTIONS ?=
 FUZZ ?=
+SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 check-floors lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start clean
+.PHONY: help demo serve test test-lowest test-numpy2 check-floors lint fuzz fuzz-damage fuzz-requests client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +78,9 @@ fuzz: $(VENV)/test-installed  ## Thousands of random exports: right, or refused 
 
 preflight-zoo: $(VENV)/test-installed  ## NVIDIA's compiler on all six models, without a GPU; PREFLIGHT_ZOO='--models NAME ...'
 	PYTHONPATH=scripts $(BIN)/python -m preflight_zoo --page docs/precision.md $(PREFLIGHT_ZOO)
+
+client-soak: $(VENV)/test-installed  ## Mix-ups, leaks, kills, outages of the client at real servers; SOAK='kills --quick'
+	PYTHONPATH=scripts:tests/support:tests/benchmarks timeout 3600 $(BIN)/python tests/soak/run.py $(SOAK)
 
 fuzz-damage: $(VENV)/test-installed  ## A thousand damaged exports: the same; FUZZ='--count N'
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_damage.py $(FUZZ)

@@ -66,7 +66,7 @@ def make_case(name: str, folder: Path, weights: Path | None = None) -> Case:
         checkpoint = None
     height, width = spec.input.size_hw or (0, 0)
     if name == HRNET and checkpoint is None:
-        network = _demo_network(height, width)
+        network = demo_network(height, width)
     else:
         network = _exported(spec, folder, checkpoint)
     stride = STRIDES[name]
@@ -89,7 +89,7 @@ def make_case(name: str, folder: Path, weights: Path | None = None) -> Case:
     )
 
 
-def _demo_network(height: int, width: int) -> onnx.ModelProto:
+def demo_network(height: int, width: int) -> onnx.ModelProto:
     """Return the demo model for another size.
 
     The shipped file is for 512x1024, but the network is convolutional and its Resizes have
