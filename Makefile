@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 check-floors lint fuzz fuzz-damage fuzz-requests client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start clean
+.PHONY: help demo serve test test-lowest test-numpy2 check-floors lint fuzz fuzz-damage fuzz-requests client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -119,6 +119,9 @@ bench-waiting: $(VENV)/test-installed  ## Many callers, pictures of one size and
 
 bench-start: $(VENV)/test-installed  ## Seconds to ready: nothing compiled, after a build, in an image
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py start
+
+bench-client: $(VENV)/test-installed  ## What the client costs on top of bare tritonclient
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py client
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

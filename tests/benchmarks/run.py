@@ -1,6 +1,6 @@
 """The benchmark suite: one command, a JSON file and a table in the docs for each part.
 
-    python tests/benchmarks/run.py latency|throughput|peers|scaling|resampling|waiting|start
+    python tests/benchmarks/run.py latency|throughput|peers|scaling|resampling|waiting|start|client
         [--quick]
 
 Results are written to out/benchmarks and, unless the run is a quick one, into
@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import client_overhead
 import latency
 import peers
 import resampling
@@ -48,6 +49,9 @@ def main() -> None:
         elif arguments.part == "waiting":
             result["cells"] = waiting.measure(folder, pace)
             table = waiting.table(result["cells"])
+        elif arguments.part == "client":
+            result["cells"] = client_overhead.measure(folder, pace)
+            table = client_overhead.table(result["cells"])
         elif arguments.part == "start":
             result["seconds"] = start.measure(folder, pace)
             table = start.table(result["seconds"])
@@ -72,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = [*BY_MODEL, "scaling", "resampling", "waiting", "start"]
+    parts = [*BY_MODEL, "scaling", "resampling", "waiting", "start", "client"]
     parser.add_argument("part", choices=parts)
     parser.add_argument(
         "--quick", action="store_true", help="try it out; the docs stay as they are"
