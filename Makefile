@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 check-floors lint fuzz fuzz-damage fuzz-requests client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client clean
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,11 @@ $(NUMPY_2_VENV)/installed: pyproject.toml
 
 check-floors: $(LOWEST_VENV)/installed  ## Wheels of the lowest dependencies, on every Python; CHECK_FLOORS=--extras
 	$(LOWEST)/python scripts/check_floors.py $(CHECK_FLOORS)
+
+PYTHONS ?=
+
+test-pythons:  ## The client's tests on the base install, on every Python that is here; PYTHONS='3.10 3.13'
+	$(PYTHON) scripts/test_pythons.py $(VENV)-pythons $(PYTHONS)
 
 $(LOWEST_VENV)/installed: pyproject.toml
 	@echo "installing the lowest releases into $(LOWEST_VENV)"
