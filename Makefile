@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client clean
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -127,6 +127,9 @@ bench-start: $(VENV)/test-installed  ## Seconds to ready: nothing compiled, afte
 
 bench-client: $(VENV)/test-installed  ## What the client costs on top of bare tritonclient
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py client
+
+bench-pools: $(VENV)/test-installed  ## Web workers with thread pools at a queue with a limit
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py pools
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

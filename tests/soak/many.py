@@ -10,14 +10,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import psutil
 import tritonclient.grpc as triton
-from cases import demo_network
+from cases import small_demo
 from figures import KINDS, Figure
 from PIL import Image
 
@@ -25,10 +24,8 @@ from demo_model.scenes import draw_scene
 from tritonseg import AsyncSegmentationClient, SegmentationClient, load_image
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer
-from tritonseg_engines.zoo.street_demo import demo_spec
 
 MODEL = "street-demo"
-NETWORK_HW = (256, 512)
 IN_FLIGHT = 8
 LEAST_RATIO = 0.95
 MAX_GROWTH_MIB = 8
@@ -45,7 +42,9 @@ class Round:
 
 def measure(folder: Path, *, photographs: int = 2_000, rounds: int = 10) -> list[Figure]:
     """Return figures for each client."""
-    repository = _build(folder)
+    export, spec = small_demo(folder)
+    repository = folder / "many"
+    build_model(spec, export, repository, layout="single")
     files = _photographs(folder)
     with TritonServer(ServerConfig(repositories=(repository,))) as server:
         return [
@@ -137,22 +136,6 @@ def _rate(call: Callable[[], None], pictures: int) -> float:
     begin_s = time.perf_counter()
     call()
     return pictures / (time.perf_counter() - begin_s)
-
-
-def _build(folder: Path) -> Path:
-    """The demo's network at a quarter of its size, which serves some 20 pictures a second here."""
-    height, width = NETWORK_HW
-    export, repository = folder / "street.onnx", folder / "many"
-    onnx.save(demo_network(height, width), export)
-    spec = demo_spec()
-    fit = replace(spec.preprocessing.resize, height=height, width=width)
-    spec = replace(
-        spec,
-        input=replace(spec.input, height=height, width=width),
-        preprocessing=replace(spec.preprocessing, resize=fit),
-    )
-    build_model(spec, export, repository, layout="single")
-    return repository
 
 
 def _photographs(folder: Path) -> list[Path]:
