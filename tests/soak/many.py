@@ -40,7 +40,7 @@ class Round:
     loop: float
 
 
-def measure(folder: Path, *, photographs: int = 2_000, rounds: int = 10) -> list[Figure]:
+def measure(folder: Path, *, photographs: int = 2_000, rounds: int = 40) -> list[Figure]:
     """Return figures for each client."""
     export, spec = small_demo(folder)
     repository = folder / "many"
@@ -75,7 +75,7 @@ def _figures(
         gc.collect()
         peaks_mib.append(psutil.Process().memory_info().rss / 2**20)
     ratio = statistics.median(one.many / one.loop for one in found)
-    growth_mib = statistics.median(peaks_mib[-3:]) - peaks_mib[0]
+    growth_mib = statistics.median(peaks_mib[-3:]) - statistics.median(peaks_mib[:3])
     rates_text = " / ".join(
         f"{statistics.median(getattr(one, name) for one in found):.1f}" for name in ("many", "loop")
     )
