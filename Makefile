@@ -12,10 +12,11 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(
 IMAGE ?=
 PYTEST_OPTIONS ?=
 FUZZ ?=
+SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 check-floors lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start clean
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +58,11 @@ $(NUMPY_2_VENV)/installed: pyproject.toml
 check-floors: $(LOWEST_VENV)/installed  ## Wheels of the lowest dependencies, on every Python; CHECK_FLOORS=--extras
 	$(LOWEST)/python scripts/check_floors.py $(CHECK_FLOORS)
 
+PYTHONS ?=
+
+test-pythons:  ## The client's tests on the base install, on every Python that is here; PYTHONS='3.10 3.13'
+	$(PYTHON) scripts/test_pythons.py $(VENV)-pythons $(PYTHONS)
+
 $(LOWEST_VENV)/installed: pyproject.toml
 	@echo "installing the lowest releases into $(LOWEST_VENV)"
 	@$(PYTHON) -m venv $(LOWEST_VENV)
@@ -77,6 +83,9 @@ fuzz: $(VENV)/test-installed  ## Thousands of random exports: right, or refused 
 
 preflight-zoo: $(VENV)/test-installed  ## NVIDIA's compiler on all six models, without a GPU; PREFLIGHT_ZOO='--models NAME ...'
 	PYTHONPATH=scripts $(BIN)/python -m preflight_zoo --page docs/precision.md $(PREFLIGHT_ZOO)
+
+client-soak: $(VENV)/test-installed  ## Mix-ups, leaks, kills, outages of the client at real servers; SOAK='kills --quick'
+	PYTHONPATH=scripts:tests/support:tests/benchmarks timeout 3600 $(BIN)/python tests/soak/run.py $(SOAK)
 
 fuzz-damage: $(VENV)/test-installed  ## A thousand damaged exports: the same; FUZZ='--count N'
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_damage.py $(FUZZ)
@@ -115,6 +124,12 @@ bench-waiting: $(VENV)/test-installed  ## Many callers, pictures of one size and
 
 bench-start: $(VENV)/test-installed  ## Seconds to ready: nothing compiled, after a build, in an image
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py start
+
+bench-client: $(VENV)/test-installed  ## What the client costs on top of bare tritonclient
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py client
+
+bench-pools: $(VENV)/test-installed  ## Web workers with thread pools at a queue with a limit
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py pools
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

@@ -9,7 +9,7 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 LONGEST = "test_other_cpu.py"
-TIERS = {"docker": "e2e", "e2e": "e2e", "interop": "e2e", "serving": "e2e"}
+TIERS = {"docker": "e2e", "e2e": "e2e", "interop": "e2e", "serving": "e2e", "soak": "e2e"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -13,7 +13,7 @@ from tritonclient.grpc import service_pb2_grpc
 from ._channel import ChannelSettings
 from ._errors import ClientClosedError
 from ._flow import Compute, Enter, Flow, Pause, Rpc, Step
-from ._status import error_from_rpc
+from ._status import error_from_rpc, unreadable_answer
 from ._transport import OwningProcess
 
 _T = TypeVar("_T")
@@ -99,10 +99,13 @@ class AioTransport:
             compression=self._settings.grpc_compression,
         )
         try:
-            return await self._unless_closed(_answer(call))
+            answer = await self._unless_closed(_answer(call))
         except grpc.RpcError as exc:
             self.require_open()
             raise error_from_rpc(exc, subject=rpc.subject, refusal=rpc.refusal) from exc
+        if answer is None:
+            raise unreadable_answer(rpc.subject)
+        return answer
 
     async def _pause(self, pause: Pause) -> None:
         self.require_open()

@@ -62,6 +62,8 @@ _NOT_READY: Final = "is not at ready state"
 # Triton 2.51 answers.
 _RESTRICTED: Final = re.compile("this protocol is restricted", re.I)
 _OVERSIZE: Final = "larger than max"
+# What gRPC says in this process of bytes that are no message of Triton's; `grpc.aio` has None then.
+_UNREADABLE: Final = "Exception deserializing response!"
 
 _PATH: Final = re.compile(r"""[^\s'"()\[\]{},;]*[\\/][^\s'"()\[\]{},;]*""")
 _REQUEST_PREFIX: Final = re.compile(r"^\[request id: [^\]]*\] ")
@@ -79,6 +81,8 @@ def error_from_rpc(
         refusal: The error that stands for a server answering UNAVAILABLE to this kind of call.
     """
     status, details = rpc_error.code(), rpc_error.details() or ""
+    if status is _Status.INTERNAL and details == _UNREADABLE:
+        return unreadable_answer(subject)
     if status is _Status.UNAVAILABLE:
         kind, text = _explain_unavailable(details, refusal)
     elif status is _Status.RESOURCE_EXHAUSTED:
@@ -93,6 +97,18 @@ def error_from_rpc(
         retryable=kind is ModelNotReadyError
         or (status is _Status.UNAVAILABLE and kind is not AccessDeniedError),
         debug_details=f"{status}: {details}",
+    )
+
+
+def unreadable_answer(subject: str) -> ProtocolError:
+    """Return the error to raise for an answer that is no message of Triton's.
+
+    Args:
+        subject: What was called, to begin the message with.
+    """
+    return ProtocolError(
+        f"{subject}: the answer cannot be read; something between client and server spoils it, or "
+        "something other than Triton answers"
     )
 
 

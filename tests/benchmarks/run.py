@@ -1,7 +1,8 @@
 """The benchmark suite: one command, a JSON file and a table in the docs for each part.
 
-    python tests/benchmarks/run.py latency|throughput|peers|scaling|resampling|waiting|start
-        [--quick]
+    python tests/benchmarks/run.py PART [--quick]
+
+PART is latency, throughput, peers, scaling, resampling, waiting, start, client or pools.
 
 Results are written to out/benchmarks and, unless the run is a quick one, into
 docs/benchmarks.md.
@@ -15,8 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import client_overhead
 import latency
 import peers
+import pools
 import resampling
 import scaling
 import start
@@ -48,6 +51,12 @@ def main() -> None:
         elif arguments.part == "waiting":
             result["cells"] = waiting.measure(folder, pace)
             table = waiting.table(result["cells"])
+        elif arguments.part == "client":
+            result["cells"] = client_overhead.measure(folder, pace)
+            table = client_overhead.table(result["cells"])
+        elif arguments.part == "pools":
+            result["cells"] = pools.measure(folder, pace)
+            table = pools.table(result["cells"])
         elif arguments.part == "start":
             result["seconds"] = start.measure(folder, pace)
             table = start.table(result["seconds"])
@@ -72,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = [*BY_MODEL, "scaling", "resampling", "waiting", "start"]
+    parts = [*BY_MODEL, "scaling", "resampling", "waiting", "start", "client", "pools"]
     parser.add_argument("part", choices=parts)
     parser.add_argument(
         "--quick", action="store_true", help="try it out; the docs stay as they are"

@@ -1,4 +1,4 @@
-"""A Triton that answers on the loopback interface, as told, and a wire that can be cut.
+"""A Triton that answers on the loopback interface, as told, by a wire that can be cut.
 
 The servicer is the one from tritonclient's generated code and the answers travel over real gRPC,
 so what the client meets here is what it meets in production, errors included.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 import grpc
@@ -25,6 +23,7 @@ from blocking_client import BlockingClient, LoopThread
 from tritonseg._fake_service import FakeService
 from tritonseg.testing import FakeTriton
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
+from wire import Wire
 
 CLASSES = ("road", "car", "sky", "person", "tree")
 DIGEST = bytes(range(100, 132))
@@ -130,63 +129,6 @@ class LoopbackService(FakeService):
             return self._fake.decode(encoded)
         except EncodedImageError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"ENCODED_IMAGE: {error}")
-
-
-class Wire:
-    """A TCP connection to the server by way of this process, to be frozen or cut."""
-
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._flowing = threading.Event()
-        self._flowing.set()
-        self._sockets: list[socket.socket] = []
-        self._is_closed = False
-        self.connections = 0
-        self.bytes_sent = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def freeze(self) -> None:
-        self._flowing.clear()
-
-    def thaw(self) -> None:
-        self._flowing.set()
-
-    def cut(self) -> None:
-        """Reset every connection, as the death of the server does."""
-        sockets, self._sockets = self._sockets, []
-        for end in sockets:
-            with suppress(OSError):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._listener.close()
-        self.thaw()
-        self.cut()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                self.connections += 1
-                far = socket.create_connection(("127.0.0.1", self._target_port))
-                self._sockets += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-                if self._is_closed:
-                    self.cut()
-
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            is_to_server = sink.getpeername()[1] == self._target_port
-            while block := source.recv(65_536):
-                self._flowing.wait()
-                self.bytes_sent += len(block) if is_to_server else 0
-                sink.sendall(block)
 
 
 @pytest.fixture

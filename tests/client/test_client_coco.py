@@ -15,6 +15,9 @@ from pycocotools import mask as coco
 
 from made_segmentation import COLORS, make_segmentation
 
+# pycocotools' own, with NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 maps = st.tuples(st.integers(1, 40), st.integers(1, 40)).flatmap(
     lambda shape: arrays.arrays(np.uint8, shape, elements=st.integers(0, 2))
 )

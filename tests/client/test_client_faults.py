@@ -31,34 +31,6 @@ METHODS = {
 
 
 class TestDeadlines:
-    @pytest.mark.parametrize("method", METHODS)
-    @pytest.mark.parametrize(
-        ("situation", "error"),
-        [
-            ("silent", tritonseg.DeadlineExceededError),
-            ("refused", tritonseg.ConnectError),
-            ("slow", tritonseg.DeadlineExceededError),
-        ],
-    )
-    def test_every_call_ends_in_time(
-        self, request, connect, triton, silent_address, refused_address, situation, error, method
-    ):
-        addresses = {"silent": silent_address, "refused": refused_address, "slow": triton.url}
-        for name in ("ModelReady", "ModelMetadata", "ModelInfer"):
-            triton.delay(5.0, method=name)
-        client = connect(addresses[situation], timeout_s=0.5)
-        begin_s = time.monotonic()
-        with pytest.raises(error):
-            METHODS[method](client)
-        assert time.monotonic() - begin_s < 0.5 + GRACE_S
-
-    def test_is_ready_ends_in_time(self, connect, triton, silent_address, refused_address):
-        triton.delay(5.0, method="ModelReady")
-        for address in (silent_address, refused_address, triton.url):
-            begin_s = time.monotonic()
-            assert not connect(address).is_ready(timeout_s=0.5)
-            assert time.monotonic() - begin_s < 0.5 + GRACE_S
-
     def test_slow_inference(self, connect, triton):
         client = connect(triton.url)
         triton.delay(5.0)
