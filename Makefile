@@ -90,12 +90,13 @@ zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minu
 docker-check: $(VENV)/test-installed  ## The images by their own lines, without Docker, as root; minutes
 	TRITONSEG_DOCKER=1 $(BIN)/python -m pytest tests/docker -s
 
-# 1.1 GB of other people's tools, which stay there for the next time.
+# 2 GB of other people's tools, which stay there for the next time.
 INTEROP ?= $(VENV)-interop
 
-interop-check: $(VENV)/test-installed  ## perf_analyzer, Model Analyzer, KServe, Node against a served model; minutes
+interop-check: $(VENV)/test-installed  ## perf_analyzer, KServe, Node and more against a served model, results in FiftyOne, GDAL and more; minutes
 	PYTHON=$(BIN)/python scripts/interop_tools.sh $(INTEROP)
 	TRITONSEG_INTEROP=$(INTEROP) $(BIN)/python -m pytest tests/interop
+	$(INTEROP)/forms/bin/python -m pytest tests/client/test_client_forms.py
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py latency
