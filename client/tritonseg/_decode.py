@@ -12,55 +12,25 @@ formula and only approximate. RGB files with 16 bits a channel lose their low by
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
-from PIL import (
-    BmpImagePlugin,
-    ExifTags,
-    Image,
-    ImageFile,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from ._color import ColorConversion, conversion_to_srgb
 from ._config import ImageLimits
 from ._damage import check_undamaged
-from ._depth import check_filled, check_stored, is_wide
+from ._depth import check_filled, check_scalable, check_stored, is_wide
 from ._errors import (
     ImageDecodeError,
     ImageTooLargeError,
     InvalidImageError,
     UnsupportedImageError,
 )
+from ._formats import find_decoder, identify_format
+from ._frames import select_frame
+from ._isobmff import check_boxes
+from ._reading import AS_IT_IS, SCALED_MODES, Reading, scaled_image
 from ._stored import as_stored
-
-Decoder: TypeAlias = Callable[[io.BytesIO], ImageFile.ImageFile]
-
-# The decoders are called directly, not through Image.open: that one compares the size with the
-# process-wide Image.MAX_IMAGE_PIXELS, and answers with a warning that no thread can catch for
-# itself alone; and it turns a photo with an embedded preview into a picture of two frames.
-_DECODERS: Final[dict[str, Decoder]] = {
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "PNG": PngImagePlugin.PngImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-}
-
-_SIGNATURES: Final[dict[bytes, str]] = {
-    b"BM": "BMP",
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"II+\x00": "TIFF",
-    b"MM\x00+": "TIFF",
-}
 
 _PNG_PALETTE: Final = 3
 """Colour type in byte 25. Source: PNG specification, 11.2.2 (IHDR)."""
@@ -70,7 +40,9 @@ _ALPHA_MODES: Final = frozenset({"LA", "PA", "RGBA"})
 _SIDEWAYS_ORIENTATIONS: Final = (5, 6, 7, 8)
 
 
-def decode_image(encoded: bytes, limits: ImageLimits) -> tuple[Image.Image, tuple[int, int]]:
+def decode_image(
+    encoded: bytes, limits: ImageLimits, reading: Reading = AS_IT_IS
+) -> tuple[Image.Image, tuple[int, int]]:
     """Decode an image file.
 
     Returns:
@@ -81,14 +53,16 @@ def decode_image(encoded: bytes, limits: ImageLimits) -> tuple[Image.Image, tupl
         ImageTooLargeError: Its header says that it exceeds `limits`.
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
-    image = open_image(encoded, limits)
-    rendered = _render(image, limits, wide=is_wide(image))
+    image = open_image(encoded, limits, reading)
+    rendered = _render(image, limits, reading, wide=is_wide(image))
     if limits.strict and image.format in ("JPEG", "MPO"):
         check_undamaged(encoded, image)
     return rendered
 
 
-def open_image(encoded: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
+def open_image(
+    encoded: bytes, limits: ImageLimits, reading: Reading = AS_IT_IS
+) -> ImageFile.ImageFile:
     """Read the header of an image file, and no pixel.
 
     Raises:
@@ -96,21 +70,24 @@ def open_image(encoded: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
         ImageTooLargeError: It exceeds `limits`.
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
-    name = _identify_format(encoded)
-    if name not in limits.formats:
+    name = identify_format(encoded)
+    if name is None or name not in limits.formats:
         raise ImageDecodeError(
             f"expected a picture in one of the formats {', '.join(limits.formats)}, "
             f"got {name or 'something else'} ({len(encoded)} bytes)"
         )
+    decoder = find_decoder(name)
     try:
-        image = _DECODERS[name](io.BytesIO(encoded))
+        image = decoder(io.BytesIO(encoded))
     except Exception as exc:  # on corrupt files decoders raise all kinds
         raise _error_from_pillow(exc) from exc
-    _check_header(image, limits, encoded)
+    _check_header(image, limits, reading, encoded)
     return image
 
 
-def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tuple[int, int]]:
+def render_rgb(
+    image: Image.Image, limits: ImageLimits, reading: Reading = AS_IT_IS
+) -> tuple[Image.Image, tuple[int, int]]:
     """Convert a PIL image, loaded or not, to RGB as it is displayed.
 
     Returns:
@@ -123,11 +100,11 @@ def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tu
     """
     stored = as_stored(image)
     if stored is None:
-        _check_header(image, limits)
-        return _render(image, limits, wide=is_wide(image))
-    _check_header(stored.image, limits, stored.encoded)
+        _check_header(image, limits, reading)
+        return _render(image, limits, reading, wide=is_wide(image))
+    _check_header(stored.image, limits, reading, stored.encoded)
     shown = stored.image if stored.is_only_witness else image
-    return _render(shown, limits, wide=is_wide(stored.image))
+    return _render(shown, limits, reading, wide=is_wide(stored.image))
 
 
 def is_sideways(orientation: object) -> bool:
@@ -136,12 +113,15 @@ def is_sideways(orientation: object) -> bool:
 
 
 def _render(
-    image: Image.Image, limits: ImageLimits, *, wide: bool
+    image: Image.Image, limits: ImageLimits, reading: Reading, *, wide: bool
 ) -> tuple[Image.Image, tuple[int, int]]:
+    announced = sorted(image.size)
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         image.load()
         conversion = conversion_to_srgb(image)  # behind the pixels, too, a PNG may have a profile
+        if reading.value_range is not None:
+            image = scaled_image(image, reading.value_range)
         displayed = image if orientation == 1 else ImageOps.exif_transpose(image)
         if wide:
             check_filled(displayed.convert("RGB"))
@@ -150,6 +130,8 @@ def _render(
         raise
     except Exception as exc:  # on corrupt files decoders raise all kinds
         raise _error_from_pillow(exc) from exc
+    if sorted(rgb.size) != announced:  # as libheif finds out when it decodes
+        raise ImageDecodeError("the picture has another size than its header says")
     # Pillow turns a TIFF while loading it, so the stored size is not always image.size.
     return rgb, rgb.size if is_sideways(orientation) else (rgb.height, rgb.width)
 
@@ -163,13 +145,6 @@ def check_pixel_count(height: int, width: int, limits: ImageLimits) -> None:
         )
 
 
-def _identify_format(encoded: bytes) -> str | None:
-    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
-        return "WEBP"
-    matches = (name for prefix, name in _SIGNATURES.items() if encoded.startswith(prefix))
-    return next(matches, None)
-
-
 def _check_transparent_color(png: bytes) -> None:
     # Pillow compares the tRNS value with pixels that it has already scaled to 8 bits (seen in
     # 10.3 to 13.0), so at any other depth it shows the colour that the file declares hidden.
@@ -181,18 +156,44 @@ def _check_transparent_color(png: bytes) -> None:
         )
 
 
-def _check_header(image: Image.Image, limits: ImageLimits, encoded: bytes = b"") -> None:
+def _check_header(
+    image: Image.Image, limits: ImageLimits, reading: Reading, encoded: bytes = b""
+) -> None:
     if encoded and image.format == "PNG" and "transparency" in image.info:
         _check_transparent_color(encoded)
+    if image.format != "TIFF":  # where pages have sizes of their own, and nothing is decoded yet
+        _check_size(image, limits)
+    try:
+        select_frame(image, reading.frame)
+    except InvalidImageError:
+        raise
+    except Exception as exc:  # on corrupt files decoders raise all kinds
+        raise _error_from_pillow(exc) from exc
+    _check_size(image, limits)
+    if encoded and image.format in ("AVIF", "HEIF"):
+        has_profile = bool(image.info.get("icc_profile"))
+        is_avif = image.format == "AVIF"
+        for height, width in check_boxes(encoded, has_profile=has_profile, is_avif=is_avif):
+            check_pixel_count(height, width, limits)
+    if reading.value_range is None:
+        _check_mode(image)
+    else:
+        check_scalable(image)
+    check_stored(image, is_scaled=reading.value_range is not None)
+
+
+def _check_size(image: Image.Image, limits: ImageLimits) -> None:
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageDecodeError(f"the picture has no pixels: {height}×{width}")
     check_pixel_count(height, width, limits)
-    # Frame 0 of a multi-picture JPEG is the photo itself, the others its previews.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+
+
+def _check_mode(image: Image.Image) -> None:
+    if image.mode in SCALED_MODES:
         raise UnsupportedImageError(
-            "expected a single picture, got several frames or pages; pass one, for instance "
-            "as `image.copy()` after `image.seek(index)` in Pillow"
+            f"expected 8 bits a channel, got grey of mode {image.mode}; only you know its value "
+            "range: pass load_image(source, value_range=(low, high)) of this picture"
         )
     if image.mode not in _OPAQUE_MODES | _ALPHA_MODES:
         modes = ", ".join(sorted(_OPAQUE_MODES | _ALPHA_MODES))
@@ -200,7 +201,6 @@ def _check_header(image: Image.Image, limits: ImageLimits, encoded: bytes = b"")
             f"expected 8 bits a channel in one of the modes {modes}, got mode {image.mode}; "
             "convert it yourself, only you know its value range"
         )
-    check_stored(image)
 
 
 def _convert_to_rgb(
