@@ -37,6 +37,8 @@ _PNG_PALETTE: Final = 3
 
 _OPAQUE_MODES: Final = frozenset({"1", "L", "P", "RGB", "YCbCr", "CMYK"})
 _ALPHA_MODES: Final = frozenset({"LA", "PA", "RGBA"})
+_PIXELS_AT_ONCE: Final = 1 << 20
+"""Of a transparent picture, of which whole copies would be most of what reading it takes."""
 _SIDEWAYS_ORIENTATIONS: Final = (5, 6, 7, 8)
 
 
@@ -53,10 +55,11 @@ def decode_image(
         ImageTooLargeError: Its header says that it exceeds `limits`.
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
+    if not (limits.strict and identify_format(encoded) == "JPEG"):
+        return _render(open_image(encoded, limits, reading), limits, reading)
     image = open_image(encoded, limits, reading)
-    rendered = _render(image, limits, reading, wide=is_wide(image))
-    if limits.strict and image.format in ("JPEG", "MPO"):
-        check_undamaged(encoded, image)
+    rendered = _render(image, limits, reading)
+    check_undamaged(encoded, image)
     return rendered
 
 
@@ -101,7 +104,7 @@ def render_rgb(
     stored = as_stored(image)
     if stored is None:
         _check_header(image, limits, reading)
-        return _render(image, limits, reading, wide=is_wide(image))
+        return _render(image, limits, reading)
     _check_header(stored.image, limits, reading, stored.encoded)
     shown = stored.image if stored.is_only_witness else image
     return _render(shown, limits, reading, wide=is_wide(stored.image))
@@ -113,27 +116,36 @@ def is_sideways(orientation: object) -> bool:
 
 
 def _render(
-    image: Image.Image, limits: ImageLimits, reading: Reading, *, wide: bool
+    image: Image.Image, limits: ImageLimits, reading: Reading, *, wide: bool | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
     announced = sorted(image.size)
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        wide = is_wide(image) if wide is None else wide
+        told = image.getexif().get(ExifTags.Base.Orientation, 1)
         image.load()
         conversion = conversion_to_srgb(image)  # behind the pixels, too, a PNG may have a profile
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # 1 if loading turned it
         if reading.value_range is not None:
             image = scaled_image(image, reading.value_range)
-        displayed = image if orientation == 1 else ImageOps.exif_transpose(image)
-        if wide:
-            check_filled(displayed.convert("RGB"))
-        rgb = _convert_to_rgb(displayed, limits.background, conversion)
+        elif wide:
+            check_filled(image.convert("RGB"))
+        rgb = _convert_to_rgb(image, limits.background, conversion)
+        del image  # with what its decoder holds, before the next copy is made
+        rgb = _turned(rgb, orientation)
     except UnsupportedImageError:
         raise
     except Exception as exc:  # on corrupt files decoders raise all kinds
         raise _error_from_pillow(exc) from exc
     if sorted(rgb.size) != announced:  # as libheif finds out when it decodes
         raise ImageDecodeError("the picture has another size than its header says")
-    # Pillow turns a TIFF while loading it, so the stored size is not always image.size.
-    return rgb, rgb.size if is_sideways(orientation) else (rgb.height, rgb.width)
+    return rgb, rgb.size if is_sideways(told) else (rgb.height, rgb.width)
+
+
+def _turned(rgb: Image.Image, orientation: int) -> Image.Image:
+    if orientation == 1:
+        return rgb
+    rgb.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(rgb)
 
 
 def check_pixel_count(height: int, width: int, limits: ImageLimits) -> None:
@@ -207,14 +219,23 @@ def _convert_to_rgb(
     image: Image.Image, background: tuple[int, int, int], conversion: ColorConversion | None
 ) -> Image.Image:
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        colors = rgba if conversion is None else conversion.apply(rgba.convert("RGB"))
-        canvas = Image.new("RGB", rgba.size, background)
-        canvas.paste(colors, mask=rgba.getchannel("A"))
-        return canvas
+        return _composed(image, background, conversion)
     if conversion is not None:
         return conversion.apply(image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _composed(
+    image: Image.Image, background: tuple[int, int, int], conversion: ColorConversion | None
+) -> Image.Image:
+    canvas = Image.new("RGB", image.size, background)
+    rows = max(1, _PIXELS_AT_ONCE // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        strip = image.crop(box).convert("RGBA")
+        colors = strip if conversion is None else conversion.apply(strip.convert("RGB"))
+        canvas.paste(colors, (0, top), mask=strip.getchannel("A"))
+    return canvas
 
 
 def _error_from_pillow(exc: Exception) -> InvalidImageError:

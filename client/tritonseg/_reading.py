@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
+from PIL import Image
 
 from ._errors import ConfigurationError, UnsupportedImageError
 
@@ -74,9 +74,5 @@ def scaled_levels(
 
 
 def scaled_image(image: Image.Image, value_range: tuple[float, float]) -> Image.Image:
-    """Return a loaded grey image in one of `SCALED_MODES` as one of mode L, not turned yet."""
-    scaled = Image.fromarray(scaled_levels(np.asarray(image), value_range))
-    scaled.info = image.info.copy()
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    scaled.getexif()[ExifTags.Base.Orientation] = orientation
-    return scaled
+    """Return a loaded grey image in one of `SCALED_MODES` as one of mode L."""
+    return Image.fromarray(scaled_levels(np.asarray(image), value_range))
