@@ -15,7 +15,7 @@ FUZZ ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 check-floors lint fuzz fuzz-damage fuzz-requests preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start clean
+.PHONY: help demo serve test test-lowest test-numpy2 check-floors lint fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -83,6 +83,12 @@ fuzz-damage: $(VENV)/test-installed  ## A thousand damaged exports: the same; FU
 
 fuzz-requests: $(VENV)/test-installed  ## Thousands of hostile requests to a real Triton; FUZZ='--count 2000' a layout
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_requests.py $(FUZZ)
+
+fuzz-pictures: $(VENV)/test-installed  ## Ten thousand broken picture files to the client's reader; FUZZ='--count N'
+	PYTHONPATH=scripts:tests/support $(BIN)/python -W ignore scripts/fuzz_pictures.py $(FUZZ)
+
+picture-memory: $(VENV)/test-installed  ## What reading a picture takes at its peak, by format; a minute or two
+	PYTHONPATH=tests/support $(BIN)/python scripts/picture_memory.py
 
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py tests/engines/test_precision_zoo.py -s

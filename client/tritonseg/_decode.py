@@ -28,7 +28,7 @@ from ._errors import (
 )
 from ._formats import find_decoder, identify_format
 from ._frames import select_frame
-from ._isobmff import check_boxes
+from ._isobmff import check_boxes, check_items
 from ._reading import AS_IT_IS, SCALED_MODES, Reading, scaled_image
 from ._stored import as_stored
 
@@ -80,6 +80,8 @@ def open_image(
             f"got {name or 'something else'} ({len(encoded)} bytes)"
         )
     decoder = find_decoder(name)
+    if name == "HEIF":
+        check_items(encoded)
     try:
         image = decoder(io.BytesIO(encoded))
     except Exception as exc:  # on corrupt files decoders raise all kinds

@@ -149,6 +149,15 @@ class TestLimits:
         assert isinstance(read_sendable(KINDS[name].encoded, ImageLimits()), RgbImage)
 
 
+@pytest.mark.parametrize("name", ["turned HEIC", "HEIC of several"])
+def test_an_item_whose_type_is_no_text(name):
+    """Which ends the process in pi-heif's binding, where it gets so far."""
+    encoded = KINDS[name].encoded
+    kind = b"Exif" if name == "turned HEIC" else b"hvc1"
+    with pytest.raises(ImageDecodeError, match="no text"):
+        load(encoded.replace(b"\0\0" + kind + b"\0", b"\0\0" + kind[:2] + b"\xff\xff\0", 1))
+
+
 def test_without_pi_heif(monkeypatch):
     monkeypatch.setitem(sys.modules, "pi_heif", None)
     with pytest.raises(ImageDecodeError, match=r"pip install pi-heif.*\[heif\]"):

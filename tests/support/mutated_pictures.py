@@ -24,6 +24,7 @@ MOST_S = 5.0
 NAMES = sorted(KINDS)
 COMPARED = ("PNG", "BMP", "TIFF", "JPEG", "lossless WebP")
 """Kinds that OpenCV reads as the client does, since nothing about them is left to taste."""
+_NOT_OPENCVS = (b"iCCP", b"ICC_PROFILE", b"tRNS", b"ICCP", b"acTL")
 _FIELDS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
@@ -48,7 +49,7 @@ class MutatedPicture:
         """The file."""
         rng = np.random.default_rng((self.seed, NAMES.index(self.name)))
         encoded = bytearray(KINDS[self.name].encoded)
-        for _ in range(rng.integers(1, 4)):
+        for _ in range(1 + int(rng.random() < 0.3)):
             BREAKS[rng.integers(len(BREAKS))](encoded, rng)
         if rng.random() < 0.5:
             _repair_png(encoded)
@@ -68,9 +69,16 @@ class MutatedPicture:
         took_s = time.monotonic() - begin_s
         if took_s > MOST_S:
             kind = SLOW
-        elif read is not None and self.name in COMPARED:
+        elif read is not None and self._is_comparable(encoded):
             kind, words = _compared(encoded, read)
         return Outcome(kind=kind, words=words, took_s=took_s)
+
+    def _is_comparable(self, encoded: bytes) -> bool:
+        """Whether it is still of a kind of which OpenCV and the client hold the same."""
+        if self.name not in COMPARED or encoded[:2] != KINDS[self.name].encoded[:2]:
+            return False
+        # Where a BMP says that its pixels begin at 0, OpenCV takes its header for pixels.
+        return encoded[10:14] != bytes(4) and not any(word in encoded for word in _NOT_OPENCVS)
 
 
 def _compared(encoded: bytes, read: np.ndarray) -> tuple[str, str]:
@@ -86,6 +94,11 @@ def _compared(encoded: bytes, read: np.ndarray) -> tuple[str, str]:
 def _place(encoded: bytearray, rng: np.random.Generator) -> int:
     """Return a position; one in two is in the first 200 bytes, where headers are."""
     return int(rng.integers(max(1, min(200, len(encoded)) if rng.random() < 0.5 else len(encoded))))
+
+
+def _flip_one(encoded: bytearray, rng: np.random.Generator) -> None:
+    if encoded:
+        encoded[int(rng.integers(len(encoded)))] ^= 1 << int(rng.integers(8))
 
 
 def _flip(encoded: bytearray, rng: np.random.Generator) -> None:
@@ -134,7 +147,8 @@ def _splice(encoded: bytearray, rng: np.random.Generator) -> None:
 
 
 BREAKS: tuple[Broken, ...] = (
-    _flip, _overwrite, _set_field, _set_field, _remove, _insert, _repeat, _cut, _splice,
+    _flip_one, _flip_one, _flip, _overwrite, _set_field, _set_field, _remove, _insert, _repeat,
+    _cut, _splice,
 )  # fmt: skip
 
 
