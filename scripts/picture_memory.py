@@ -98,7 +98,7 @@ def kinds() -> dict[str, Make]:
         "WebP, alpha": saved("WEBP", "RGBA", method=0),
         "WebP, alpha, turned": saved("WEBP", "RGBA", method=0, exif=exif),
     }
-    if "avif" in features.modules and features.check("avif"):
+    if "avif" in features.get_supported():
         found["AVIF"] = saved("AVIF", speed=10)
         found["AVIF, turned"] = saved("AVIF", speed=10, exif=exif)
         found["AVIF, alpha"] = saved("AVIF", "RGBA", speed=10)

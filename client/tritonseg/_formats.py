@@ -84,8 +84,8 @@ def find_decoder(name: str) -> Decoder:
 
 
 def _find_avif() -> Decoder:
-    # Asked by name: to older releases of Pillow the question itself is a warning.
-    if "avif" not in features.modules or not features.check("avif"):
+    # Not features.check("avif"): in older releases of Pillow the question itself is a warning.
+    if "avif" not in features.get_supported():
         raise ImageDecodeError(
             f"the picture is an AVIF, which Pillow {pillow_version} here cannot read; its wheels "
             "from 11.3 on can: pip install 'pillow>=11.3'"

@@ -7,10 +7,10 @@ import io
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import Image, features
+from PIL import Image
 
 from icc_profiles import DISPLAY_P3
-from picture_kinds import COLORS, JPEG, PICTURE, SMOOTH, encode, turned
+from picture_kinds import COLORS, HAS_AVIF, JPEG, PICTURE, SMOOTH, encode, turned
 from tritonseg import ConfigurationError, ImageLimits, ImageTooLargeError, UnsupportedImageError
 from tritonseg import load_image as load
 
@@ -22,7 +22,7 @@ EXACT = {
     "WEBP": {"lossless": True},
 }
 NEARLY = {"HEIF": {"quality": 100, "chroma": 444}}
-if features.check("avif"):
+if HAS_AVIF:
     NEARLY["AVIF"] = {"quality": 100, "subsampling": "4:4:4"}
 
 

@@ -77,8 +77,11 @@ class MutatedPicture:
         """Whether it is still of a kind of which OpenCV and the client hold the same."""
         if self.name not in COMPARED or encoded[:2] != KINDS[self.name].encoded[:2]:
             return False
-        # Where a BMP says that its pixels begin at 0, OpenCV takes its header for pixels.
-        return encoded[10:14] != bytes(4) and not any(word in encoded for word in _NOT_OPENCVS)
+        # Where a BMP says that its pixels begin at 0, OpenCV takes its header for pixels; where
+        # they have 16 bits, it does not stretch the 5 of a channel to 255.
+        if self.name == "BMP" and (encoded[10:14] == bytes(4) or encoded[28:30] != b"\x18\0"):
+            return False
+        return not any(word in encoded for word in _NOT_OPENCVS)
 
 
 def _compared(encoded: bytes, read: np.ndarray) -> tuple[str, str]:

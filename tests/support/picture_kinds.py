@@ -14,6 +14,7 @@ from PIL import Image, features
 
 from icc_profiles import DISPLAY_P3, P3_PRIMARIES, shown_as_srgb
 
+HAS_AVIF = "avif" in features.get_supported()
 RNG = np.random.default_rng(11)
 COLORS = RNG.integers(0, 256, (12, 16, 3), np.uint8)
 COLORS[0, 0] = 255  # so that 16-bit files made of it use their range
@@ -107,7 +108,8 @@ KEY = chunk(b"tRNS", struct.pack(">HHH", *map(int, COLORS[3, 4])))
 KEYED = COLORS * np.any(COLORS - COLORS[3, 4], axis=-1, keepdims=True)
 
 AVIF = {"quality": 100, "subsampling": "4:4:4", "speed": 8}
-HEIC = {"quality": 100, "chroma": 444}
+CODES = {"color_primaries": 1, "transfer_characteristics": 13, "matrix_coefficients": 6}
+HEIC = {"quality": 100, "chroma": 444, "nclx_profile": {**CODES, "full_range_flag": 1}}
 SRGB_CODES, HDR_CODES = b"nclx\0\x01\0\x0d", b"nclx\0\x09\0\x10"  # of H.273: BT.2020, PQ
 SOFT = Image.blend(SMOOTH, Image.new("RGB", SMOOTH.size, (128, 128, 128)), 0.5)
 
@@ -256,7 +258,7 @@ KINDS = {
     "empty file": Kind(encoded=b"", refused=DECODE),
 }  # fmt: skip
 
-if features.check("avif"):  # of the wheels of Pillow from 11.3 on
+if HAS_AVIF:  # of the wheels of Pillow from 11.3 on
     KINDS.update(high_efficiency("AVIF", "AVIF", ".avif", **AVIF))
 pillow_heif.register_heif_opener()
 KINDS.update(high_efficiency("HEIC", "HEIF", ".heic", **HEIC))
