@@ -11,7 +11,9 @@ formula and only approximate. RGB files with 16 bits a channel lose their low by
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import Final
 
 from PIL import ExifTags, Image, ImageFile, ImageOps
@@ -82,11 +84,9 @@ def open_image(
     decoder = find_decoder(name)
     if name == "HEIF":
         check_items(encoded)
-    try:
+    with _pillow_errors():
         image = decoder(io.BytesIO(encoded))
-    except Exception as exc:  # on corrupt files decoders raise all kinds
-        raise _error_from_pillow(exc) from exc
-    _check_header(image, limits, reading, encoded)
+        _check_header(image, limits, reading, encoded)
     return image
 
 
@@ -105,9 +105,11 @@ def render_rgb(
     """
     stored = as_stored(image)
     if stored is None:
-        _check_header(image, limits, reading)
+        with _pillow_errors():
+            _check_header(image, limits, reading)
         return _render(image, limits, reading)
-    _check_header(stored.image, limits, reading, stored.encoded)
+    with _pillow_errors():
+        _check_header(stored.image, limits, reading, stored.encoded)
     shown = stored.image if stored.is_only_witness else image
     return _render(shown, limits, reading, wide=is_wide(stored.image))
 
@@ -121,7 +123,7 @@ def _render(
     image: Image.Image, limits: ImageLimits, reading: Reading, *, wide: bool | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
     announced = sorted(image.size)
-    try:
+    with _pillow_errors():
         wide = is_wide(image) if wide is None else wide
         told = image.getexif().get(ExifTags.Base.Orientation, 1)
         image.load()
@@ -134,10 +136,6 @@ def _render(
         rgb = _convert_to_rgb(image, limits.background, conversion)
         del image  # with what its decoder holds, before the next copy is made
         rgb = _turned(rgb, orientation)
-    except UnsupportedImageError:
-        raise
-    except Exception as exc:  # on corrupt files decoders raise all kinds
-        raise _error_from_pillow(exc) from exc
     if sorted(rgb.size) != announced:  # as libheif finds out when it decodes
         raise ImageDecodeError("the picture has another size than its header says")
     return rgb, rgb.size if is_sideways(told) else (rgb.height, rgb.width)
@@ -177,12 +175,7 @@ def _check_header(
         _check_transparent_color(encoded)
     if image.format != "TIFF":  # where pages have sizes of their own, and nothing is decoded yet
         _check_size(image, limits)
-    try:
-        select_frame(image, reading.frame)
-    except InvalidImageError:
-        raise
-    except Exception as exc:  # on corrupt files decoders raise all kinds
-        raise _error_from_pillow(exc) from exc
+    select_frame(image, reading.frame)
     _check_size(image, limits)
     if encoded and image.format in ("AVIF", "HEIF"):
         has_profile = bool(image.info.get("icc_profile"))
@@ -238,6 +231,17 @@ def _composed(
         colors = strip if conversion is None else conversion.apply(strip.convert("RGB"))
         canvas.paste(colors, (0, top), mask=strip.getchannel("A"))
     return canvas
+
+
+@contextlib.contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Turn what decoders raise on corrupt files, which is all kinds, into this package's errors."""
+    try:
+        yield
+    except InvalidImageError:
+        raise
+    except Exception as exc:
+        raise _error_from_pillow(exc) from exc
 
 
 def _error_from_pillow(exc: Exception) -> InvalidImageError:

@@ -127,4 +127,4 @@ def _extrema(band: Image.Image) -> tuple[int, int]:
 
 
 def _raw_modes(image: Image.Image) -> list[str]:
-    return [str(tile[3]) for tile in getattr(image, "tile", ())]
+    return [str(tile[3]) for tile in getattr(image, "tile", None) or ()]

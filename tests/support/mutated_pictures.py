@@ -81,6 +81,8 @@ class MutatedPicture:
         # they have 16 bits, it does not stretch the 5 of a channel to 255.
         if self.name == "BMP" and (encoded[10:14] == bytes(4) or encoded[28:30] != b"\x18\0"):
             return False
+        if self.name == "PNG" and encoded[24:26] != KINDS["PNG"].encoded[24:26]:
+            return False  # of other depth, or with alpha, which OpenCV leaves out
         return not any(word in encoded for word in _NOT_OPENCVS)
 
 
