@@ -69,7 +69,8 @@ beside = pathlib.Path(site.getsitepackages()[0], "tests_environment.pth")
 beside.write_text(f"import site; site.addsitedir({sys.argv[1]!r})\n")
 LINES
   "$folder/forms/bin/python" -m pip --quiet --disable-pip-version-check install \
-    'supervision==0.31.*' 'fiftyone==1.22.*' 'transformers==5.*' 'rasterio==1.4.*' 'pyogrio==0.13.*'
+    'numpy<2' 'supervision==0.31.*' 'fiftyone==1.22.*' 'transformers==5.*' 'rasterio==1.4.*' \
+    'pyogrio==0.13.*'
   touch "$folder/forms/installed"
 }
 

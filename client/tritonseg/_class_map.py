@@ -127,7 +127,8 @@ class ClassMap:
             transform: From pixels to the map, in the order of rasterio's `dataset.transform`:
                 (a, b, c, d, e, f) with x = a·column + b·row + c and y = d·column + e·row + f.
                 GDAL's `GetGeoTransform()` has another order: `Affine.from_gdal(*it)`. None leaves
-                pixels, whose y points down.
+                pixels, whose y points down. Pixels are those of `class_map`, so of the picture as
+                EXIF turns it.
             simplify_px: As by `polygons`.
             crs: What the map's coordinates are, as "EPSG:32633"; GDAL, QGIS and geopandas read it.
                 None for longitude and latitude, for which readers take GeoJSON.
@@ -152,12 +153,12 @@ class ClassMap:
         return paletted(self.class_map, self.palette).convert("RGB")
 
     def to_png(self, *, palette: bool = False) -> bytes:
-        """Return the class map as an 8-bit PNG whose pixel values are class indices.
+        """Return the class map as a PNG whose pixel values are class indices.
 
         Args:
-            palette: False for a grey one, of which every reader gives the indices back; in a viewer
-                it is nearly black. True for one with the colours of `palette`, which viewers show:
-                Pillow reads indices, but OpenCV and torchvision read colours.
+            palette: False for grey of 8 bits, of which every reader gives the indices back; in a
+                viewer it is nearly black. True for one with the colours of `palette`, which viewers
+                show: Pillow reads indices, but OpenCV and torchvision read colours.
         """
         return png_bytes(self._indexed(palette=palette))
 

@@ -16,9 +16,10 @@ import io
 from collections.abc import Iterator
 from typing import Final
 
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile
 
-from ._color import ColorConversion, conversion_to_srgb
+from ._color import conversion_to_srgb
+from ._compose import as_displayed, as_rgb
 from ._config import ImageLimits
 from ._damage import check_undamaged
 from ._depth import check_filled, check_scalable, check_stored, is_wide
@@ -30,7 +31,7 @@ from ._errors import (
 )
 from ._formats import find_decoder, identify_format
 from ._frames import select_frame
-from ._isobmff import check_boxes, check_items
+from ._isobmff import check_boxes, check_color_codes, check_items
 from ._reading import AS_IT_IS, SCALED_MODES, Reading, scaled_image
 from ._stored import as_stored
 
@@ -39,8 +40,6 @@ _PNG_PALETTE: Final = 3
 
 _OPAQUE_MODES: Final = frozenset({"1", "L", "P", "RGB", "YCbCr", "CMYK"})
 _ALPHA_MODES: Final = frozenset({"LA", "PA", "RGBA"})
-_PIXELS_AT_ONCE: Final = 1 << 20
-"""Of a transparent picture, of which whole copies would be most of what reading it takes."""
 _SIDEWAYS_ORIENTATIONS: Final = (5, 6, 7, 8)
 
 
@@ -133,19 +132,12 @@ def _render(
             image = scaled_image(image, reading.value_range)
         elif wide:
             check_filled(image.convert("RGB"))
-        rgb = _convert_to_rgb(image, limits.background, conversion)
+        rgb = as_rgb(image, limits.background, conversion)
         del image  # with what its decoder holds, before the next copy is made
-        rgb = _turned(rgb, orientation)
+        rgb = as_displayed(rgb, orientation)
     if sorted(rgb.size) != announced:  # as libheif finds out when it decodes
         raise ImageDecodeError("the picture has another size than its header says")
     return rgb, rgb.size if is_sideways(told) else (rgb.height, rgb.width)
-
-
-def _turned(rgb: Image.Image, orientation: int) -> Image.Image:
-    if orientation == 1:
-        return rgb
-    rgb.getexif()[ExifTags.Base.Orientation] = orientation
-    return ImageOps.exif_transpose(rgb)
 
 
 def check_pixel_count(height: int, width: int, limits: ImageLimits) -> None:
@@ -177,16 +169,22 @@ def _check_header(
         _check_size(image, limits)
     select_frame(image, reading.frame)
     _check_size(image, limits)
-    if encoded and image.format in ("AVIF", "HEIF"):
-        has_profile = bool(image.info.get("icc_profile"))
-        is_avif = image.format == "AVIF"
-        for height, width in check_boxes(encoded, has_profile=has_profile, is_avif=is_avif):
-            check_pixel_count(height, width, limits)
+    if image.format in ("AVIF", "HEIF"):
+        _check_described(image, limits, encoded)
     if reading.value_range is None:
         _check_mode(image)
     else:
         check_scalable(image)
     check_stored(image, is_scaled=reading.value_range is not None)
+
+
+def _check_described(image: Image.Image, limits: ImageLimits, encoded: bytes) -> None:
+    has_profile, is_avif = bool(image.info.get("icc_profile")), image.format == "AVIF"
+    if encoded:
+        for height, width in check_boxes(encoded, has_profile=has_profile, is_avif=is_avif):
+            check_pixel_count(height, width, limits)
+    elif not has_profile and (codes := image.info.get("nclx_profile")):  # as pillow-heif tells
+        check_color_codes(codes["color_primaries"], codes["transfer_characteristics"])
 
 
 def _check_size(image: Image.Image, limits: ImageLimits) -> None:
@@ -208,29 +206,6 @@ def _check_mode(image: Image.Image) -> None:
             f"expected 8 bits a channel in one of the modes {modes}, got mode {image.mode}; "
             "convert it yourself, only you know its value range"
         )
-
-
-def _convert_to_rgb(
-    image: Image.Image, background: tuple[int, int, int], conversion: ColorConversion | None
-) -> Image.Image:
-    if image.has_transparency_data:
-        return _composed(image, background, conversion)
-    if conversion is not None:
-        return conversion.apply(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _composed(
-    image: Image.Image, background: tuple[int, int, int], conversion: ColorConversion | None
-) -> Image.Image:
-    canvas = Image.new("RGB", image.size, background)
-    rows = max(1, _PIXELS_AT_ONCE // image.width)
-    for top in range(0, image.height, rows):
-        box = (0, top, image.width, min(top + rows, image.height))
-        strip = image.crop(box).convert("RGBA")
-        colors = strip if conversion is None else conversion.apply(strip.convert("RGB"))
-        canvas.paste(colors, (0, top), mask=strip.getchannel("A"))
-    return canvas
 
 
 @contextlib.contextmanager

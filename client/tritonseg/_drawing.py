@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from ._errors import ConfigurationError
 from ._metadata import Color
 
 _LEAST_FONT_PX: Final = 12
@@ -48,9 +49,12 @@ def with_legend(picture: Image.Image, entries: list[LegendEntry]) -> Image.Image
     Args:
         picture: Of mode RGB; it is unchanged, at the top left.
         entries: In the order in which to list them, row by row.
+
+    Raises:
+        ConfigurationError: Pillow was built without FreeType, as none of its wheels is.
     """
     font_px = max(_LEAST_FONT_PX, math.isqrt(picture.width * picture.height) // _SIDES_PER_FONT)
-    font = ImageFont.load_default(font_px)
+    font = _font(font_px)
     column_px = 3 * font_px + math.ceil(max(font.getlength(entry.text) for entry in entries))
     column_count = min(len(entries), max(1, picture.width // column_px))
     row_count = -(-len(entries) // column_count)
@@ -67,3 +71,12 @@ def with_legend(picture: Image.Image, entries: list[LegendEntry]) -> Image.Image
         middle = (left + font_px + margin_px, top + font_px / 2)
         draw.text(middle, entry.text, fill=_INK, font=font, anchor="lm")
     return canvas
+
+
+def _font(font_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    try:
+        return ImageFont.load_default(font_px)
+    except ImportError as exc:
+        raise ConfigurationError(
+            f"a legend needs a Pillow that was built with FreeType ({exc}), as its wheels are"
+        ) from exc

@@ -55,7 +55,7 @@ def check_boxes(encoded: bytes, *, has_profile: bool, is_avif: bool) -> list[tup
     if not has_profile:
         for box in properties:
             if box.kind == b"colr" and box.body[:4] == b"nclx" and len(box.body) >= 8:
-                _check_color_codes(*struct.unpack_from(">HH", box.body, 4))
+                check_color_codes(*struct.unpack_from(">HH", box.body, 4))
     sizes = [box.body for box in properties if box.kind == b"ispe" and len(box.body) >= 12]
     return [struct.unpack_from(">II", body, 4)[::-1] for body in sizes]
 
@@ -77,7 +77,12 @@ def check_items(encoded: bytes) -> None:
             raise ImageDecodeError("the picture's file has an item whose type is no text") from exc
 
 
-def _check_color_codes(primaries: int, transfer: int) -> None:
+def check_color_codes(primaries: int, transfer: int) -> None:
+    """Check the codes of H.273 by which colours are described that have no ICC profile.
+
+    Raises:
+        UnsupportedImageError: They are not sRGB's.
+    """
     if primaries in _SRGB_PRIMARIES and transfer in _SRGB_TRANSFERS:
         return
     first = {**_SRGB_PRIMARIES, **_NAMES}.get(primaries, "another kind")

@@ -69,7 +69,7 @@ class Segmentation(ClassMap):
             Image of mode RGB and the picture's size; larger with a legend.
 
         Raises:
-            ConfigurationError: `alpha` is not in [0, 1].
+            ConfigurationError: `alpha` is not in [0, 1], or Pillow has no FreeType for a legend.
             InvalidImageError: As by `image_hwc`.
         """
         if not 0.0 <= alpha <= 1.0:

@@ -13,7 +13,7 @@ import pillow_heif
 import pytest
 from PIL import Image, features
 
-from picture_kinds import AVIF, HAS_AVIF, HEIC, KINDS, SMOOTH, SMOOTH_PIXELS, encode
+from picture_kinds import AVIF, HAS_AVIF, HEIC, KINDS, SMOOTH_PIXELS, encode
 from tritonseg import ImageDecodeError, ImageLimits, ImageTooLargeError, UnsupportedImageError
 from tritonseg import load_image as load
 from tritonseg._image import read_sendable
@@ -178,14 +178,14 @@ def test_heic_by_another_brand():
         load(b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(99))
 
 
-def test_a_pil_image_of_a_heic(tmp_path):
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_pil_image_of_a_heic(is_file, tmp_path):
     path = tmp_path / "photo.heic"
-    for kind, encoded in (("HEIC", SMOOTH_PIXELS), ("HEIC in HDR", None)):
-        path.write_bytes(KINDS[kind].encoded)
-        with Image.open(path) as image:
-            if encoded is None:
+    for name in ("HEIC", "HEIC in HDR"):
+        path.write_bytes(KINDS[name].encoded)
+        with Image.open(path if is_file else io.BytesIO(KINDS[name].encoded)) as image:
+            if KINDS[name].refused:
                 with pytest.raises(UnsupportedImageError, match="PQ"):
                     load(image)
             else:
-                assert np.abs(load(image).astype(int) - encoded).max() <= 8
-    assert SMOOTH.size == (64, 48)
+                assert np.abs(load(image).astype(int) - SMOOTH_PIXELS).max() <= 8

@@ -7,9 +7,10 @@ import io
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from made_segmentation import COLORS, make_segmentation
+from tritonseg import ConfigurationError
 
 RNG = np.random.default_rng(5)
 
@@ -57,6 +58,16 @@ class TestLegend:
     def test_absent_classes_are_not_named(self):
         shown = np.asarray(make_segmentation([[0]], COLORS).overlay(legend=True))[1:]
         assert not (shown == COLORS[1]).all(axis=-1).any()
+
+
+def test_a_pillow_without_freetype(monkeypatch):
+    def missing(size):
+        raise ImportError("The _imagingft C module is not installed")
+
+    monkeypatch.setattr(ImageFont, "load_default", missing)
+    with pytest.raises(ConfigurationError, match="FreeType"):
+        made(3, 4).overlay(legend=True)
+    assert made(3, 4).overlay().size == (4, 3)
 
 
 def test_a_notebook_shows_the_overlay_and_the_legend():
