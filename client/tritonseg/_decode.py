@@ -32,6 +32,7 @@ from ._errors import (
 from ._formats import find_decoder, identify_format
 from ._frames import select_frame
 from ._isobmff import check_boxes, check_color_codes, check_items
+from ._png_chunks import check_png_codes
 from ._reading import AS_IT_IS, SCALED_MODES, Reading, scaled_image
 from ._stored import as_stored
 
@@ -163,8 +164,10 @@ def _check_transparent_color(png: bytes) -> None:
 def _check_header(
     image: Image.Image, limits: ImageLimits, reading: Reading, encoded: bytes = b""
 ) -> None:
-    if encoded and image.format == "PNG" and "transparency" in image.info:
-        _check_transparent_color(encoded)
+    if encoded and image.format == "PNG":
+        check_png_codes(encoded)
+        if "transparency" in image.info:
+            _check_transparent_color(encoded)
     if image.format != "TIFF":  # where pages have sizes of their own, and nothing is decoded yet
         _check_size(image, limits)
     select_frame(image, reading.frame)

@@ -206,6 +206,12 @@ KINDS = {
     "PNG with a broken profile": Kind(
         encoded=encode(PICTURE, "PNG", icc_profile=b"nothing"), refused=UNSUPPORTED
     ),
+    "PNG in HDR": Kind(
+        encoded=png(COLORS, 8, RGB_TYPE, chunk(b"cICP", bytes([9, 16, 0, 1]))), refused=UNSUPPORTED
+    ),
+    "PNG that says that it is sRGB": Kind(
+        encoded=png(COLORS, 8, RGB_TYPE, chunk(b"cICP", bytes([1, 13, 0, 1]))), shown_hwc=COLORS
+    ),
     "turned PNG": Kind(
         encoded=encode(PICTURE, "PNG", exif=turned()), shown_hwc=np.rot90(COLORS, k=-1)
     ),
