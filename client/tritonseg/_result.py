@@ -113,9 +113,9 @@ class Segmentation(ClassMap):
         A data set names the values by `mask_targets = dict(enumerate(classes, first_value))`.
 
         Args:
-            first_value: Of class 0, the others are counted on. FiftyOne takes 0 for background: it
-                does not show it, and leaves it out of some metrics. 1 avoids that, and then labels
-                that it is evaluated against must be counted from 1, too.
+            first_value: Of class 0, the others are counted on. FiftyOne's evaluations take 0 for
+                background, which is no class. 1 avoids that; then labels that it is evaluated
+                against must be counted from 1, too.
 
         Raises:
             ConfigurationError: `first_value` is neither 0 nor 1, or fiftyone is not installed; the
