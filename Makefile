@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools clean
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -93,18 +93,25 @@ fuzz-damage: $(VENV)/test-installed  ## A thousand damaged exports: the same; FU
 fuzz-requests: $(VENV)/test-installed  ## Thousands of hostile requests to a real Triton; FUZZ='--count 2000' a layout
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_requests.py $(FUZZ)
 
+fuzz-pictures: $(VENV)/test-installed  ## Ten thousand broken picture files to the client's reader; FUZZ='--count N'
+	PYTHONPATH=scripts:tests/support $(BIN)/python -W ignore scripts/fuzz_pictures.py $(FUZZ)
+
+picture-memory: $(VENV)/test-installed  ## What reading a picture takes at its peak, by format; a minute or two
+	PYTHONPATH=tests/support $(BIN)/python scripts/picture_memory.py
+
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
 	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py tests/engines/test_precision_zoo.py -s
 
 docker-check: $(VENV)/test-installed  ## The images by their own lines, without Docker, as root; minutes
 	TRITONSEG_DOCKER=1 $(BIN)/python -m pytest tests/docker -s
 
-# 1.1 GB of other people's tools, which stay there for the next time.
+# 2 GB of other people's tools, which stay there for the next time.
 INTEROP ?= $(VENV)-interop
 
-interop-check: $(VENV)/test-installed  ## perf_analyzer, Model Analyzer, KServe, Node against a served model; minutes
+interop-check: $(VENV)/test-installed  ## perf_analyzer, KServe, Node and more against a served model, results in FiftyOne, GDAL and more; minutes
 	PYTHON=$(BIN)/python scripts/interop_tools.sh $(INTEROP)
 	TRITONSEG_INTEROP=$(INTEROP) $(BIN)/python -m pytest tests/interop
+	$(INTEROP)/forms/bin/python -m pytest tests/client/test_client_forms.py
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py latency

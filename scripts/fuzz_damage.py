@@ -11,24 +11,21 @@ from __future__ import annotations
 import argparse
 import collections
 import logging
-import multiprocessing
 import os
-import resource
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
 import numpy as np
 
 from damages import DAMAGES, damaged
+from fuzz_worker import DIED, HANGS, Worker, WorkerError
 from fuzzed import FAILED, Outcome, outcome_of_file
 from random_exports import random_export
 
 TIMEOUT_S = 120
 MEMORY_BYTES = 16 << 30
 """Of addresses, of which the runtimes reserve far more than they use."""
-DIED, HANGS = "died", "hangs"
 log = logging.getLogger("fuzz")
 
 
@@ -44,42 +41,6 @@ class Case:
         export = random_export(self.seed)
         rng = np.random.default_rng((self.seed, sorted(DAMAGES).index(self.damage)))
         return outcome_of_file(export, damaged(export.model, self.damage, rng))
-
-
-class Worker:
-    """A process that builds one file after the other, and is replaced where one kills it."""
-
-    def __init__(self, core: int) -> None:
-        self._core = core
-        self._context = multiprocessing.get_context("spawn")
-        self._start()
-
-    def outcome(self, case: Case) -> Outcome:
-        """Build a file there."""
-        self._ours.send(case)
-        try:
-            if self._ours.poll(TIMEOUT_S):
-                outcome: Outcome = self._ours.recv()
-                return outcome
-        except EOFError:
-            self._process.join()
-            code = self._process.exitcode
-            self._start()
-            return Outcome(kind=DIED, words=f"exit code {code}")
-        self.close()
-        self._start()
-        return Outcome(kind=HANGS, words=f"longer than {TIMEOUT_S} s")
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.join()
-
-    def _start(self) -> None:
-        self._ours, theirs = self._context.Pipe()
-        self._process = self._context.Process(target=_serve, args=(theirs, self._core), daemon=True)
-        self._process.start()
-        theirs.close()
 
 
 def main() -> None:
@@ -128,19 +89,19 @@ def _ended(cases: list[Case], jobs: int) -> Iterator[tuple[Case, Outcome]]:
 
 
 def _all(cases: list[Case], core: int) -> list[tuple[Case, Outcome]]:
-    worker = Worker(core)
+    worker = Worker(core, timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES)
     try:
-        return [(case, worker.outcome(case)) for case in cases]
+        return [(case, _outcome(worker, case)) for case in cases]
     finally:
         worker.close()
 
 
-def _serve(theirs: Connection, core: int) -> None:
-    os.sched_setaffinity(0, {core})
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    while True:
-        case: Case = theirs.recv()
-        theirs.send(case.outcome())
+def _outcome(worker: Worker, case: Case) -> Outcome:
+    try:
+        return worker.outcome(case)
+    except WorkerError as error:
+        kind, words = error.args
+        return Outcome(kind=kind, words=words)
 
 
 if __name__ == "__main__":

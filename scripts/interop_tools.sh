@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The tools of docs/interop.md that are not on a machine with this project, into a folder:
 #   scripts/interop_tools.sh FOLDER
-# FOLDER/bin/perf_analyzer, FOLDER/kserve (an environment), FOLDER/model-analyzer (another) and
-# FOLDER/node_modules. What is there already is left. PYTHON is the interpreter of the environments,
+# FOLDER/bin/perf_analyzer, FOLDER/kserve (an environment), FOLDER/model-analyzer (another),
+# FOLDER/forms (a third, which has all that this project's has, too) and FOLDER/node_modules. What is there already is left. PYTHON is the interpreter of the environments,
 # DEBIAN_MIRROR where Debian's packages come from. Node is left out where there is no npm.
 set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
@@ -59,10 +59,26 @@ environment() {  # name, then what goes into it
   touch "$folder/$1/installed"
 }
 
+# What results are turned into, beside the NumPy, Pillow and torch with which the tests run.
+forms() {
+  "$python" -m venv "$folder/forms"
+  "$folder/forms/bin/python" - "$("$python" -c 'import site; print(site.getsitepackages()[0])')" \
+    << 'LINES'
+import pathlib, site, sys
+beside = pathlib.Path(site.getsitepackages()[0], "tests_environment.pth")
+beside.write_text(f"import site; site.addsitedir({sys.argv[1]!r})\n")
+LINES
+  "$folder/forms/bin/python" -m pip --quiet --disable-pip-version-check install \
+    'numpy<2' 'supervision==0.31.*' 'fiftyone==1.22.*' 'transformers==5.*' 'rasterio==1.4.*' \
+    'pyogrio==0.13.*'
+  touch "$folder/forms/installed"
+}
+
 USER=${USER:-$(id -un)}
 [ -x "$folder/bin/perf_analyzer" ] || perf_analyzer
 [ -e "$folder/kserve/installed" ] || environment kserve 'kserve==0.21.*' pillow
 [ -e "$folder/model-analyzer/installed" ] || environment model-analyzer 'triton-model-analyzer==1.58.*'
+[ -e "$folder/forms/installed" ] || forms
 if command -v npm > /dev/null; then
   [ -d "$folder/node_modules" ] || npm install --prefix "$folder" --silent --no-audit --no-fund \
     '@grpc/grpc-js@1.14' '@grpc/proto-loader@0.8'

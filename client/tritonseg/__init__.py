@@ -42,6 +42,7 @@ from ._errors import (
 from ._image import load_image
 from ._metadata import ModelInfo
 from ._result import Segmentation
+from ._shapes import Polygon
 from ._telemetry import Attempt, ClientStatistics, Timings
 from ._version import __version__
 
@@ -65,6 +66,7 @@ __all__ = [
     "ModelNotFoundError",
     "ModelNotReadyError",
     "OverloadedError",
+    "Polygon",
     "ProtocolError",
     "RequestRejectedError",
     "RetryPolicy",

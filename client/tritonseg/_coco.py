@@ -67,6 +67,19 @@ class ClassRuns:
             counts = counts[:-1]
         return {"size": [height, width], "counts": _text(counts)}
 
+    def to_annotation(self, name: str, *, image_id: int, annotation_id: int) -> dict[str, Any]:
+        """Return the annotation of this class, whose name is given, as COCO's files have it."""
+        return {
+            "id": annotation_id,
+            "image_id": image_id,
+            "category_id": self.index,
+            "category": name,
+            "segmentation": self.to_rle(),
+            "area": self.area,
+            "bbox": list(self.box_xywh),
+            "iscrowd": 0,
+        }
+
 
 def class_runs(class_map: npt.NDArray[np.uint8]) -> Iterator[ClassRuns]:
     """Yield the runs of every class that is there, by index.

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from PIL import Image, ImageCms
 
 from ._errors import UnsupportedImageError
+from ._reading import SCALED_MODES
 
 SRGB_TOLERANCE: Final = 1
 """Levels of 255 by which a profile may move colours and still be sRGB: what rounding does.
@@ -28,7 +29,10 @@ _CACHED_PROFILES: Final = 16
 _INTENT: Final = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS: Final = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
-_PIXEL_KINDS: Final = {"1": "L", "L": "L", "LA": "L", "CMYK": "CMYK"}
+_PIXEL_KINDS: Final = {
+    **dict.fromkeys(("1", "L", "LA", *SCALED_MODES), "L"),
+    "CMYK": "CMYK",
+}
 """What pixels of a mode are to a profile; all others are RGB, palettes included."""
 _PROFILE_MODES: Final = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """Source: ICC.1:2022, table 19, colour spaces of the pixels that a profile describes."""

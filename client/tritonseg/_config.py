@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 
 from ._errors import ConfigurationError
 
-IMAGE_FORMATS: Final = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-"""File formats that are decoded at all, by Pillow's names."""
+IMAGE_FORMATS: Final = ("AVIF", "BMP", "HEIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""File formats that are decoded at all, by Pillow's names; HEIF is what HEIC photos are."""
 
 _Value = TypeVar("_Value")
 
@@ -37,7 +37,8 @@ class ImageLimits:
     Attributes:
         max_pixels: Largest height × width, checked on the file's header before it is decoded.
         max_bytes: Largest encoded file, in bytes.
-        formats: The file formats to decode, out of BMP, JPEG, PNG, TIFF and WEBP.
+        formats: The file formats to decode, out of AVIF, BMP, HEIF, JPEG, PNG, TIFF and
+            WEBP. AVIF takes a Pillow with it (wheels from 11.3 on), HEIF the extra `heif`.
         background: RGB colour, 0–255, that shows through transparent pixels.
         strict: Refuse a JPEG whose data are damaged but can be decoded, as grey or shifted blocks;
             that takes a second decode, on the client, and the pixels are sent. Damage that leaves

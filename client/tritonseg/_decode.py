@@ -11,56 +11,30 @@ formula and only approximate. RGB files with 16 bits a channel lose their low by
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Iterator
+from typing import Final
 
-from PIL import (
-    BmpImagePlugin,
-    ExifTags,
-    Image,
-    ImageFile,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image, ImageFile
 
-from ._color import ColorConversion, conversion_to_srgb
+from ._color import conversion_to_srgb
+from ._compose import as_displayed, as_rgb
 from ._config import ImageLimits
 from ._damage import check_undamaged
-from ._depth import check_filled, check_stored, is_wide
+from ._depth import check_filled, check_scalable, check_stored, is_wide
 from ._errors import (
     ImageDecodeError,
     ImageTooLargeError,
     InvalidImageError,
     UnsupportedImageError,
 )
+from ._formats import find_decoder, identify_format
+from ._frames import select_frame
+from ._isobmff import check_boxes, check_color_codes, check_items
+from ._png_chunks import check_png_codes
+from ._reading import AS_IT_IS, SCALED_MODES, Reading, scaled_image
 from ._stored import as_stored
-
-Decoder: TypeAlias = Callable[[io.BytesIO], ImageFile.ImageFile]
-
-# The decoders are called directly, not through Image.open: that one compares the size with the
-# process-wide Image.MAX_IMAGE_PIXELS, and answers with a warning that no thread can catch for
-# itself alone; and it turns a photo with an embedded preview into a picture of two frames.
-_DECODERS: Final[dict[str, Decoder]] = {
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "PNG": PngImagePlugin.PngImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-}
-
-_SIGNATURES: Final[dict[bytes, str]] = {
-    b"BM": "BMP",
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"II+\x00": "TIFF",
-    b"MM\x00+": "TIFF",
-}
 
 _PNG_PALETTE: Final = 3
 """Colour type in byte 25. Source: PNG specification, 11.2.2 (IHDR)."""
@@ -70,7 +44,9 @@ _ALPHA_MODES: Final = frozenset({"LA", "PA", "RGBA"})
 _SIDEWAYS_ORIENTATIONS: Final = (5, 6, 7, 8)
 
 
-def decode_image(encoded: bytes, limits: ImageLimits) -> tuple[Image.Image, tuple[int, int]]:
+def decode_image(
+    encoded: bytes, limits: ImageLimits, reading: Reading = AS_IT_IS
+) -> tuple[Image.Image, tuple[int, int]]:
     """Decode an image file.
 
     Returns:
@@ -81,14 +57,17 @@ def decode_image(encoded: bytes, limits: ImageLimits) -> tuple[Image.Image, tupl
         ImageTooLargeError: Its header says that it exceeds `limits`.
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
-    image = open_image(encoded, limits)
-    rendered = _render(image, limits, wide=is_wide(image))
-    if limits.strict and image.format in ("JPEG", "MPO"):
-        check_undamaged(encoded, image)
+    if not (limits.strict and identify_format(encoded) == "JPEG"):
+        return _render(open_image(encoded, limits, reading), limits, reading)
+    image = open_image(encoded, limits, reading)
+    rendered = _render(image, limits, reading)
+    check_undamaged(encoded, image)
     return rendered
 
 
-def open_image(encoded: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
+def open_image(
+    encoded: bytes, limits: ImageLimits, reading: Reading = AS_IT_IS
+) -> ImageFile.ImageFile:
     """Read the header of an image file, and no pixel.
 
     Raises:
@@ -96,21 +75,24 @@ def open_image(encoded: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
         ImageTooLargeError: It exceeds `limits`.
         UnsupportedImageError: It has several frames, or a mode that is not converted.
     """
-    name = _identify_format(encoded)
-    if name not in limits.formats:
+    name = identify_format(encoded)
+    if name is None or name not in limits.formats:
         raise ImageDecodeError(
             f"expected a picture in one of the formats {', '.join(limits.formats)}, "
             f"got {name or 'something else'} ({len(encoded)} bytes)"
         )
-    try:
-        image = _DECODERS[name](io.BytesIO(encoded))
-    except Exception as exc:  # on corrupt files decoders raise all kinds
-        raise _error_from_pillow(exc) from exc
-    _check_header(image, limits, encoded)
+    decoder = find_decoder(name)
+    if name == "HEIF":
+        check_items(encoded)
+    with _pillow_errors():
+        image = decoder(io.BytesIO(encoded))
+        _check_header(image, limits, reading, encoded)
     return image
 
 
-def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tuple[int, int]]:
+def render_rgb(
+    image: Image.Image, limits: ImageLimits, reading: Reading = AS_IT_IS
+) -> tuple[Image.Image, tuple[int, int]]:
     """Convert a PIL image, loaded or not, to RGB as it is displayed.
 
     Returns:
@@ -123,11 +105,13 @@ def render_rgb(image: Image.Image, limits: ImageLimits) -> tuple[Image.Image, tu
     """
     stored = as_stored(image)
     if stored is None:
-        _check_header(image, limits)
-        return _render(image, limits, wide=is_wide(image))
-    _check_header(stored.image, limits, stored.encoded)
+        with _pillow_errors():
+            _check_header(image, limits, reading)
+        return _render(image, limits, reading)
+    with _pillow_errors():
+        _check_header(stored.image, limits, reading, stored.encoded)
     shown = stored.image if stored.is_only_witness else image
-    return _render(shown, limits, wide=is_wide(stored.image))
+    return _render(shown, limits, reading, wide=is_wide(stored.image))
 
 
 def is_sideways(orientation: object) -> bool:
@@ -136,22 +120,25 @@ def is_sideways(orientation: object) -> bool:
 
 
 def _render(
-    image: Image.Image, limits: ImageLimits, *, wide: bool
+    image: Image.Image, limits: ImageLimits, reading: Reading, *, wide: bool | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    announced = sorted(image.size)
+    with _pillow_errors():
+        wide = is_wide(image) if wide is None else wide
+        told = image.getexif().get(ExifTags.Base.Orientation, 1)
         image.load()
         conversion = conversion_to_srgb(image)  # behind the pixels, too, a PNG may have a profile
-        displayed = image if orientation == 1 else ImageOps.exif_transpose(image)
-        if wide:
-            check_filled(displayed.convert("RGB"))
-        rgb = _convert_to_rgb(displayed, limits.background, conversion)
-    except UnsupportedImageError:
-        raise
-    except Exception as exc:  # on corrupt files decoders raise all kinds
-        raise _error_from_pillow(exc) from exc
-    # Pillow turns a TIFF while loading it, so the stored size is not always image.size.
-    return rgb, rgb.size if is_sideways(orientation) else (rgb.height, rgb.width)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # 1 if loading turned it
+        if reading.value_range is not None:
+            image = scaled_image(image, reading.value_range)
+        elif wide:
+            check_filled(image.convert("RGB"))
+        rgb = as_rgb(image, limits.background, conversion)
+        del image  # with what its decoder holds, before the next copy is made
+        rgb = as_displayed(rgb, orientation)
+    if sorted(rgb.size) != announced:  # as libheif finds out when it decodes
+        raise ImageDecodeError("the picture has another size than its header says")
+    return rgb, rgb.size if is_sideways(told) else (rgb.height, rgb.width)
 
 
 def check_pixel_count(height: int, width: int, limits: ImageLimits) -> None:
@@ -161,13 +148,6 @@ def check_pixel_count(height: int, width: int, limits: ImageLimits) -> None:
             f"the picture has {height}×{width} = {height * width} pixels, over the limit of "
             f"{limits.max_pixels}; scale it down or raise ImageLimits.max_pixels"
         )
-
-
-def _identify_format(encoded: bytes) -> str | None:
-    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
-        return "WEBP"
-    matches = (name for prefix, name in _SIGNATURES.items() if encoded.startswith(prefix))
-    return next(matches, None)
 
 
 def _check_transparent_color(png: bytes) -> None:
@@ -181,18 +161,47 @@ def _check_transparent_color(png: bytes) -> None:
         )
 
 
-def _check_header(image: Image.Image, limits: ImageLimits, encoded: bytes = b"") -> None:
-    if encoded and image.format == "PNG" and "transparency" in image.info:
-        _check_transparent_color(encoded)
+def _check_header(
+    image: Image.Image, limits: ImageLimits, reading: Reading, encoded: bytes = b""
+) -> None:
+    if encoded and image.format == "PNG":
+        check_png_codes(encoded)
+        if "transparency" in image.info:
+            _check_transparent_color(encoded)
+    if image.format != "TIFF":  # where pages have sizes of their own, and nothing is decoded yet
+        _check_size(image, limits)
+    select_frame(image, reading.frame)
+    _check_size(image, limits)
+    if image.format in ("AVIF", "HEIF"):
+        _check_described(image, limits, encoded)
+    if reading.value_range is None:
+        _check_mode(image)
+    else:
+        check_scalable(image)
+    check_stored(image, is_scaled=reading.value_range is not None)
+
+
+def _check_described(image: Image.Image, limits: ImageLimits, encoded: bytes) -> None:
+    has_profile, is_avif = bool(image.info.get("icc_profile")), image.format == "AVIF"
+    if encoded:
+        for height, width in check_boxes(encoded, has_profile=has_profile, is_avif=is_avif):
+            check_pixel_count(height, width, limits)
+    elif not has_profile and (codes := image.info.get("nclx_profile")):  # as pillow-heif tells
+        check_color_codes(codes["color_primaries"], codes["transfer_characteristics"])
+
+
+def _check_size(image: Image.Image, limits: ImageLimits) -> None:
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageDecodeError(f"the picture has no pixels: {height}×{width}")
     check_pixel_count(height, width, limits)
-    # Frame 0 of a multi-picture JPEG is the photo itself, the others its previews.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+
+
+def _check_mode(image: Image.Image) -> None:
+    if image.mode in SCALED_MODES:
         raise UnsupportedImageError(
-            "expected a single picture, got several frames or pages; pass one, for instance "
-            "as `image.copy()` after `image.seek(index)` in Pillow"
+            f"expected 8 bits a channel, got grey of mode {image.mode}; only you know its value "
+            "range: pass load_image(source, value_range=(low, high)) of this picture"
         )
     if image.mode not in _OPAQUE_MODES | _ALPHA_MODES:
         modes = ", ".join(sorted(_OPAQUE_MODES | _ALPHA_MODES))
@@ -200,21 +209,17 @@ def _check_header(image: Image.Image, limits: ImageLimits, encoded: bytes = b"")
             f"expected 8 bits a channel in one of the modes {modes}, got mode {image.mode}; "
             "convert it yourself, only you know its value range"
         )
-    check_stored(image)
 
 
-def _convert_to_rgb(
-    image: Image.Image, background: tuple[int, int, int], conversion: ColorConversion | None
-) -> Image.Image:
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        colors = rgba if conversion is None else conversion.apply(rgba.convert("RGB"))
-        canvas = Image.new("RGB", rgba.size, background)
-        canvas.paste(colors, mask=rgba.getchannel("A"))
-        return canvas
-    if conversion is not None:
-        return conversion.apply(image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+@contextlib.contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Turn what decoders raise on corrupt files, which is all kinds, into this package's errors."""
+    try:
+        yield
+    except InvalidImageError:
+        raise
+    except Exception as exc:
+        raise _error_from_pillow(exc) from exc
 
 
 def _error_from_pillow(exc: Exception) -> InvalidImageError:

@@ -11,13 +11,17 @@ from typing import Final
 from PIL import Image, TiffImagePlugin
 
 from ._errors import UnsupportedImageError
+from ._reading import SCALED_MODES
 
 _WIDE_RAW_MODE: Final = ";16"
 """In Pillow's names of how pixels are stored, as in RGB;16B."""
 _WIDE_GRAY_RAW_MODE: Final = "LA;16"
 
-# Source: TIFF 6.0, tags BitsPerSample, PlanarConfiguration and SampleFormat.
+# Source: TIFF 6.0, the tags BitsPerSample, PhotometricInterpretation, PlanarConfiguration and
+# SampleFormat.
 _TIFF_BITS: Final = 258
+_TIFF_PHOTOMETRIC: Final = 262
+_TIFF_WHITE_IS_ZERO: Final = 0
 _TIFF_PLANAR: Final = 284
 _TIFF_COLOR_MAP: Final = 320
 _LEAST_COLOR: Final = 256
@@ -38,8 +42,38 @@ def is_wide(image: Image.Image) -> bool:
     return any(_WIDE_RAW_MODE in mode for mode in _raw_modes(image))
 
 
-def check_stored(image: Image.Image) -> None:
+def check_scalable(image: Image.Image) -> None:
+    """Check that a caller's range of values can mean an image, which was not loaded yet.
+
+    Raises:
+        UnsupportedImageError: It is not grey of more than 8 bits, or 0 is its white.
+    """
+    if image.mode not in SCALED_MODES:
+        raise UnsupportedImageError(
+            "expected grey of more than 8 bits, for which value_range is, got mode "
+            f"{image.mode}; leave value_range out"
+        )
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return
+    if image.tag_v2.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
+        raise UnsupportedImageError(
+            "expected a TIFF in which 0 is black, got one in which it is white, which Pillow does "
+            "not tell apart at this depth; save it inverted"
+        )
+    bits, formats = image.tag_v2.get(_TIFF_BITS, (1,)), image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))
+    if bits[0] > 16 and formats[0] in _TIFF_UNSIGNED:
+        raise UnsupportedImageError(
+            f"expected a TIFF of up to 16 bits, signed integers or floats, got {bits[0]} unsigned "
+            "bits, which Pillow reads as signed; convert it yourself"
+        )
+
+
+def check_stored(image: Image.Image, *, is_scaled: bool = False) -> None:
     """Check how an image that was not loaded yet is stored.
+
+    Args:
+        image: The image.
+        is_scaled: Whether the caller said what its values mean.
 
     Raises:
         UnsupportedImageError: Pillow would read it as something else.
@@ -58,10 +92,10 @@ def check_stored(image: Image.Image) -> None:
             "bits, which Pillow reads as black; save it as RGB"
         )
     formats = image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))
-    if any(value not in _TIFF_UNSIGNED for value in formats):
+    if not is_scaled and any(value not in _TIFF_UNSIGNED for value in formats):
         raise UnsupportedImageError(
-            f"expected a TIFF of unsigned integers, got sample format {formats[0]}; convert it "
-            "yourself, only you know its value range"
+            f"expected a TIFF of unsigned integers, got sample format {formats[0]}; only you know "
+            "its value range: pass load_image(source, value_range=(low, high)) of this picture"
         )
     if is_wide(image) and image.tag_v2.get(_TIFF_PLANAR) == _TIFF_SEPARATE_PLANES:
         raise UnsupportedImageError(
@@ -93,4 +127,4 @@ def _extrema(band: Image.Image) -> tuple[int, int]:
 
 
 def _raw_modes(image: Image.Image) -> list[str]:
-    return [str(tile[3]) for tile in getattr(image, "tile", ())]
+    return [str(tile[3]) for tile in getattr(image, "tile", None) or ()]

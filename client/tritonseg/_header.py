@@ -7,7 +7,6 @@ sent instead.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +16,7 @@ from ._color import conversion_to_srgb
 from ._config import ImageLimits
 from ._decode import is_sideways, open_image
 from ._depth import is_wide
+from ._png_chunks import chunks
 
 # Source: tritonseg_steps.encoded_image and color_profile, by which a server goes.
 MAX_BYTES: Final = 20_000_000
@@ -31,11 +31,6 @@ _PNG_DISPLAY_CHUNKS: Final = frozenset({b"eXIf", b"iCCP", b"tRNS"})
 _PNG_DISPLAY_TEXTS: Final = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 _EXIF_AS_TEXT: Final = "Raw profile type exif"
 _XMP_ORIENTATION: Final = b"tiff:Orientation"
-
-# Source: PNG specification, 5.2 and 5.3: a signature, then chunks of length, type, body and CRC.
-_PNG_SIGNATURE_BYTES: Final = 8
-_PNG_CHUNK_HEADER: Final = struct.Struct(">I4s")
-_PNG_CHECKSUM_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +98,10 @@ def _read_orientation(image: ImageFile.ImageFile, encoded: bytes) -> int | None:
 
 
 def _has_afterthoughts(png: bytes) -> bool:
-    position, behind_pixels = _PNG_SIGNATURE_BYTES, False
-    while position + _PNG_CHUNK_HEADER.size <= len(png):
-        length, kind = _PNG_CHUNK_HEADER.unpack_from(png, position)
-        body = position + _PNG_CHUNK_HEADER.size
-        tells = kind in _PNG_DISPLAY_CHUNKS or png.startswith(_PNG_DISPLAY_TEXTS, body)
+    behind_pixels = False
+    for chunk in chunks(png):
+        tells = chunk.kind in _PNG_DISPLAY_CHUNKS or png.startswith(_PNG_DISPLAY_TEXTS, chunk.start)
         if tells and behind_pixels:
             return True
-        behind_pixels |= kind == b"IDAT"
-        position = body + length + _PNG_CHECKSUM_BYTES
+        behind_pixels |= chunk.kind == b"IDAT"
     return False

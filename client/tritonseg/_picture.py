@@ -15,6 +15,7 @@ from PIL import Image
 from ._config import ImageLimits
 from ._decode import decode_image
 from ._errors import InvalidImageError
+from ._reading import AS_IT_IS, Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +79,16 @@ class EncodedImage:
 Picture: TypeAlias = RgbImage | EncodedImage
 
 
-def decode_file(encoded: bytes, path: Path | None, limits: ImageLimits) -> RgbImage:
+def decode_file(
+    encoded: bytes, path: Path | None, limits: ImageLimits, reading: Reading = AS_IT_IS
+) -> RgbImage:
     """Decode a file's bytes.
 
     Raises:
         InvalidImageError: As by `decode_image`; the message names `path`.
     """
     with name_file(path):
-        return image_from_rgb(*decode_image(encoded, limits))
+        return image_from_rgb(*decode_image(encoded, limits, reading))
 
 
 def image_from_rgb(rgb: Image.Image, stored_size: tuple[int, int]) -> RgbImage:

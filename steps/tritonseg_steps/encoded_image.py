@@ -35,6 +35,11 @@ OPAQUE_MODES: Final = ("RGB", "L", "P", "1")
 _WIDE_RAW_MODE: Final = ";16"
 """In Pillow's names of how pixels are stored, as in RGB;16B, of which it keeps the high byte."""
 
+# Source: PNG specification (third edition), 11.3.2.6, and ITU-T H.273, tables 2 and 3: BT.709 and
+# unspecified; BT.709, unspecified, BT.601 and sRGB.
+_SRGB_PRIMARIES: Final = (b"\x01", b"\x02")
+_SRGB_TRANSFERS: Final = (b"\x01", b"\x02", b"\x06", b"\x0d")
+
 SEND_PIXELS: Final = "send the pixels as IMAGE instead"
 
 # Called directly, not through Image.open: that one compares the size with a limit of the whole
@@ -108,10 +113,21 @@ def _open(encoded: bytes) -> ImageFile.ImageFile:
             f"expected a file in one of the formats {', '.join(_DECODERS)}, got something else "
             f"({len(encoded)} bytes); {SEND_PIXELS}"
         )
+    if name == "PNG" and _has_other_codes(encoded):
+        raise EncodedImageError(
+            "expected sRGB colours, got a PNG that declares others (cICP); convert it to sRGB"
+        )
     try:
         return _DECODERS[name](io.BytesIO(encoded))
     except Exception as error:
         raise EncodedImageError(f"the header of the {name} file cannot be read") from error
+
+
+def _has_other_codes(png: bytes) -> bool:
+    """Return whether a chunk before the pixels says that colours are not sRGB's."""
+    before_pixels, _, _ = png.partition(b"IDAT")
+    _, found, body = before_pixels.partition(b"cICP")
+    return bool(found) and not (body[:1] in _SRGB_PRIMARIES and body[1:2] in _SRGB_TRANSFERS)
 
 
 def _format(encoded: bytes) -> str | None:

@@ -67,9 +67,3 @@ def test_png_bytes_and_open_files(tmp_path):
     with (tmp_path / "anything").open("wb") as file:
         result.save(file)
     assert (tmp_path / "anything").read_bytes() == result.to_png()
-
-
-def test_a_notebook_shows_the_overlay():
-    result = make_segmentation(np.zeros((500, 2000), np.uint8), COLORS)
-    with Image.open(io.BytesIO(result._repr_png_())) as image:
-        assert (image.mode, image.size) == ("RGB", (640, 160))

@@ -109,7 +109,8 @@ def test_nothing_else_opens_pictures() -> None:
         if any(word in text for word in ("Image.open(", "imread(", "imdecode(", "ImagePlugin."))
     }
     assert readers == {
-        "tritonseg/_decode.py",
+        "tritonseg/_formats.py",
+        "tritonseg/_frames.py",
         "tritonseg/_damage.py",
         "tritonseg/_depth.py",
         "tritonseg_steps/encoded_image.py",

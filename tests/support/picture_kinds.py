@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+import pillow_heif
+from PIL import Image, features
 
 from icc_profiles import DISPLAY_P3, P3_PRIMARIES, shown_as_srgb
 
+HAS_AVIF = "avif" in features.get_supported()
 RNG = np.random.default_rng(11)
 COLORS = RNG.integers(0, 256, (12, 16, 3), np.uint8)
 COLORS[0, 0] = 255  # so that 16-bit files made of it use their range
@@ -104,6 +107,54 @@ FRAMES = {"save_all": True, "append_images": [PICTURE.rotate(180)]}
 KEY = chunk(b"tRNS", struct.pack(">HHH", *map(int, COLORS[3, 4])))
 KEYED = COLORS * np.any(COLORS - COLORS[3, 4], axis=-1, keepdims=True)
 
+AVIF = {"quality": 100, "subsampling": "4:4:4", "speed": 8}
+CODES = {"color_primaries": 1, "transfer_characteristics": 13, "matrix_coefficients": 6}
+HEIC = {"quality": 100, "chroma": 444, "nclx_profile": {**CODES, "full_range_flag": 1}}
+SRGB_CODES, HDR_CODES = b"nclx\0\x01\0\x0d", b"nclx\0\x09\0\x10"  # of H.273: BT.2020, PQ
+SOFT = Image.blend(SMOOTH, Image.new("RGB", SMOOTH.size, (128, 128, 128)), 0.5)
+
+
+def faded(image: Image.Image) -> Image.Image:
+    faded = image.copy()
+    faded.putalpha(Image.linear_gradient("L").resize(image.size))
+    return faded
+
+
+def claiming(boxes: bytes, side: int) -> bytes:
+    """Return a file in which every size is another. Source: ISO/IEC 23008-12, 6.5.3, ispe."""
+    return re.sub(rb"(ispe\0{4}).{8}", rb"\1" + struct.pack(">II", side, side), boxes, flags=re.S)
+
+
+def high_efficiency(name: str, format: str, suffix: str, **options) -> dict[str, Kind]:
+    """Kinds of files in boxes, as both AVIF and HEIC are."""
+    whole, alpha = encode(SMOOTH, format, **options), np.asarray(faded(SMOOTH))[..., 3]
+    kinds = {
+        name: {"encoded": whole, "shown_hwc": SMOOTH_PIXELS, "levels": 8},
+        f"turned {name}": {
+            "encoded": encode(SMOOTH, format, exif=turned().tobytes(), **options),
+            "shown_hwc": np.rot90(SMOOTH_PIXELS, k=-1), "levels": 8,
+        },
+        f"{name} with alpha": {
+            "encoded": encode(faded(SMOOTH), format, **options),
+            "shown_hwc": over_black(SMOOTH_PIXELS, alpha), "levels": 8,
+        },
+        f"Display P3 {name}": {
+            "encoded": encode(SOFT, format, icc_profile=DISPLAY_P3, **options),
+            "shown_hwc": np.round(shown_as_srgb(np.asarray(SOFT), P3_PRIMARIES)), "levels": 16,
+        },
+        f"{name} in HDR": {"encoded": whole.replace(SRGB_CODES, HDR_CODES), "refused": UNSUPPORTED},
+        f"{name} of several": {
+            "encoded": encode(
+                SMOOTH, format, save_all=True, append_images=[SMOOTH.rotate(180)], **options
+            ),
+            "refused": UNSUPPORTED,
+        },
+        f"truncated {name}": {"encoded": whole[: len(whole) // 2], "refused": DECODE},
+        f"{name} of 144 megapixels": {"encoded": claiming(whole, 12_000), "refused": TOO_LARGE},
+    }  # fmt: skip
+    return {name: Kind(suffix=suffix, **fields) for name, fields in kinds.items()}
+
+
 UNSUPPORTED, DECODE, TOO_LARGE = "UnsupportedImageError", "ImageDecodeError", "ImageTooLargeError"
 
 KINDS = {
@@ -154,6 +205,12 @@ KINDS = {
     ),
     "PNG with a broken profile": Kind(
         encoded=encode(PICTURE, "PNG", icc_profile=b"nothing"), refused=UNSUPPORTED
+    ),
+    "PNG in HDR": Kind(
+        encoded=png(COLORS, 8, RGB_TYPE, chunk(b"cICP", bytes([9, 16, 0, 1]))), refused=UNSUPPORTED
+    ),
+    "PNG that says that it is sRGB": Kind(
+        encoded=png(COLORS, 8, RGB_TYPE, chunk(b"cICP", bytes([1, 13, 0, 1]))), shown_hwc=COLORS
     ),
     "turned PNG": Kind(
         encoded=encode(PICTURE, "PNG", exif=turned()), shown_hwc=np.rot90(COLORS, k=-1)
@@ -206,3 +263,8 @@ KINDS = {
     "GIF that is called PNG": Kind(encoded=encode(INDEXED, "GIF"), refused=DECODE),
     "empty file": Kind(encoded=b"", refused=DECODE),
 }  # fmt: skip
+
+if HAS_AVIF:  # of the wheels of Pillow from 11.3 on
+    KINDS.update(high_efficiency("AVIF", "AVIF", ".avif", **AVIF))
+pillow_heif.register_heif_opener()
+KINDS.update(high_efficiency("HEIC", "HEIF", ".heic", **HEIC))
