@@ -15,6 +15,7 @@ Every call ends within its `timeout_s`, and every failure is a `SegmentationErro
 """
 
 from ._aio_client import AsyncSegmentationClient
+from ._class_map import ClassMap
 from ._client import SegmentationClient
 from ._config import ImageLimits, RetryPolicy
 from ._errors import (
@@ -50,6 +51,7 @@ __all__ = [
     "AccessDeniedError",
     "AsyncSegmentationClient",
     "Attempt",
+    "ClassMap",
     "ClientClosedError",
     "ClientStatistics",
     "ConfigurationError",

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import tritonclient.grpc as triton
+import tritonclient.utils.shared_memory as regions
 from numpy.typing import NDArray
 from pace import Pace, latencies_ms
 from PIL import Image
@@ -80,24 +81,52 @@ def bare_file(client: triton.InferenceServerClient, file: bytes) -> Pixels:
     return _class_map(client, tensor)
 
 
+def bare_shared(client: triton.InferenceServerClient, image_hwc: Pixels) -> Pixels:
+    """Ask tritonclient with pixels in memory that the server maps, made at the first call."""
+    name = f"bare-{image_hwc.nbytes}"
+    region = _REGIONS.get(name)
+    if region is None:
+        region = regions.create_shared_memory_region(name, f"/{name}", image_hwc.nbytes)
+        client.register_system_shared_memory(name, f"/{name}", image_hwc.nbytes)
+        _REGIONS[name] = region
+    regions.set_shared_memory_region(region, [image_hwc])
+    tensor = triton.InferInput("IMAGE", [1, *image_hwc.shape], "UINT8")
+    tensor.set_shared_memory(name, image_hwc.nbytes)
+    return _class_map(client, tensor)
+
+
 TRANSPORTS: Final = {
     "pixels": Transport(name="raw", source=lambda image_hwc: image_hwc, bare=bare_pixels),
     "a JPEG, decoded here": Transport(name="raw", source=jpeg, bare=bare_decoded),
     "a JPEG as it is": Transport(name="encoded", source=jpeg, bare=bare_file),
+    "pixels, shared memory": Transport(
+        name="shared_memory", source=lambda image_hwc: image_hwc, bare=bare_shared
+    ),
 }
+_REGIONS: Final[dict[str, Any]] = {}
+"""Of `bare_shared`, until the measurement ends."""
 
 
 def measure(folder: Path, pace: Pace) -> list[dict[str, Any]]:
     """Return, by transport and size, medians in ms of both and of the ratio in each turn."""
+    config = ServerConfig(repositories=(_build(folder),), allowed_apis=("shared-memory",))
     with (
-        TritonServer(ServerConfig(repositories=(_build(folder),))) as server,
+        TritonServer(config) as server,
         triton.InferenceServerClient(server.grpc_url) as bare,
     ):
-        return [
-            {"source": source, "megapixels": size, **_cell(server.grpc_url, bare, one, size, pace)}
-            for source, one in TRANSPORTS.items()
-            for size in SIZES_HW
-        ]
+        try:
+            return [
+                {
+                    "source": source,
+                    "megapixels": size,
+                    **_cell(server.grpc_url, bare, one, size, pace),
+                }
+                for source, one in TRANSPORTS.items()
+                for size in SIZES_HW
+            ]
+        finally:
+            while _REGIONS:
+                regions.destroy_shared_memory_region(_REGIONS.popitem()[1])
 
 
 def _cell(
