@@ -87,7 +87,7 @@ def _figures(
     ]
     growth_mib = statistics.median(peaks_mib[-3:]) - statistics.median(peaks_mib[:3])
     memory = Figure(
-        what=f"memory from the first {len(chosen)} to the last of {sum(turns.values()) * len(chosen)}",
+        what=f"memory from the first {len(chosen)} to the last of {len(peaks_mib) * len(chosen)}",
         kind=kind,
         found=f"{growth_mib:+.1f} MiB",
         limit=f"+{MAX_GROWTH_MIB} MiB",
