@@ -77,8 +77,11 @@ class AioTransport:
         self.watch.stop()
         for waiting in tuple(self._waiting):
             waiting.cancel()
-        if self._channel is not None:
-            await self._channel.close()
+        channel, self._channel, self._stub = self._channel, None, None
+        self.watch.channel = None
+        if channel is not None:
+            # gRPC's thread ends with the last channel, and a fork that it survives may hang.
+            await channel.close()
 
     async def _make(self, step: Step) -> Any:
         if isinstance(step, Rpc):

@@ -2,8 +2,8 @@
 
     python tests/soak/run.py [mixups] [leaks] [kills] ... [--quick]
 
-Without names it runs all parts, which takes some 20 minutes. Unless the run is a quick one or of
-some parts, the table is written into docs/benchmarks.md.
+Without names it runs all parts, which takes some 20 minutes. Unless the run is a quick one, each
+part writes its table into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -82,19 +82,20 @@ def main() -> None:
     parser.add_argument("part", nargs="*", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="little of each; the docs stay")
     arguments = parser.parse_args()
-    names = arguments.part or list(PARTS)
-    figures: list[Figure] = []
-    machine = describe_machine()
+    are_kept = True
     with tempfile.TemporaryDirectory(prefix="tritonseg_soak_") as folder:
         repository = build_red_model(Path(folder))
-        for name in names:
-            begin_s = time.monotonic()
-            figures += PARTS[name](repository, arguments.quick)
-            print(f"{name}: {time.monotonic() - begin_s:.0f} s", flush=True)
-    is_part = arguments.quick or bool(arguments.part)
-    result = {"machine": machine, "figures": [vars_of(one) for one in figures]}
-    publish("client-soak", result, table(figures), quick=is_part)
-    raise SystemExit(not all(one.is_kept for one in figures))
+        for name in arguments.part or PARTS:
+            machine, begin_s = describe_machine(), time.monotonic()
+            figures = PARTS[name](repository, arguments.quick)
+            are_kept &= all(one.is_kept for one in figures)
+            result = {
+                "machine": machine,
+                "took_s": time.monotonic() - begin_s,
+                "figures": [vars_of(one) for one in figures],
+            }
+            publish(f"soak-{name}", result, table(figures), quick=arguments.quick)
+    raise SystemExit(not are_kept)
 
 
 def vars_of(figure: Figure) -> dict[str, object]:
