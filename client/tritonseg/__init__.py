@@ -41,7 +41,9 @@ from ._errors import (
 )
 from ._image import load_image
 from ._metadata import ModelInfo
+from ._network_facts import Preprocessing, Reach, ResizePolicy
 from ._result import Segmentation
+from ._tiling import Tiling, TilingReport
 from ._version import __version__
 
 __all__ = [
@@ -62,13 +64,18 @@ __all__ = [
     "ModelNotFoundError",
     "ModelNotReadyError",
     "OverloadedError",
+    "Preprocessing",
     "ProtocolError",
+    "Reach",
     "RequestRejectedError",
+    "ResizePolicy",
     "RetryPolicy",
     "Segmentation",
     "SegmentationClient",
     "SegmentationError",
     "ServerError",
+    "Tiling",
+    "TilingReport",
     "TransportError",
     "UnsupportedImageError",
     "__version__",

@@ -16,6 +16,9 @@ from ._many import OnError, check_many, in_tasks
 from ._metadata import ModelInfo
 from ._result import Segmentation
 from ._settings import ClientSettings, remade, request_id_of
+from ._tiled import segment_in_tasks
+from ._tiled_picture import TiledCall
+from ._tiling import TilingOption
 
 _Source = TypeVar("_Source", bound=ImageSource)
 
@@ -97,6 +100,7 @@ class AsyncSegmentationClient:
         image: ImageSource,
         *,
         confidence: bool = False,
+        tiling: TilingOption | None = None,
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> Segmentation:
@@ -108,6 +112,9 @@ class AsyncSegmentationClient:
                 displayed: turned by their EXIF orientation, transparent pixels on
                 `ImageLimits.background`. CMYK colours are converted without a profile.
             confidence: Whether to ask how sure the model is of each pixel; doubles the answer.
+            tiling: For pictures far larger than the network's input: sends them in overlapping
+                tiles, "auto" by what the model says of itself. `Segmentation.tiling` has whether
+                the mask is the untiled one. None sends the picture as it is.
             timeout_s: Seconds for this call, in place of the client's own.
             request_id: Identifier for logs on both sides; up to 128 of A–Z a–z 0–9 . _ : -.
                 One is made up if None.
@@ -116,8 +123,8 @@ class AsyncSegmentationClient:
             The class map at the picture's own resolution, and what goes with it.
 
         Raises:
-            ConfigurationError: `timeout_s` or `request_id` is unusable, or the model gives no
-                confidence.
+            ConfigurationError: `timeout_s`, `tiling` or `request_id` is unusable, or the model
+                gives no confidence.
             InvalidImageError: The picture cannot be segmented.
             TransportError: The request or its answer did not get through in time.
             ServerError: The server answered with an error.
@@ -125,6 +132,21 @@ class AsyncSegmentationClient:
             ClientClosedError: The client is closed, or belongs to another process.
         """
         self._transport.require_open()
+        if tiling is not None:
+            call = TiledCall.of(
+                self._settings,
+                tiling,
+                confidence=confidence,
+                timeout_s=timeout_s,
+                request_id=request_id,
+            )
+            return await segment_in_tasks(
+                call,
+                image,
+                segment=self.segment,
+                describe=lambda until: self._transport.run(self._remote_model.describe(until)),
+                compute=self._transport.compute,
+            )
         settings, deadline = self._settings, self._settings.deadline(timeout_s)
         request_id = request_id_of(request_id)
         with settings.attributed(request_id):
@@ -142,6 +164,7 @@ class AsyncSegmentationClient:
         ordered: bool = True,
         on_error: OnError = "return",
         confidence: bool = False,
+        tiling: TilingOption | None = None,
         timeout_s: float | None = None,
     ) -> AsyncIterator[tuple[_Source, Segmentation | SegmentationError]]:
         """Segment pictures side by side, and yield each with what became of it.
@@ -160,6 +183,7 @@ class AsyncSegmentationClient:
             on_error: "return" yields a picture's error in the place of its result; "raise" raises
                 it there.
             confidence: As for `segment`.
+            tiling: As for `segment`; each picture's tiles count as one of `max_in_flight`.
             timeout_s: Seconds for each picture, in place of the client's own.
 
         Raises:
@@ -173,7 +197,9 @@ class AsyncSegmentationClient:
 
         async def outcome_of(image: ImageSource) -> Segmentation | SegmentationError:
             try:
-                return await self.segment(image, confidence=confidence, timeout_s=timeout_s)
+                return await self.segment(
+                    image, confidence=confidence, tiling=tiling, timeout_s=timeout_s
+                )
             except ClientClosedError:
                 raise  # no picture's error, and that of all that follow
             except SegmentationError as error:

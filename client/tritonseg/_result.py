@@ -20,6 +20,7 @@ from ._coco import class_runs
 from ._errors import ConfigurationError
 from ._metadata import Color, ModelInfo
 from ._picture import Picture
+from ._tiling import TilingReport
 
 _CLASSES_IN_REPR: Final = 3
 _NOTEBOOK_SIDE: Final = 640
@@ -39,6 +40,7 @@ class Segmentation:
         model: The model, as its server describes it.
         model_version: The version of the model that answered.
         request_id: Identifier of the request in the server's log.
+        tiling: How the picture was cut, and whether that changes the mask; None if it was not.
     """
 
     class_map: npt.NDArray[np.uint8]
@@ -47,6 +49,7 @@ class Segmentation:
     model: ModelInfo
     model_version: str
     request_id: str
+    tiling: TilingReport | None = None
 
     @property
     def image_hwc(self) -> npt.NDArray[np.uint8]:
