@@ -260,8 +260,8 @@ def _spans(length: int, size: int, overlap: int, facts: TileFacts, axis: int) ->
 def _cut(start: int, stop: int, reach: tuple[int, int]) -> int:
     """Return where one tile ends to decide and the next begins, in what both hold."""
     before, after = reach
-    middle = (stop - start + before - after) // 2
-    return start + min(max(middle, 0), stop - start)
+    uneven = before - after if stop - start >= before + after else 0
+    return start + (stop - start + uneven) // 2
 
 
 def _why_not(facts: TileFacts, image_hw: tuple[int, int], axis: int, overlap: int) -> str | None:
