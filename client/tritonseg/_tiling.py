@@ -229,7 +229,7 @@ def _sizes(facts: TileFacts, tiling: Tiling) -> tuple[list[int], list[int]]:
 
 
 def _spans(length: int, size: int, overlap: int, facts: TileFacts, axis: int) -> tuple[Span, ...]:
-    """Return the tiles along one axis, evenly spread over multiples of the grid."""
+    """Return the tiles along one axis; all but the last begin at multiples of the grid."""
     if length <= size:
         return (Span(0, length, 0, length),)
     grid = facts.step_grid(axis, size)
@@ -240,12 +240,9 @@ def _spans(length: int, size: int, overlap: int, facts: TileFacts, axis: int) ->
             "move; give a larger size or a smaller overlap"
         )
     last = length - size
-    if facts.is_of_one_size(axis, length):
-        step = max(step - grid + 1, 1)  # the last one begins anywhere
-    else:
+    if not facts.is_of_one_size(axis, length):
         last = -(-last // grid) * grid
-    count = -(-last // step) + 1
-    starts = [index * last // (count - 1) // grid * grid for index in range(count - 1)] + [last]
+    starts = [*range(0, last, step), last]
     stops = [*(start + size for start in starts[:-1]), length]
     cuts = [
         _cut(start, stop, facts.reach_of(axis))

@@ -150,19 +150,19 @@ def test_every_tile_has_a_request_of_its_own_that_names_it(client, network, imag
     names = [one.request_id for one in network.requests]
     assert len(set(names)) == len(names)
     assert "aerial-7.y0x0" in names
-    assert "aerial-7.y24x40" in names
+    assert "aerial-7.y24x48" in names
 
 
 def test_a_tile_that_fails_ends_the_call_with_its_error(client, network, image):
     def mask(one):
-        if (one[0, 0] == image[24, 40]).all():
+        if (one[0, 0] == image[24, 48]).all():
             raise ArithmeticError("no")
         return windowed_mask(one)
 
     network.mask = mask
     with pytest.raises(tritonseg.InferenceFailedError) as caught:
         client.segment(image, tiling=Tiling(size=32, max_in_flight=2), request_id="aerial")
-    assert caught.value.request_id == "aerial.y24x40"
+    assert caught.value.request_id == "aerial.y24x48"
     assert caught.value.model_name == "street-demo"
     time.sleep(0.2)
     assert network.calls["ModelInfer"] < 20  # of 24
