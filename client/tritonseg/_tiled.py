@@ -12,6 +12,7 @@ from ._many import in_tasks, in_threads
 from ._metadata import ModelInfo
 from ._picture import RgbImage
 from ._result import Segmentation
+from ._tile_maps import TileAnswer
 from ._tiled_picture import TiledCall, TiledPicture
 from ._tiling import Tile
 
@@ -38,14 +39,15 @@ def segment_in_tiles(
         picture = read_image(image, call.settings.limits)
         tiled = TiledPicture(call, picture, describe(call.deadline))
 
-    def answer_of(tile: Tile) -> Segmentation:
+    def answer_of(tile: Tile) -> TileAnswer:
         with call.attributed(tile):
-            return segment(
+            answer = segment(
                 tiled.pixels_of(tile),
                 confidence=tiled.asks_for_confidence,
                 timeout_s=call.deadline.require_s(),
                 request_id=call.request_id_of(tile),
             )
+        return TileAnswer.of(answer)
 
     answers = in_threads(
         tiled.plan.tiles(),
@@ -78,14 +80,15 @@ async def segment_in_tasks(
         picture = await compute(lambda: read_image(image, call.settings.limits))
         tiled = TiledPicture(call, picture, await describe(call.deadline))
 
-    async def answer_of(tile: Tile) -> Segmentation:
+    async def answer_of(tile: Tile) -> TileAnswer:
         with call.attributed(tile):
-            return await segment(
+            answer = await segment(
                 tiled.pixels_of(tile),
                 confidence=tiled.asks_for_confidence,
                 timeout_s=call.deadline.require_s(),
                 request_id=call.request_id_of(tile),
             )
+        return TileAnswer.of(answer)
 
     answers = in_tasks(
         tiled.plan.tiles(),

@@ -16,9 +16,9 @@ from ._metadata import ModelInfo
 from ._picture import RgbImage
 from ._result import Segmentation
 from ._settings import ClientSettings, request_id_of
+from ._tile_maps import CentralMaps, SurestMaps, TileAnswer
 from ._tiling import Span, Tile, TilePlan, Tiling, TilingOption, check_tiling, plan_tiles
 
-_LARGEST_WEIGHT: Final = 255
 _FAR: Final = Span(10**6, 10**6, 10**6, 10**6)
 _FARTHEST: Final = Tile(_FAR, _FAR)
 """With the longest name that a tile has."""
@@ -83,9 +83,8 @@ class TiledPicture:
         self._call, self._picture, self._model = call, picture, model
         self.plan: TilePlan = plan_tiles(picture.size, model, call.tiling)
         self._by_weight = self.plan.report.blend == "confidence" and self.tile_count > 1
-        self._class_map = np.zeros(picture.size, np.uint8)
-        self._confidence = np.zeros(picture.size, np.uint8) if call.confidence else None
-        self._weights = np.zeros(picture.size, np.uint16) if self._by_weight else None
+        maps = SurestMaps if self._by_weight else CentralMaps
+        self._maps = maps(self.plan, confidence=call.confidence)
         self._done = 0
         self._version = ""
 
@@ -106,99 +105,40 @@ class TiledPicture:
 
     def pixels_of(self, tile: Tile) -> npt.NDArray[np.uint8]:
         """Return a tile's pixels: (h, w, 3) uint8, a view."""
-        return self._picture.array_hwc[_whole(tile.rows), _whole(tile.columns)]
+        rows, columns = tile.rows, tile.columns
+        return self._picture.array_hwc[rows.start : rows.stop, columns.start : columns.stop]
 
-    def place(self, tile: Tile, answer: Segmentation) -> None:
-        """Put a tile's answer into the maps.
+    def place(self, tile: Tile, answer: TileAnswer) -> None:
+        """Put a tile's answer into the maps; tiles come in the plan's order.
 
         Raises:
             ModelNotReadyError: It is of another model than the other tiles.
         """
-        if answer.model != self._model or (self._version or answer.model_version) != (
-            answer.model_version
-        ):
+        version = self._version or answer.model_version
+        if (answer.model, answer.model_version) != (self._model, version):
             raise ModelNotReadyError(
                 f"model '{self._model.name}' was replaced while the tiles of a picture were on "
                 "their way; segment the picture again",
                 retryable=True,
             )
-        self._version = answer.model_version
-        if self._by_weight:
-            self._place_by_weight(tile, answer)
-        else:
-            self._place_center(tile, answer)
+        self._version = version
+        self._maps.place(tile, answer)
         self._done += 1
         if self._call.tiling.on_progress is not None:
             self._call.tiling.on_progress(self._done, self.tile_count)
 
     def result(self) -> Segmentation:
         """Return the whole."""
-        self._class_map.flags.writeable = False
-        if self._confidence is not None:
-            self._confidence.flags.writeable = False
+        class_map, confidence = self._maps.class_map, self._maps.confidence
+        for one in (class_map, confidence):
+            if one is not None:
+                one.flags.writeable = False
         return Segmentation(
-            class_map=self._class_map,
-            confidence=self._confidence,
+            class_map=class_map,
+            confidence=confidence,
             picture=self._picture,
             model=self._model,
             model_version=self._version,
             request_id=self._call.request_id,
             tiling=self.plan.report,
         )
-
-    def _place_center(self, tile: Tile, answer: Segmentation) -> None:
-        target = _decided(tile.rows), _decided(tile.columns)
-        source = _within(tile.rows), _within(tile.columns)
-        self._class_map[target] = answer.class_map[source]
-        if self._confidence is not None and answer.confidence is not None:
-            self._confidence[target] = answer.confidence[source]
-
-    def _place_by_weight(self, tile: Tile, answer: Segmentation) -> None:
-        """Let a tile decide where it is surer than those before, times its weight there."""
-        if self._weights is None or answer.confidence is None:
-            return
-        area = _whole(tile.rows), _whole(tile.columns)
-        rows, columns = (
-            _weights(one, spans)
-            for one, spans in ((tile.rows, self.plan.rows), (tile.columns, self.plan.columns))
-        )
-        weight = np.multiply.outer(rows, columns)
-        weight //= _LARGEST_WEIGHT
-        weight *= answer.confidence.astype(np.uint16) + 1
-        wins = weight > self._weights[area]
-        np.copyto(self._weights[area], weight, where=wins)
-        np.copyto(self._class_map[area], answer.class_map, where=wins)
-        if self._confidence is not None:
-            np.copyto(self._confidence[area], answer.confidence, where=wins)
-
-
-def _whole(span: Span) -> slice:
-    return slice(span.start, span.stop)
-
-
-def _decided(span: Span) -> slice:
-    return slice(span.first, span.end)
-
-
-def _within(span: Span) -> slice:
-    return slice(span.first - span.start, span.end - span.start)
-
-
-def _weights(span: Span, spans: tuple[Span, ...]) -> npt.NDArray[np.uint16]:
-    """Return the weight of every pixel of a tile along one axis: (n,) uint16, 1–255.
-
-    It falls towards the edges that the tile shares with others, over what they have in common, and
-    is full at the picture's own.
-    """
-    index, length = spans.index(span), span.stop - span.start
-    place = np.arange(length)
-    weight = np.ones(length)
-    if index > 0:
-        shared = spans[index - 1].stop - span.start
-        weight = np.minimum(weight, (place + 1) / (shared + 1))
-    if index < len(spans) - 1:
-        shared = span.stop - spans[index + 1].start
-        weight = np.minimum(weight, (length - place) / (shared + 1))
-    rounded: npt.NDArray[np.uint16] = np.rint(weight * _LARGEST_WEIGHT).astype(np.uint16)
-    np.maximum(rounded, 1, out=rounded)
-    return rounded
