@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -94,10 +95,29 @@ def _changes(run, reach, axis, seed):
         yield pixel, np.flatnonzero(differs)
 
 
-def test_the_demo_model():
-    """By hand: see docs/models.md; held against pixels in tests/e2e/test_tiling.py."""
-    reach = reach_of(onnx.load(DEMO_ONNX), SCORES)
+def test_nothing_beyond_the_reach_of_the_demo_model_changes():
+    model = onnx.load(DEMO_ONNX)
+    reach = reach_of(model, SCORES)
     assert reach == Reach(before_hw=(316, 316), after_hw=(285, 285), grid_hw=(32, 32))
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    rng = np.random.default_rng(0)
+    batch = rng.normal(0, 1, (1, 3, 512, 1024)).astype(np.float32)
+    before = session.run(None, {"image": batch})[0]
+    seen = []
+    for pixel in (512, 527, 543):
+        other = batch.copy()
+        other[..., pixel] += 100
+        changed = (session.run(None, {"image": other})[0] != before).any(axis=(0, 1, 2))
+        # Cell c is at pixel 4c + 1.5; pixels up to 3.5 from it are interpolated from it.
+        cells = np.flatnonzero(changed)
+        seen += [4 * cells.min() + 1.5 - 3.5 - pixel, 4 * cells.max() + 1.5 + 3.5 - pixel]
+        assert seen[-2] >= -reach.after_hw[1]
+        assert seen[-1] <= reach.before_hw[1]
+    # And close to it, so far as float32 shows: what comes by 32nds of the size fades.
+    assert min(seen) < -200
+    assert max(seen) > 200
 
 
 def graph_of(*nodes, constants=None, opset=17, size=("H", "W"), given="SCORES"):
