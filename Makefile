@@ -85,7 +85,7 @@ fuzz-requests: $(VENV)/test-installed  ## Thousands of hostile requests to a rea
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_requests.py $(FUZZ)
 
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
-	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py tests/engines/test_precision_zoo.py -s
+	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py tests/e2e/test_tiling_zoo.py tests/engines/test_precision_zoo.py -s
 
 docker-check: $(VENV)/test-installed  ## The images by their own lines, without Docker, as root; minutes
 	TRITONSEG_DOCKER=1 $(BIN)/python -m pytest tests/docker -s

@@ -88,11 +88,16 @@ class TileFacts:
         given = self._side_of_policy(axis)
         if given is not None or self.preprocessing is None:
             return given or self.on_grid(axis, wanted)
-        grid = self.grid(axis)
-        least = -(-self.preprocessing.at_least // grid) * grid + grid
         most = self.largest_side(axis)
-        side = max(self.on_grid(axis, wanted), least)
+        side = max(self.on_grid(axis, wanted), self.least_side(axis))
         return side if most is None else min(side, most)
+
+    def least_side(self, axis: int) -> int:
+        """Return the least side of tiles of which the last, up to a grid shorter, is taken."""
+        grid, at_least = self.grid(axis), 1
+        if self.preprocessing is not None:
+            at_least = self.preprocessing.at_least
+        return -(-at_least // grid) * grid + grid
 
     def largest_side(self, axis: int) -> int | None:
         """Return the largest side of a tile that the engine takes; None for any."""

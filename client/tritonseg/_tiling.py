@@ -185,6 +185,10 @@ def plan_tiles(image_hw: tuple[int, int], model: ModelInfo, tiling: Tiling) -> T
         )
     facts = TileFacts.of(model)
     sizes, overlaps = _sizes(facts, tiling)
+    if tiling.size is None:
+        sizes = [
+            _balanced(image_hw[axis], sizes[axis], overlaps[axis], facts, axis) for axis in (0, 1)
+        ]
     axes = [_spans(image_hw[axis], sizes[axis], overlaps[axis], facts, axis) for axis in (0, 1)]
     shared = [
         min((a.stop - b.start for a, b in itertools.pairwise(spans)), default=0) for spans in axes
@@ -226,6 +230,19 @@ def _sizes(facts: TileFacts, tiling: Tiling) -> tuple[list[int], list[int]]:
         sizes.append(size)
         overlaps.append(overlap)
     return sizes, overlaps
+
+
+def _balanced(length: int, size: int, overlap: int, facts: TileFacts, axis: int) -> int:
+    """Return the least side with which no more tiles are needed."""
+    if length <= size or facts.is_of_one_size(axis, length):
+        return size
+    grid = facts.step_grid(axis, size)
+    shared = -(-overlap // grid) * grid
+    count = -(-(length - shared) // (size - shared))
+    return max(
+        facts.on_grid(axis, shared + -(-(length - shared) // count) + grid - 1),
+        facts.least_side(axis),
+    )
 
 
 def _spans(length: int, size: int, overlap: int, facts: TileFacts, axis: int) -> tuple[Span, ...]:

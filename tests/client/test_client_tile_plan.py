@@ -98,18 +98,19 @@ def test_every_pixel_is_decided_once_by_a_tile_that_may_decide_it(seed):
 @pytest.mark.parametrize(
     ("info", "image_hw", "size_hw", "reason"),
     [
-        (model(), (8192, 10240), (2048, 2048), None),
-        (model(FAR), (8192, 10240), (2048, 2048), "the network sees 2865; Tiling(size=3840)"),
-        (model(at_most_hw=(1024, 2048)), (4096, 8192), (1024, 2048), None),
+        (model(), (8192, 10240), (1888, 1984), None),
+        (model(), (2144, 2048), (1376, 2048), None),  # no larger than two tiles need to be
+        (model(FAR), (8192, 10240), (2048, 1920), "the network sees 2865; Tiling(size=3840)"),
+        (model(at_most_hw=(1024, 2048)), (4096, 8192), (1024, 1888), None),
         (model(FAR, at_most_hw=(1024, 2048)), (4096, 8192), (1024, 2048), "larger than the 1024"),
         (model(GLOBAL), (4096, 4096), (1024, 1024), "GlobalAveragePool 'se'"),
         (model(None), (4096, 4096), (1024, 1024), "build it again"),
-        (replace(MODEL, preprocessing=None), (4096, 4096), (2048, 2048), "how it resizes"),
-        (model(), (4096, 10_001), (2048, 2048), "width of 10001 is no multiple of 32"),
+        (replace(MODEL, preprocessing=None), (4096, 4096), (1792, 1792), "how it resizes"),
+        (model(), (4096, 10_001), (1792, 1952), "width of 10001 is no multiple of 32"),
         (model(HRNET, ResizePolicy(policy="native", size_divisor=32)), (4096, 10_001),
-         (2048, 2048), None),
+         (1792, 1952), None),
         (model(HRNET, ResizePolicy(policy="native", size_divisor=32, align="center")),
-         (4096, 10_001), (2048, 2048), "padded on both sides"),
+         (4096, 10_001), (1792, 1952), "padded on both sides"),
         (model(HRNET, ResizePolicy(policy="fit_pad", height=512, width=1024),
                network_hw=(512, 1024)), (4096, 4096), (512, 1024), "'fit_pad' resizes"),
         (model(HRNET, ResizePolicy(policy="keep_ratio", long_side=1333, short_side=800)),
@@ -117,7 +118,7 @@ def test_every_pixel_is_decided_once_by_a_tile_that_may_decide_it(seed):
         (model(network_hw=(512, 1024)), (4096, 4096), (512, 1024), "a height of 512 alone"),
         (model(GLOBAL, at_least=1100), (4096, 4096), (1152, 1152), "sees all"),
         # What is not cut need not fit the grid, and what fits one tile is sent as it is.
-        (model(), (1001, 4096), (1001, 2048), None),
+        (model(), (1001, 4096), (1001, 1792), None),
         (model(GLOBAL), (700, 1000), (700, 1000), None),
     ],
 )  # fmt: skip
