@@ -91,7 +91,7 @@ def check_tiling(tiling: object) -> Tiling:
     Raises:
         ConfigurationError: It is something else.
     """
-    if tiling == "auto":
+    if isinstance(tiling, str) and tiling == "auto":
         return Tiling()
     if not isinstance(tiling, Tiling):
         raise ConfigurationError(f"tiling must be 'auto', a Tiling or None, got {tiling!r}")

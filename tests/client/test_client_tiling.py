@@ -242,6 +242,7 @@ def test_many_pictures_in_tiles(client, network, image):
     [
         ({"tiling": "yes"}, "tiling"),
         ({"tiling": True}, "tiling"),
+        ({"tiling": np.zeros(2)}, "tiling"),
         ({"tiling": TILES, "request_id": "x" * 128}, "request_id"),
         ({"tiling": TILES, "timeout_s": 0}, "timeout_s"),
     ],
