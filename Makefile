@@ -100,7 +100,7 @@ picture-memory: $(VENV)/test-installed  ## What reading a picture takes at its p
 	PYTHONPATH=tests/support $(BIN)/python scripts/picture_memory.py
 
 zoo-check: $(VENV)/test-installed  ## All six models at their cards' sizes; minutes each
-	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py tests/engines/test_precision_zoo.py -s
+	TRITONSEG_CARD_SIZES=1 $(BIN)/python -m pytest tests/e2e/test_zoo.py tests/e2e/test_tiling_zoo.py tests/engines/test_precision_zoo.py -s
 
 docker-check: $(VENV)/test-installed  ## The images by their own lines, without Docker, as root; minutes
 	TRITONSEG_DOCKER=1 $(BIN)/python -m pytest tests/docker -s

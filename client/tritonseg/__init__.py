@@ -42,9 +42,11 @@ from ._errors import (
 )
 from ._image import load_image
 from ._metadata import ModelInfo
+from ._network_facts import Preprocessing, Reach, ResizePolicy
 from ._result import Segmentation
 from ._shapes import Polygon
 from ._telemetry import Attempt, ClientStatistics, Timings
+from ._tiling import Tiling, TilingReport
 from ._version import __version__
 
 __all__ = [
@@ -69,13 +71,18 @@ __all__ = [
     "ModelNotReadyError",
     "OverloadedError",
     "Polygon",
+    "Preprocessing",
     "ProtocolError",
+    "Reach",
     "RequestRejectedError",
+    "ResizePolicy",
     "RetryPolicy",
     "Segmentation",
     "SegmentationClient",
     "SegmentationError",
     "ServerError",
+    "Tiling",
+    "TilingReport",
     "Timings",
     "TransportError",
     "UnsupportedImageError",

@@ -20,6 +20,9 @@ from ._metadata import ModelInfo
 from ._result import Segmentation
 from ._settings import ClientSettings, remade
 from ._telemetry import AttemptHook, ClientStatistics
+from ._tiled import segment_in_tasks
+from ._tiled_picture import TiledCall
+from ._tiling import TilingOption, check_tiling
 
 _Source = TypeVar("_Source", bound=ImageSource)
 
@@ -114,6 +117,7 @@ class AsyncSegmentationClient:
         model_version: str | None = None,
         transport: TransportName | None = None,
         confidence: bool = False,
+        tiling: TilingOption | None = None,
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> Segmentation:
@@ -129,6 +133,9 @@ class AsyncSegmentationClient:
                 else for the highest.
             transport: In place of the client's own.
             confidence: Whether to ask how sure the model is of each pixel; doubles the answer.
+            tiling: For pictures far larger than the network's input: sends them in overlapping
+                tiles, "auto" by what the model says of itself. `Segmentation.tiling` has whether
+                the mask is the untiled one. None sends the picture as it is.
             timeout_s: Seconds for this call, in place of the client's own.
             request_id: Identifier for logs on both sides; up to 128 of A–Z a–z 0–9 . _ : -.
                 One is made up if None.
@@ -146,6 +153,18 @@ class AsyncSegmentationClient:
             ClientClosedError: The client is closed, or belongs to another process.
         """
         self._transport.require_open()
+        if tiling is not None:
+            tiled = TiledCall.of(
+                self._core,
+                tiling,
+                model=model,
+                model_version=model_version,
+                transport=transport,
+                confidence=confidence,
+                timeout_s=timeout_s,
+                request_id=request_id,
+            )
+            return await segment_in_tasks(tiled, image, self._transport.run)
         return await self._transport.run(
             self._core.segment(
                 image,
@@ -169,6 +188,7 @@ class AsyncSegmentationClient:
         model_version: str | None = None,
         transport: TransportName | None = None,
         confidence: bool = False,
+        tiling: TilingOption | None = None,
         timeout_s: float | None = None,
     ) -> AsyncIterator[tuple[_Source, Segmentation | SegmentationError]]:
         """Segment pictures side by side, and yield each with what became of it.
@@ -190,6 +210,7 @@ class AsyncSegmentationClient:
             model_version: As for `segment`.
             transport: As for `segment`.
             confidence: As for `segment`.
+            tiling: As for `segment`; each picture's tiles count as one of `max_in_flight`.
             timeout_s: Seconds for each picture, in place of the client's own.
 
         Raises:
@@ -200,6 +221,8 @@ class AsyncSegmentationClient:
         self._transport.require_open()
         check_many(images, max_in_flight, on_error)
         self._core.check_call(model, model_version, transport, timeout_s)
+        if tiling is not None:
+            check_tiling(tiling)
 
         async def outcome_of(image: ImageSource) -> Segmentation | SegmentationError:
             try:
@@ -209,6 +232,7 @@ class AsyncSegmentationClient:
                     model_version=model_version,
                     transport=transport,
                     confidence=confidence,
+                    tiling=tiling,
                     timeout_s=timeout_s,
                 )
             except ClientClosedError:

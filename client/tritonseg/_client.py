@@ -22,6 +22,9 @@ from ._result import Segmentation
 from ._settings import ClientSettings, remade
 from ._shared_memory import SharedMemory
 from ._telemetry import AttemptHook, ClientStatistics
+from ._tiled import segment_in_tiles
+from ._tiled_picture import TiledCall
+from ._tiling import TilingOption, check_tiling
 from ._transport import GrpcTransport
 
 _Source = TypeVar("_Source", bound=ImageSource)
@@ -119,6 +122,7 @@ class SegmentationClient:
         model_version: str | None = None,
         transport: TransportName | None = None,
         confidence: bool = False,
+        tiling: TilingOption | None = None,
         timeout_s: float | None = None,
         request_id: str | None = None,
     ) -> Segmentation:
@@ -134,6 +138,9 @@ class SegmentationClient:
                 else for the highest.
             transport: In place of the client's own.
             confidence: Whether to ask how sure the model is of each pixel; doubles the answer.
+            tiling: For pictures far larger than the network's input: sends them in overlapping
+                tiles, "auto" by what the model says of itself. `Segmentation.tiling` has whether
+                the mask is the untiled one. None sends the picture as it is.
             timeout_s: Seconds for this call, in place of the client's own.
             request_id: Identifier for logs on both sides; up to 128 of A–Z a–z 0–9 . _ : -.
                 One is made up if None.
@@ -151,6 +158,18 @@ class SegmentationClient:
             ClientClosedError: The client is closed, or belongs to another process.
         """
         self._transport.require_open()
+        if tiling is not None:
+            tiled = TiledCall.of(
+                self._core,
+                tiling,
+                model=model,
+                model_version=model_version,
+                transport=transport,
+                confidence=confidence,
+                timeout_s=timeout_s,
+                request_id=request_id,
+            )
+            return segment_in_tiles(tiled, image, self._transport.run)
         return self._transport.run(
             self._core.segment(
                 image,
@@ -174,6 +193,7 @@ class SegmentationClient:
         model_version: str | None = None,
         transport: TransportName | None = None,
         confidence: bool = False,
+        tiling: TilingOption | None = None,
         timeout_s: float | None = None,
     ) -> Iterator[tuple[_Source, Segmentation | SegmentationError]]:
         """Segment pictures side by side, and yield each with what became of it.
@@ -195,6 +215,7 @@ class SegmentationClient:
             model_version: As for `segment`.
             transport: As for `segment`.
             confidence: As for `segment`.
+            tiling: As for `segment`; each picture's tiles count as one of `max_in_flight`.
             timeout_s: Seconds for each picture, in place of the client's own.
 
         Raises:
@@ -213,6 +234,8 @@ class SegmentationClient:
         self._transport.require_open()
         check_many(images, max_in_flight, on_error)
         self._core.check_call(model, model_version, transport, timeout_s)
+        if tiling is not None:
+            check_tiling(tiling)
 
         def outcome_of(image: ImageSource) -> Segmentation | SegmentationError:
             try:
@@ -222,6 +245,7 @@ class SegmentationClient:
                     model_version=model_version,
                     transport=transport,
                     confidence=confidence,
+                    tiling=tiling,
                     timeout_s=timeout_s,
                 )
             except ClientClosedError:

@@ -18,7 +18,7 @@ from ._image import ImageSource, read_image, read_sendable
 from ._inference import Question
 from ._listing import list_models
 from ._metadata import ModelInfo
-from ._picture import Picture
+from ._picture import Picture, RgbImage
 from ._remote_model import RemoteModel
 from ._result import Segmentation
 from ._retry import RetryBudget
@@ -68,8 +68,8 @@ class ClientCore:
         request_id: str | None,
     ) -> Flow[Segmentation]:
         """Return what `segment` of a client returns."""
-        deadline = self._deadline(timeout_s)
-        request_id = _request_id(request_id)
+        deadline = self.deadline(timeout_s)
+        request_id = request_id_of(request_id)
         asked = self._model(model, model_version)
         transport = self._transport_name(transport)
         with self._call("segment", asked.endpoint, request_id) as call:
@@ -89,27 +89,27 @@ class ClientCore:
         self, *, model: str | None, model_version: str | None, timeout_s: float | None
     ) -> Flow[ModelInfo]:
         """Return what `describe` of a client returns."""
-        deadline = self._deadline(timeout_s)
+        deadline = self.deadline(timeout_s)
         asked = self._model(model, model_version)
         with self._call("describe", asked.endpoint) as call:
             return (yield from asked.describe(deadline, call))
 
     def models(self, *, timeout_s: float | None) -> Flow[tuple[ModelInfo, ...]]:
         """Return what `models` of a client returns."""
-        return (yield from list_models(self._server, self._deadline(timeout_s)))
+        return (yield from list_models(self._server, self.deadline(timeout_s)))
 
     def is_ready(
         self, *, model: str | None, model_version: str | None, timeout_s: float
     ) -> Flow[bool]:
         """Return what `is_ready` of a client returns, or raise why the server did not say."""
-        deadline = self._deadline(timeout_s)
+        deadline = self.deadline(timeout_s)
         return (yield from self._model(model, model_version).is_ready(deadline))
 
     def wait_ready(
         self, *, model: str | None, model_version: str | None, timeout_s: float
     ) -> Flow[None]:
         """Return once the model is ready; raise what waiting cannot cure."""
-        deadline = self._deadline(timeout_s)
+        deadline = self.deadline(timeout_s)
         asked = self._model(model, model_version)
         with _attributed(asked.endpoint):
             yield from asked.wait_ready(deadline)
@@ -124,9 +124,20 @@ class ClientCore:
         """Raise `ConfigurationError` for arguments with which no picture can be segmented."""
         self._model(model, model_version)
         self._transport_name(transport)
-        self._deadline(timeout_s)
+        self.deadline(timeout_s)
 
-    def _deadline(self, timeout_s: float | None) -> Deadline:
+    def read_pixels(self, image: ImageSource) -> Flow[RgbImage]:
+        """Return the pixels of a picture."""
+        pixels: RgbImage = yield Compute(function=lambda: read_image(image, self._settings.limits))
+        return pixels
+
+    def attributed(
+        self, model: str | None, request_id: str
+    ) -> contextlib.AbstractContextManager[None]:
+        """Write into every error of a call to which model and request it belongs."""
+        return _attributed(self._model(model, None).endpoint, request_id)
+
+    def deadline(self, timeout_s: float | None) -> Deadline:
         """Return the deadline of a call that begins now; None for the client's own time-out."""
         if timeout_s is None:
             return Deadline(self._settings.timeout_s)
@@ -192,5 +203,10 @@ def _attributed(endpoint: ModelEndpoint, request_id: str | None = None) -> Itera
         raise
 
 
-def _request_id(given: str | None) -> str:
+def request_id_of(given: str | None) -> str:
+    """Return the identifier of a request; one is made up for None.
+
+    Raises:
+        ConfigurationError: It is not fit for logs.
+    """
     return uuid.uuid4().hex if given is None else check_request_id(given)

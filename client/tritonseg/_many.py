@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
@@ -38,7 +47,7 @@ def in_threads(
     max_in_flight: int,
     ordered: bool,
     on_error: OnError,
-) -> Iterator[tuple[_Item, _Outcome]]:
+) -> Generator[tuple[_Item, _Outcome], None, None]:
     """Yield each item with what comes of it, worked on by `max_in_flight` threads.
 
     Items are taken from their iterator in the calling thread, one at a time, and only while nothing
@@ -76,7 +85,7 @@ async def in_tasks(
     max_in_flight: int,
     ordered: bool,
     on_error: OnError,
-) -> AsyncIterator[tuple[_Item, _Outcome]]:
+) -> AsyncGenerator[tuple[_Item, _Outcome], None]:
     """Yield each item with what comes of it, worked on by `max_in_flight` tasks.
 
     As `in_threads`, but items are awaited while results are; what has begun when the caller stops

@@ -6,14 +6,14 @@ bring class names and colours to a client.
 
 from __future__ import annotations
 
-import json
-import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeGuard
+from typing import Final, TypeAlias
 
+from ._documents import SHA256, JsonObject, is_int, read_json, read_object
 from ._errors import ProtocolError
+from ._network_facts import Preprocessing, Reach, read_preprocessing, read_reach
 
 CONTRACT_VERSION: Final = "3"
 CONTRACT_PARAMETER: Final = "tritonseg_contract"
@@ -24,9 +24,6 @@ VERSION_MARK: Final = "@"
 
 MAX_CLASSES: Final = 256
 """A class map is uint8."""
-
-_MAX_DOCUMENT_CHARS: Final = 1_000_000
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 Color: TypeAlias = tuple[int, int, int]
 
@@ -50,6 +47,9 @@ class ModelInfo:
         tritonseg_version: The release of this package that built it.
         takes_files: Whether the server decodes image files, which `transport="encoded"` sends.
         gives_confidence: Whether `segment(confidence=True)` has an answer.
+        preprocessing: What happens to a picture before the network; None if it does not say.
+        reach: How far the network sees, which decides what tiles give; None if it does not say,
+            as models of earlier builds.
     """
 
     name: str
@@ -65,6 +65,8 @@ class ModelInfo:
     tritonseg_version: str
     takes_files: bool
     gives_confidence: bool
+    preprocessing: Preprocessing | None = None
+    reach: Reach | None = None
 
 
 def parse_model_info(
@@ -88,15 +90,15 @@ def parse_model_info(
         ProtocolError: A document is missing, malformed or of another contract.
     """
     _check_contract(name, parameters)
-    model = _read_object(name, parameters, MODEL_PARAMETER)
-    provenance = _read_object(name, parameters, PROVENANCE_PARAMETER)
-    classes = model.class_names()
+    model = read_object(name, parameters, MODEL_PARAMETER)
+    provenance = read_object(name, parameters, PROVENANCE_PARAMETER)
+    classes = _class_names(model)
     return ModelInfo(
         name=name,
         version=version,
         classes=classes,
-        palette=model.palette(len(classes)),
-        ignore_index=model.ignore_index(),
+        palette=_palette(model, len(classes)),
+        ignore_index=_ignore_index(model),
         license=model.text("license"),
         source=model.text("source"),
         precision=provenance.text("precision"),
@@ -105,6 +107,8 @@ def parse_model_info(
         tritonseg_version=provenance.text("tritonseg_version"),
         takes_files=takes_files,
         gives_confidence=gives_confidence,
+        preprocessing=read_preprocessing(name, parameters),
+        reach=read_reach(model),
     )
 
 
@@ -114,8 +118,8 @@ def parse_digest(name: str, parameters: Mapping[str, str]) -> bytes:
     Raises:
         ProtocolError: There is none.
     """
-    digest = _read_json(name, parameters, DIGEST_PARAMETER)
-    if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+    digest = read_json(name, parameters, DIGEST_PARAMETER)
+    if not isinstance(digest, str) or not SHA256.fullmatch(digest):
         raise ProtocolError(
             f"parameter '{DIGEST_PARAMETER}' of model '{name}' must be 64 lower-case hex digits, "
             f"got {reprlib.repr(digest)}"
@@ -123,52 +127,31 @@ def parse_digest(name: str, parameters: Mapping[str, str]) -> bytes:
     return bytes.fromhex(digest)
 
 
-@dataclass(frozen=True, slots=True)
-class _JsonObject:
-    """One JSON object, with a reader for each kind of field in it."""
+def _class_names(model: JsonObject) -> tuple[str, ...]:
+    names = model.fields.get("classes")
+    if not isinstance(names, list) or not 1 <= len(names) <= MAX_CLASSES:
+        raise model.unexpected("classes", f"a list of 1 to {MAX_CLASSES} names")
+    if not all(isinstance(name, str) and name for name in names):
+        raise model.unexpected("classes", "a list of non-empty strings")
+    if len(set(names)) != len(names):
+        raise model.unexpected("classes", "a list without duplicates")
+    return tuple(names)
 
-    subject: str
-    fields: Mapping[str, object]
 
-    def text(self, key: str) -> str:
-        value = self.fields.get(key)
-        if not isinstance(value, str):
-            raise self._unexpected(key, "a string")
+def _palette(model: JsonObject, class_count: int) -> tuple[Color, ...]:
+    colors = model.fields.get("palette")
+    if not isinstance(colors, list) or len(colors) != class_count:
+        raise model.unexpected("palette", f"a list of {class_count} colours, one a class")
+    if not all(_is_color(color) for color in colors):
+        raise model.unexpected("palette", "a list of [r, g, b], integers in 0–255")
+    return tuple((color[0], color[1], color[2]) for color in colors)
+
+
+def _ignore_index(model: JsonObject) -> int | None:
+    value = model.fields.get("ignore_index", "missing")
+    if value is None or is_int(value, 0, 255):
         return value
-
-    def sha256(self, key: str) -> str:
-        value = self.text(key)
-        if not _SHA256.fullmatch(value):
-            raise self._unexpected(key, "64 lower-case hex digits")
-        return value
-
-    def class_names(self) -> tuple[str, ...]:
-        names = self.fields.get("classes")
-        if not isinstance(names, list) or not 1 <= len(names) <= MAX_CLASSES:
-            raise self._unexpected("classes", f"a list of 1 to {MAX_CLASSES} names")
-        if not all(isinstance(name, str) and name for name in names):
-            raise self._unexpected("classes", "a list of non-empty strings")
-        if len(set(names)) != len(names):
-            raise self._unexpected("classes", "a list without duplicates")
-        return tuple(names)
-
-    def palette(self, class_count: int) -> tuple[Color, ...]:
-        colors = self.fields.get("palette")
-        if not isinstance(colors, list) or len(colors) != class_count:
-            raise self._unexpected("palette", f"a list of {class_count} colours, one a class")
-        if not all(_is_color(color) for color in colors):
-            raise self._unexpected("palette", "a list of [r, g, b], integers in 0–255")
-        return tuple((color[0], color[1], color[2]) for color in colors)
-
-    def ignore_index(self) -> int | None:
-        value = self.fields.get("ignore_index", "missing")
-        if value is None or _is_byte(value):
-            return value
-        raise self._unexpected("ignore_index", "null or an integer in 0–255")
-
-    def _unexpected(self, key: str, expected: str) -> ProtocolError:
-        got = reprlib.repr(self.fields[key]) if key in self.fields else "nothing"
-        return ProtocolError(f"{self.subject}: '{key}' must be {expected}, got {got}")
+    raise model.unexpected("ignore_index", "null or an integer in 0–255")
 
 
 def _check_contract(name: str, parameters: Mapping[str, str]) -> None:
@@ -177,34 +160,13 @@ def _check_contract(name: str, parameters: Mapping[str, str]) -> None:
             f"model '{name}' has no parameter '{CONTRACT_PARAMETER}' in its config, so it was "
             "not built by tritonseg; build its repository with `tritonseg build`"
         )
-    version = _read_json(name, parameters, CONTRACT_PARAMETER)
+    version = read_json(name, parameters, CONTRACT_PARAMETER)
     if version != CONTRACT_VERSION:
         raise ProtocolError(
             f"model '{name}' was built for contract {reprlib.repr(version)}, this client "
             f"understands '{CONTRACT_VERSION}'; upgrade whichever of the two is older: the "
             "client by installing a newer tritonseg, the model with `tritonseg build`"
         )
-
-
-def _read_object(name: str, parameters: Mapping[str, str], key: str) -> _JsonObject:
-    document = _read_json(name, parameters, key)
-    subject = f"parameter '{key}' of model '{name}'"
-    if not isinstance(document, dict):
-        raise ProtocolError(f"{subject} must be a JSON object, got {reprlib.repr(document)}")
-    return _JsonObject(subject, document)
-
-
-def _read_json(name: str, parameters: Mapping[str, str], key: str) -> object:
-    text = parameters.get(key, "")
-    try:
-        if len(text) > _MAX_DOCUMENT_CHARS:
-            raise ValueError(f"{len(text)} characters")
-        return json.loads(text)
-    except (ValueError, RecursionError) as exc:
-        raise ProtocolError(
-            f"parameter '{key}' of model '{name}' must be a JSON document of up to "
-            f"{_MAX_DOCUMENT_CHARS} characters, got {reprlib.repr(text)}: {exc}"
-        ) from exc
 
 
 def parameters_of(parameters: Mapping[str, str], version: str) -> dict[str, str]:
@@ -228,9 +190,7 @@ def latest_version(name: str, versions: Sequence[str]) -> str:
     return max(numbered, key=int)
 
 
-def _is_byte(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
-
-
 def _is_color(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(_is_byte(item) for item in value)
+    return (
+        isinstance(value, list) and len(value) == 3 and all(is_int(item, 0, 255) for item in value)
+    )

@@ -17,6 +17,7 @@ from ._forms import detections, fiftyone_label, labelled_masks
 from ._picture import Picture
 from ._png import png_bytes
 from ._telemetry import Timings
+from ._tiling import TilingReport
 
 _CLASSES_IN_REPR: Final = 3
 _NOTEBOOK_SIDE: Final = 640
@@ -36,6 +37,7 @@ class Segmentation(ClassMap):
         model_version: The version of the model that answered.
         request_id: Identifier of the request in the server's log.
         timings: Where the time went.
+        tiling: How the picture was cut, and whether that changes the mask; None if it was not.
     """
 
     confidence: npt.NDArray[np.uint8] | None
@@ -43,6 +45,7 @@ class Segmentation(ClassMap):
     model_version: str
     request_id: str
     timings: Timings
+    tiling: TilingReport | None = None
 
     @property
     def image_hwc(self) -> npt.NDArray[np.uint8]:

@@ -57,7 +57,9 @@ CONTRACT_PARAMETER: Final = "tritonseg_contract"
 """JSON string: the contract version, on every step and on the ensemble."""
 MODEL_PARAMETER: Final = "tritonseg_model"
 """On the ensemble: {"name", "classes": [str], "palette": [[r, g, b]], "ignore_index",
-"license", "source"}."""
+"license", "source", "reach"}. The last says how far a pixel of the class map sees, for clients that
+cut pictures into tiles: {"before_hw", "after_hw", "grid_hw"} in pixels, [rows, columns], or
+{"unbounded_by": why}; it is missing where it was not computed, as in models of earlier builds."""
 PREPROCESSING_PARAMETER: Final = "tritonseg_preprocessing"
 """On the ensemble, normalize and argmax: `Preprocessing` as a JSON object."""
 NETWORK_SIZES_PARAMETER: Final = "tritonseg_network_sizes"

@@ -168,6 +168,25 @@ def test_results_of_another_picture_or_maker_are_not_taken_for_done(
     assert (other.exit_code, other.stdout) == (1, "")
 
 
+def test_large_pictures_in_tiles(demo_server: TritonServer, tmp_path: Path) -> None:
+    """The demo model scales pictures, so tiles are finer than the whole; the command says so."""
+    picture = tmp_path / "large.png"
+    Image.fromarray(draw_scene(6, height=600, width=1200).image_hwc).save(picture)
+    out = tmp_path / "out"
+    whole = segment(demo_server, picture, "-o", out)
+    assert (whole.exit_code, whole.stderr) == (0, "")
+    before = np.array(Image.open(out / "large.png"))
+    tiled = segment(demo_server, picture, "-o", out, "--resume", "--tiling", "auto")
+    assert tiled.exit_code == 0, tiled.output
+    assert "0 of 1 pictures are done" in tiled.stderr
+    assert "in 4 tiles, which may differ from the whole: the model's resize" in tiled.stderr
+    assert (np.array(Image.open(out / "large.png")) != before).any()
+    again = segment(demo_server, picture, "-o", out, "--resume", "--tiling", "auto")
+    assert "1 of 1 pictures are done" in again.stderr
+    small = segment(demo_server, picture, "-o", tmp_path / "no", "--max-megapixels", "1")
+    assert small.exit_code == 0
+
+
 def test_results_within_the_folder_are_no_pictures(demo_server: TritonServer, folder: Path) -> None:
     assert segment(demo_server, folder, "-o", folder / "out").exit_code == 0
     before = names(folder)

@@ -11,6 +11,7 @@ from tritonseg_engines.build.engine_file import plan_sizes
 from tritonseg_engines.build.fuse_check import without_resize
 from tritonseg_engines.build.prepared import Prepared
 from tritonseg_engines.gate.verdict import Judged
+from tritonseg_engines.graph.reach import Reach
 from tritonseg_engines.repository import Deployment, Engine, Provenance
 from tritonseg_engines.target import BuildTarget
 from tritonseg_steps.int8_cpu import Int8Cpu
@@ -27,6 +28,7 @@ class BuiltGraph:
         target: What it is for.
         provenance: As published.
         int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
+        reach: How far the network sees with the steps around it, fused or not.
         equal_pixels_after_fuse: Share of pixels at which it agrees with the ensemble, or None
             where nothing was fused.
     """
@@ -36,6 +38,7 @@ class BuiltGraph:
     judged: Judged
     target: BuildTarget
     provenance: Provenance
+    reach: Reach
     int8_cpu: Int8Cpu | None = None
     equal_pixels_after_fuse: float | None = None
 
@@ -51,6 +54,7 @@ class BuiltGraph:
                 output_dims=prepared.output_dims,
                 upsampling=prepared.upsampling,
                 int8_cpu=self.int8_cpu,
+                reach=self.reach.to_json(),
             ),
             provenance=self.provenance,
             layout=target.layout,

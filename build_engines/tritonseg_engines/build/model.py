@@ -21,6 +21,7 @@ from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.gate.refusal import refusal
 from tritonseg_engines.gate.report import GateReport
 from tritonseg_engines.gate.verdict import Judged
+from tritonseg_engines.graph.reach import reach_of
 from tritonseg_engines.graph.tail import Tail
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.repository import (
@@ -213,6 +214,7 @@ def _built_graph(order: BuildOrder, conversion: Conversion, judged: Judged) -> B
     """Return the graph that will be served, with the steps inside if the layout says so."""
     prepared, target = order.prepared, order.target
     graph, equal_pixels = conversion.converted.model, None
+    reach = reach_of(graph, prepared.upsampling)
     if target.is_fused:
         order.progress(FUSING, 0, 1)
         pictures = order.pictures.for_gate(target.precision)
@@ -230,6 +232,7 @@ def _built_graph(order: BuildOrder, conversion: Conversion, judged: Judged) -> B
             runtime=target.runtime,
             tritonseg_version=importlib.metadata.version("tritonseg"),
         ),
+        reach=reach,
         int8_cpu=conversion.int8_cpu,
         equal_pixels_after_fuse=equal_pixels,
     )

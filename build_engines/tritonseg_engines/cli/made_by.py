@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 from typing import Final
 
 import numpy as np
@@ -18,14 +19,19 @@ KEYWORD: Final = "tritonseg"
 """Of the PNG's tEXt chunk, which readers of the pixels pass over."""
 
 
-def made_by(picture: os.stat_result, model: ModelInfo) -> str:
-    """Return what a result depends on: the picture's file as it was, and the build of the model."""
+def made_by(picture: os.stat_result, model: ModelInfo, tiling: str | None) -> str:
+    """Return what a result depends on: the picture's file as it was, and the build of the model.
+
+    How it was cut into tiles as well, where it was.
+    """
+    cut = {} if tiling is None else {"tiling": tiling}
     return json.dumps(
         {
             "model": model.name,
             "version": model.version,
             "onnx_sha256": model.onnx_sha256,
             "precision": model.precision,
+            **cut,
             "picture": {"bytes": picture.st_size, "modified_ns": picture.st_mtime_ns},
         }
     )
@@ -43,7 +49,11 @@ def class_map_png(class_map: NDArray[np.uint8], maker: str) -> bytes:
 def is_done(files: ResultFiles, maker: str) -> bool:
     """Return whether all results of a picture are there, made of it by that model."""
     try:
-        with Image.open(files.class_map) as image:
+        with warnings.catch_warnings():
+            # Of its own results a command need not be warned; larger pictures are not read at all.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(files.class_map)
+        with image:
             return image.info.get(KEYWORD) == maker and all(file.is_file() for file in files)
     except OSError:
         return False

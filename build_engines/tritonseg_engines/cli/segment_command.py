@@ -20,6 +20,7 @@ from tritonseg import (
     ClientClosedError,
     ConfigurationError,
     ConnectError,
+    ImageLimits,
     ModelInfo,
     ModelNotFoundError,
     ModelNotReadyError,
@@ -36,6 +37,10 @@ from tritonseg_engines.cli.server_options import ServerAccess, access_options
 from tritonseg_engines.picture_files import SUFFIXES, picture_files
 
 JPEG_QUALITY = 92
+MOST_MEGAPIXELS: Final = 170
+"""Of which Pillow opens the results again. Source: its `DecompressionBombError`."""
+BYTES_PER_PIXEL: Final = 4
+"""Most that a file takes for a picture of 8 bits a channel, alpha and all."""
 SEGMENTING: Final = "segmenting"
 NAMED_FAILURES: Final = 10
 """In the last line; each has had a line of its own before."""
@@ -115,6 +120,17 @@ OF_THE_SERVER: Final = (
     show_envvar=True,
     help="Send pixels, or the files as they are, or share memory with a server on this host.",
 )
+@click.option(
+    "--tiling",
+    type=click.Choice(["auto"]),
+    help="Cut large pictures into tiles, by what the model says of itself.",
+)
+@click.option(
+    "--max-megapixels",
+    type=click.IntRange(1, MOST_MEGAPIXELS),
+    metavar="N",
+    help="Largest picture; 32 unless given.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one document per picture.")
 def command(
     images: tuple[Path, ...],
@@ -127,6 +143,8 @@ def command(
     max_in_flight: int,
     timeout_s: float,
     transport: Literal["raw", "encoded", "shared_memory"],
+    tiling: Literal["auto"] | None,
+    max_megapixels: int | None,
     as_json: bool,
     **access: Any,
 ) -> None:
@@ -148,22 +166,33 @@ def command(
         model_version=None if model_version is None else str(model_version),
         timeout_s=timeout_s,
         transport=transport,
+        limits=_limits(max_megapixels),
         **arguments,
     )
     with client:
         if resume:
-            planned = _left_to_do(planned, client.describe())
-        _segment_all(client, planned, max_in_flight, as_json=as_json)
+            planned = _left_to_do(planned, client.describe(), tiling)
+        _segment_all(client, planned, max_in_flight, tiling, as_json=as_json)
+
+
+def _limits(max_megapixels: int | None) -> ImageLimits | None:
+    """Return limits for larger pictures, whose files are larger as well; None for the usual."""
+    if max_megapixels is None:
+        return None
+    usual, max_pixels = ImageLimits(), max_megapixels * 1_000_000
+    return ImageLimits(
+        max_pixels=max_pixels, max_bytes=max(usual.max_bytes, BYTES_PER_PIXEL * max_pixels)
+    )
 
 
 def _left_to_do(
-    planned: Mapping[Path, ResultFiles], model: ModelInfo
+    planned: Mapping[Path, ResultFiles], model: ModelInfo, tiling: str | None
 ) -> Mapping[Path, ResultFiles]:
     """Return the pictures that have no results of this model and of what they are now."""
     left = {
         image: files
         for image, files in planned.items()
-        if not is_done(files, made_by(image.stat(), model))
+        if not is_done(files, made_by(image.stat(), model, tiling))
     }
     click.echo(f"{len(planned) - len(left)} of {len(planned)} pictures are done", err=True)
     return left
@@ -173,6 +202,7 @@ def _segment_all(
     client: SegmentationClient,
     planned: Mapping[Path, ResultFiles],
     max_in_flight: int,
+    tiling: Literal["auto"] | None,
     *,
     as_json: bool,
 ) -> None:
@@ -180,7 +210,7 @@ def _segment_all(
     seen = {image: image.stat() for image in planned}
     failed: list[Path] = []
     with progress_bars() as progress:
-        outcomes = client.segment_many(planned, max_in_flight=max_in_flight)
+        outcomes = client.segment_many(planned, max_in_flight=max_in_flight, tiling=tiling)
         for done, (image, outcome) in enumerate(outcomes):
             progress(SEGMENTING, done, len(planned))
             try:
@@ -236,13 +266,16 @@ def _write(
         write_atomically(files.color_map, _encoded(outcome.color_map(), "PNG"))
         write_atomically(files.overlay, _encoded(overlay, "JPEG", quality=JPEG_QUALITY))
         # At last, because it says that the picture is done.
-        maker = made_by(seen, outcome.model)
+        maker = made_by(seen, outcome.model, None if outcome.tiling is None else "auto")
         write_atomically(files.class_map, class_map_png(outcome.class_map, maker))
     if as_json:
         written = {name: str(path) for name, path in asdict(files).items()}
         click.echo(json.dumps({"image": str(image), **outcome.to_dict(), **written}))
     else:
         click.echo(f"{image}: {describe(outcome.coverage)}")
+    if outcome.tiling is not None and outcome.tiling.reason is not None:
+        told = f"{image}: in {outcome.tiling.tile_count} tiles, which may differ from the whole"
+        click.echo(f"{told}: {outcome.tiling.reason}", err=True)
 
 
 def _tell_failure(image: Path, error: SegmentationError, *, as_json: bool) -> None:

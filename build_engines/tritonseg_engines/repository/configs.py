@@ -49,7 +49,7 @@ def model_digest(deployment: Deployment) -> str:
 
 
 def _description(deployment: Deployment) -> dict[str, Any]:
-    spec = deployment.spec
+    spec, reach = deployment.spec, deployment.engine.reach
     return {
         contract.MODEL_PARAMETER: {
             "name": spec.name,
@@ -58,6 +58,7 @@ def _description(deployment: Deployment) -> dict[str, Any]:
             "ignore_index": spec.ignore_index,
             "license": spec.license,
             "source": spec.source,
+            **({} if reach is None else {"reach": dict(reach)}),
         },
         contract.PREPROCESSING_PARAMETER: spec.preprocessing.to_json(),
         contract.NETWORK_SIZES_PARAMETER: deployment.engine.sizes.to_json(),

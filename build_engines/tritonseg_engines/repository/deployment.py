@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.batching import Serving, Workload, cpu_serving, gpu_serving
@@ -57,6 +59,7 @@ class Engine:
         upsampling: How SCORES becomes a class map, by the argmax step or in the engine itself.
         max_batch: Most pictures that one run of it takes; None for any number.
         int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
+        reach: How far it sees, as published; None where that was not computed.
         sha256: Of the file, in hexadecimal digits; None as long as there is none.
     """
 
@@ -66,6 +69,7 @@ class Engine:
     upsampling: Upsampling
     max_batch: int | None = None
     int8_cpu: Int8Cpu | None = None
+    reach: Mapping[str, Any] | None = None
     sha256: str | None = None
 
     @property
