@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -130,7 +130,7 @@ class Segmentation(ClassMap):
         return fiftyone_label(self.class_map, first_value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a summary that `json.dumps` takes: sizes, and the classes that are present."""
+        """Return a summary that `json.dumps` takes: sizes, present classes, tiling."""
         height, width = self.image_size
         stored_height, stored_width = self.stored_size
         return {
@@ -144,6 +144,7 @@ class Segmentation(ClassMap):
                 for index, name in enumerate(self.classes)
                 if self.coverage[name] > 0.0
             ],
+            "tiling": None if self.tiling is None else asdict(self.tiling),
         }
 
     def _repr_png_(self) -> bytes:

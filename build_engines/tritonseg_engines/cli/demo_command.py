@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tritonseg_engines.cli.segment_command import describe
+from tritonseg_engines.cli.segmenting import describe
 from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY, quoted, typed_program
 from tritonseg_engines.zoo.street_demo import DEMO_NAME
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import warnings
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -49,11 +50,21 @@ def class_map_png(class_map: NDArray[np.uint8], maker: str) -> bytes:
 def is_done(files: ResultFiles, maker: str) -> bool:
     """Return whether all results of a picture are there, made of it by that model."""
     try:
-        with warnings.catch_warnings():
-            # Of its own results a command need not be warned; larger pictures are not read at all.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(files.class_map)
-        with image:
+        with _opened(files.class_map) as image:
             return image.info.get(KEYWORD) == maker and all(file.is_file() for file in files)
     except OSError:
         return False
+
+
+def stored_class_map(files: ResultFiles) -> NDArray[np.uint8]:
+    """Return the class map of a picture that is done: (H, W) uint8."""
+    with _opened(files.class_map) as image:
+        class_map: NDArray[np.uint8] = np.asarray(image)
+        return class_map
+
+
+def _opened(path: Path) -> Image.Image:
+    with warnings.catch_warnings():
+        # Of its own results a command need not be warned; larger pictures are not read at all.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)

@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import click
-from PIL import Image
 
-from tritonseg import (
-    AccessDeniedError,
-    ClientClosedError,
-    ConfigurationError,
-    ConnectError,
-    ImageLimits,
-    ModelInfo,
-    ModelNotFoundError,
-    ModelNotReadyError,
-    ProtocolError,
-    Segmentation,
-    SegmentationClient,
-    SegmentationError,
-)
-from tritonseg_engines.atomic import write_atomically
-from tritonseg_engines.cli.made_by import class_map_png, is_done, made_by
-from tritonseg_engines.cli.progress_bars import progress_bars
+from tritonseg import ImageLimits, SegmentationClient
 from tritonseg_engines.cli.result_names import ResultFiles, result_files
+from tritonseg_engines.cli.segmenting import (
+    left_to_do,
+    segment_all,
+    some_failed,
+    write_coco,
+    written_in,
+)
 from tritonseg_engines.cli.server_options import ServerAccess, access_options
 from tritonseg_engines.picture_files import SUFFIXES, picture_files
 
-JPEG_QUALITY = 92
 MOST_MEGAPIXELS: Final = 170
 """Of which Pillow opens the results again. Source: its `DecompressionBombError`."""
 BYTES_PER_PIXEL: Final = 4
 """Most that a file takes for a picture of 8 bits a channel, alpha and all."""
-SEGMENTING: Final = "segmenting"
-NAMED_FAILURES: Final = 10
-"""In the last line; each has had a line of its own before."""
-OF_THE_SERVER: Final = (
-    AccessDeniedError, ClientClosedError, ConfigurationError, ConnectError, ModelNotFoundError,
-    ModelNotReadyError, ProtocolError,
-)  # fmt: skip
-"""What the next picture would meet as well."""
 
 
 @click.command(name="segment")
@@ -131,6 +106,12 @@ OF_THE_SERVER: Final = (
     metavar="N",
     help="Largest picture; 32 unless given.",
 )
+@click.option(
+    "--coco",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a COCO data set of all that have results, those that were done before, too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one document per picture.")
 def command(
     images: tuple[Path, ...],
@@ -146,6 +127,7 @@ def command(
     tiling: Literal["auto"] | None,
     max_megapixels: int | None,
     as_json: bool,
+    coco: Path | None,
     **access: Any,
 ) -> None:
     """Segment pictures and write three files for each; of a folder, all pictures in it.
@@ -158,7 +140,8 @@ def command(
     """
     arguments = ServerAccess(**access).client_arguments
     planned = result_files(_pictures(images, output), output, overwrite=overwrite or resume)
-    with _written_in(output):
+    _refuse_coco(coco, planned, overwrite=overwrite or resume)
+    with written_in(output):
         output.mkdir(parents=True, exist_ok=True)
     client = SegmentationClient(
         url,
@@ -170,9 +153,12 @@ def command(
         **arguments,
     )
     with client:
-        if resume:
-            planned = _left_to_do(planned, client.describe(), tiling)
-        _segment_all(client, planned, max_in_flight, tiling, as_json=as_json)
+        left = left_to_do(planned, client.describe(), tiling) if resume else planned
+        failed = segment_all(client, left, max_in_flight, tiling, as_json=as_json)
+        if coco is not None:
+            write_coco(coco, planned, client.describe(), tiling)
+    if failed:
+        raise some_failed(failed, of=len(left))
 
 
 def _limits(max_megapixels: int | None) -> ImageLimits | None:
@@ -183,51 +169,6 @@ def _limits(max_megapixels: int | None) -> ImageLimits | None:
     return ImageLimits(
         max_pixels=max_pixels, max_bytes=max(usual.max_bytes, BYTES_PER_PIXEL * max_pixels)
     )
-
-
-def _left_to_do(
-    planned: Mapping[Path, ResultFiles], model: ModelInfo, tiling: str | None
-) -> Mapping[Path, ResultFiles]:
-    """Return the pictures that have no results of this model and of what they are now."""
-    left = {
-        image: files
-        for image, files in planned.items()
-        if not is_done(files, made_by(image.stat(), model, tiling))
-    }
-    click.echo(f"{len(planned) - len(left)} of {len(planned)} pictures are done", err=True)
-    return left
-
-
-def _segment_all(
-    client: SegmentationClient,
-    planned: Mapping[Path, ResultFiles],
-    max_in_flight: int,
-    tiling: Literal["auto"] | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Segment pictures, write and print what comes; one that fails stops no other."""
-    seen = {image: image.stat() for image in planned}
-    failed: list[Path] = []
-    with progress_bars() as progress:
-        outcomes = client.segment_many(planned, max_in_flight=max_in_flight, tiling=tiling)
-        for done, (image, outcome) in enumerate(outcomes):
-            progress(SEGMENTING, done, len(planned))
-            try:
-                _write(image, seen[image], outcome, planned[image], as_json=as_json)
-            except SegmentationError as error:
-                if len(planned) == 1 or isinstance(error, OF_THE_SERVER):
-                    if done:
-                        click.echo(f"{done} of {len(planned)} are done; --resume goes on", err=True)
-                    raise
-                _tell_failure(image, error, as_json=as_json)
-                failed.append(image)
-    if failed:
-        named = ", ".join(map(str, failed[:NAMED_FAILURES]))
-        more = ", ..." if len(failed) > NAMED_FAILURES else ""
-        raise click.ClickException(
-            f"{len(failed)} of {len(planned)} pictures could not be segmented: {named}{more}"
-        )
 
 
 def _pictures(named: Sequence[Path], output: Path) -> list[Path]:
@@ -245,68 +186,15 @@ def _pictures(named: Sequence[Path], output: Path) -> list[Path]:
     return files
 
 
-def _write(
-    image: Path,
-    seen: os.stat_result,
-    outcome: Segmentation | SegmentationError,
-    files: ResultFiles,
-    *,
-    as_json: bool,
+def _refuse_coco(
+    coco: Path | None, planned: Mapping[Path, ResultFiles], *, overwrite: bool
 ) -> None:
-    """Write and print what became of a picture.
-
-    Raises:
-        SegmentationError: It could not be segmented, or is no picture to Pillow here.
-    """
-    if isinstance(outcome, SegmentationError):
-        raise outcome
-    overlay = outcome.overlay()
-    with _written_in(files.class_map.parent):
-        files.class_map.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(files.color_map, _encoded(outcome.color_map(), "PNG"))
-        write_atomically(files.overlay, _encoded(overlay, "JPEG", quality=JPEG_QUALITY))
-        # At last, because it says that the picture is done.
-        maker = made_by(seen, outcome.model, None if outcome.tiling is None else "auto")
-        write_atomically(files.class_map, class_map_png(outcome.class_map, maker))
-    if as_json:
-        written = {name: str(path) for name, path in asdict(files).items()}
-        click.echo(json.dumps({"image": str(image), **outcome.to_dict(), **written}))
-    else:
-        click.echo(f"{image}: {describe(outcome.coverage)}")
-    if outcome.tiling is not None and outcome.tiling.reason is not None:
-        told = f"{image}: in {outcome.tiling.tile_count} tiles, which may differ from the whole"
-        click.echo(f"{told}: {outcome.tiling.reason}", err=True)
-
-
-def _tell_failure(image: Path, error: SegmentationError, *, as_json: bool) -> None:
-    message = str(error)
-    if as_json:
-        failure = {"image": str(image), "error": message, "kind": type(error).__name__}
-        click.echo(json.dumps(failure))
-    click.echo(message if str(image) in message else f"{image}: {message}", err=True)
-
-
-def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-@contextmanager
-def _written_in(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one line."""
-    try:
-        yield
-    except OSError as error:
-        advice = "give another folder with -o"
-        if error.errno == errno.ENAMETOOLONG:
-            advice = "give the picture a shorter name"
+    """Refuse a data set in the place of a file that would be lost."""
+    if coco is None or not coco.exists():
+        return
+    if any(coco.samefile(image) for image in planned):
+        raise click.ClickException(f"{coco} is one of the pictures; give another file to --coco")
+    if not overwrite:
         raise click.ClickException(
-            f"{folder}: results cannot be written there: {error.strerror or error}; {advice}"
-        ) from error
-
-
-def describe(coverage: Mapping[str, float], most: int = 5) -> str:
-    """Return the largest classes as text, e.g. "road 41.0 %, building 22.3 %"."""
-    largest = sorted(coverage.items(), key=lambda entry: -entry[1])[:most]
-    return ", ".join(f"{name} {share:.1%}" for name, share in largest if share > 0)
+            f"{coco} would be replaced: give --overwrite or --resume, or another file"
+        )
