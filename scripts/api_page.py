@@ -188,7 +188,7 @@ def _aliases(package: Module) -> Iterator[str]:
     words = {word for text in signatures for word in re.findall(r"[A-Za-z_]\w*", text)}
     found = {
         name: member
-        for module in package.modules.values()
+        for module in _modules(package)
         for name, member in module.members.items()
         if name in words - exported and isinstance(member, Attribute)
     }
@@ -201,6 +201,12 @@ def _aliases(package: Module) -> Iterator[str]:
         else:
             bound = re.search(r"bound=(\w+)", value)
             yield f"- `{name}`: any of one type" + (f" of `{bound[1]}`" if bound else "")
+
+
+def _modules(package: Module) -> Iterator[Module]:
+    for module in package.modules.values():
+        yield module
+        yield from _modules(module)
 
 
 def _annotations(one: Object | None) -> Iterator[object]:

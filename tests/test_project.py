@@ -10,7 +10,8 @@ import pytest
 
 import tritonseg
 from rooms import ALLOWED, WHY, circles, complaints
-from tritonseg import _metadata, _protocol
+from tritonseg._calls import protocol as _protocol
+from tritonseg._model import metadata as _metadata
 from tritonseg_steps import contract
 
 PROJECT = Path(__file__).parent.parent

@@ -15,7 +15,7 @@ Every call ends within its `timeout_s`, and every failure is a `SegmentationErro
 """
 
 from ._aio_client import AsyncSegmentationClient
-from ._class_map import ClassMap
+from ._calls.telemetry import Attempt, ClientStatistics, Timings
 from ._client import SegmentationClient
 from ._config import ImageLimits, RetryPolicy
 from ._errors import (
@@ -40,13 +40,13 @@ from ._errors import (
     TransportError,
     UnsupportedImageError,
 )
-from ._image import load_image
-from ._metadata import ModelInfo
-from ._network_facts import Preprocessing, Reach, ResizePolicy
-from ._result import Segmentation
-from ._shapes import Polygon
-from ._telemetry import Attempt, ClientStatistics, Timings
-from ._tiling import Tiling, TilingReport
+from ._model.metadata import ModelInfo
+from ._model.network_facts import Preprocessing, Reach, ResizePolicy
+from ._pictures.image import load_image
+from ._results.class_map import ClassMap
+from ._results.segmentation import Segmentation
+from ._results.shapes import Polygon
+from ._tiles.tiling import Tiling, TilingReport
 from ._version import __version__
 
 __all__ = [

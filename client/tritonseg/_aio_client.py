@@ -9,20 +9,20 @@ from typing import TypeVar
 
 import grpc
 
-from ._aio_transport import AioLock, AioTransport
+from ._calls.core import ClientCore
+from ._calls.many import OnError, check_many, in_tasks
+from ._calls.telemetry import AttemptHook, ClientStatistics
+from ._channels.connection import CompressionName, TransportName
+from ._channels.tasks import AioLock, AioTransport
 from ._config import ImageLimits, RetryPolicy
-from ._connection import CompressionName, TransportName
-from ._core import ClientCore
 from ._errors import ClientClosedError, ConfigurationError, SegmentationError
-from ._image import ImageSource
-from ._many import OnError, check_many, in_tasks
-from ._metadata import ModelInfo
-from ._result import Segmentation
+from ._model.metadata import ModelInfo
+from ._pictures.image import ImageSource
+from ._results.segmentation import Segmentation
 from ._settings import ClientSettings, remade
-from ._telemetry import AttemptHook, ClientStatistics
-from ._tiled import segment_in_tasks
-from ._tiled_picture import TiledCall
-from ._tiling import TilingOption, check_tiling
+from ._tiles.picture import TiledCall
+from ._tiles.running import segment_in_tasks
+from ._tiles.tiling import TilingOption, check_tiling
 
 _Source = TypeVar("_Source", bound=ImageSource)
 

@@ -21,7 +21,7 @@
     ├─ ProtocolError                        an answer that breaks the contract
     └─ ClientClosedError (RuntimeError)
 
-Which class a gRPC status becomes is decided in `_status`.
+Which class a gRPC status becomes is decided in `_calls.status`.
 """
 
 from __future__ import annotations

@@ -14,10 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from ._errors import InvalidImageError
-from ._image import load_image
-from ._metadata import DIGEST_PARAMETER, parameters_of
-from ._protocol import (
+from ._calls.protocol import (
     CLASS_MAP,
     CONFIDENCE,
     CONFIDENCE_REQUEST,
@@ -26,6 +23,9 @@ from ._protocol import (
     IMAGE,
     MODEL_DIGEST,
 )
+from ._errors import InvalidImageError
+from ._model.metadata import DIGEST_PARAMETER, parameters_of
+from ._pictures.image import load_image
 
 _LENGTH_BYTES: Final = 4
 """In front of the one element of a BYTES tensor."""

@@ -9,7 +9,16 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from ._channel import ChannelSettings
+from ._calls.telemetry import AttemptHook
+from ._channels.channel import ChannelSettings
+from ._channels.connection import (
+    CompressionName,
+    TransportName,
+    check_address,
+    check_compression,
+    check_headers,
+    check_transport,
+)
 from ._config import (
     ImageLimits,
     RetryPolicy,
@@ -18,17 +27,8 @@ from ._config import (
     check_model_name,
     check_model_version,
 )
-from ._connection import (
-    CompressionName,
-    TransportName,
-    check_address,
-    check_compression,
-    check_headers,
-    check_transport,
-)
 from ._environment import blaming_environment, from_environment
 from ._errors import ConfigurationError
-from ._telemetry import AttemptHook
 
 _Client = TypeVar("_Client")
 _Value = TypeVar("_Value")

@@ -6,6 +6,6 @@ refuses.
 
 from __future__ import annotations
 
-from ._description import read_published
+from ._calls.description import read_published
 
 __all__ = ["read_published"]

@@ -42,7 +42,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ._errors import ConfigurationError
 from ._fake_service import Failure, FakeService, Pixels, ReceivedRequest
-from ._metadata import (
+from ._model.metadata import (
     CONTRACT_PARAMETER,
     CONTRACT_VERSION,
     DIGEST_PARAMETER,

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 MAX_PROFILE_BYTES: Final = 100_000
 """Larger ones are not parsed: ICC's own sRGB v4 profile has 60,960, a camera's some 3,000."""
 
-# As the client does it: tritonseg._color, which says why.
+# As the client does it: tritonseg._pictures.color, which says why.
 SRGB_TOLERANCE: Final = 1
 _CUBE_STEP: Final = 15
 _INTENT: Final = ImageCms.Intent.RELATIVE_COLORIMETRIC

@@ -12,7 +12,7 @@ import pytest
 
 import tritonseg
 from tritonseg import AsyncSegmentationClient, SegmentationClient
-from tritonseg._aio_transport import AioLock
+from tritonseg._channels.tasks import AioLock
 
 IMAGE = np.zeros((2, 3, 3), np.uint8)
 
@@ -89,13 +89,13 @@ def test_a_time_out_of_asyncio_leaves_the_client_whole(triton):
 
 def test_the_loop_goes_on_while_a_picture_is_decoded(triton, monkeypatch):
     decoding = threading.Event()
-    read = tritonseg._core.read_image
+    read = tritonseg._calls.core.read_image
 
     def slow(image, limits):
         decoding.wait(5)
         return read(image, limits)
 
-    monkeypatch.setattr(tritonseg._core, "read_image", slow)
+    monkeypatch.setattr(tritonseg._calls.core, "read_image", slow)
 
     async def segment_while_the_loop_turns() -> None:
         async with AsyncSegmentationClient(triton.url, model="street-demo") as client:

@@ -16,8 +16,8 @@ from PIL import Image, features
 from picture_kinds import AVIF, HAS_AVIF, HEIC, KINDS, SMOOTH_PIXELS, encode
 from tritonseg import ImageDecodeError, ImageLimits, ImageTooLargeError, UnsupportedImageError
 from tritonseg import load_image as load
-from tritonseg._image import read_sendable
-from tritonseg._picture import RgbImage
+from tritonseg._pictures.image import read_sendable
+from tritonseg._pictures.picture import RgbImage
 
 pillow_heif.register_heif_opener()
 needs_avif = pytest.mark.skipif(not HAS_AVIF, reason="this Pillow reads no AVIF")

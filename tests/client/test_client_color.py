@@ -26,9 +26,11 @@ from icc_profiles import (
     shown_as_srgb,
     srgb_encoded,
 )
-from tritonseg import ImageLimits, UnsupportedImageError, _color, _header, load_image
-from tritonseg._image import read_image, read_sendable
-from tritonseg._picture import EncodedImage, RgbImage
+from tritonseg import ImageLimits, UnsupportedImageError, load_image
+from tritonseg._pictures import color as _color
+from tritonseg._pictures import header as _header
+from tritonseg._pictures.image import read_image, read_sendable
+from tritonseg._pictures.picture import EncodedImage, RgbImage
 from tritonseg_steps import color_profile
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
 

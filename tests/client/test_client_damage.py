@@ -16,8 +16,8 @@ from PIL import Image
 
 from tritonseg import ConfigurationError, ImageDecodeError, ImageLimits, InvalidImageError
 from tritonseg import load_image as load
-from tritonseg._image import read_sendable
-from tritonseg._picture import RgbImage
+from tritonseg._pictures.image import read_sendable
+from tritonseg._pictures.picture import RgbImage
 
 STRICT = ImageLimits(strict=True)
 KINDS = {

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tritonseg import DeadlineExceededError
-from tritonseg._deadline import Deadline
+from tritonseg._calls.deadline import Deadline
 
 
 def test_time_left_shrinks():

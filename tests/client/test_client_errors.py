@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 import tritonseg
-from tritonseg._status import error_from_rpc, summarize
+from tritonseg._calls.status import error_from_rpc, summarize
 
 ERRORS = [
     value

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import tritonseg
-from tritonseg import _channel
+from tritonseg._channels import channel as _channel
 
 GRACE_S = 0.25
 IMAGE = np.zeros((2, 3, 3), np.uint8)

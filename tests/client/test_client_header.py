@@ -18,10 +18,10 @@ from tritonseg import (
     ImageTooLargeError,
     InvalidImageError,
     UnsupportedImageError,
-    _header,
 )
-from tritonseg._image import read_image, read_sendable
-from tritonseg._picture import EncodedImage, RgbImage
+from tritonseg._pictures import header as _header
+from tritonseg._pictures.image import read_image, read_sendable
+from tritonseg._pictures.picture import EncodedImage, RgbImage
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
 
 LIMITS = ImageLimits()

@@ -22,7 +22,7 @@ from tritonseg import (
     InvalidImageError,
     UnsupportedImageError,
 )
-from tritonseg._image import read_image
+from tritonseg._pictures.image import read_image
 
 LIMITS = ImageLimits()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tritonseg import ModelInfo, ProtocolError
-from tritonseg._metadata import latest_version, parameters_of, parse_model_info
+from tritonseg._model.metadata import latest_version, parameters_of, parse_model_info
 from tritonseg_steps import contract, encoded_image
 
 MODEL, PROVENANCE = "tritonseg_model", "tritonseg_provenance"
@@ -49,7 +49,8 @@ def test_well_formed(parameters, classes, palette):
 
 
 def test_spelling_is_the_servers_contract():
-    from tritonseg import _metadata, _protocol
+    from tritonseg._calls import protocol as _protocol
+    from tritonseg._model import metadata as _metadata
 
     assert _metadata.CONTRACT_VERSION == contract.CONTRACT_VERSION
     assert _metadata.CONTRACT_PARAMETER == contract.CONTRACT_PARAMETER
@@ -61,7 +62,7 @@ def test_spelling_is_the_servers_contract():
 
 
 def test_files_are_sent_by_the_rules_by_which_the_server_decodes():
-    from tritonseg import _header
+    from tritonseg._pictures import header as _header
 
     assert _header.MAX_BYTES == encoded_image.MAX_BYTES
     assert _header.MAX_PIXELS == encoded_image.MAX_PIXELS

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
 from tritonseg import InferenceFailedError, ProtocolError
-from tritonseg._picture import RgbImage
-from tritonseg._protocol import (
+from tritonseg._calls.protocol import (
     OptionalTensors,
     build_infer_request,
     check_tensors,
     parse_infer_response,
 )
+from tritonseg._pictures.picture import RgbImage
 
 CLASS_COUNT = 5
 IMAGE = RgbImage(pixels=bytes(4 * 6 * 3), size=(4, 6), stored_size=(4, 6))

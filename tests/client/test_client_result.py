@@ -131,6 +131,7 @@ def test_summary_is_json(segmentation):
             {"index": 0, "name": "class 0", "coverage": 40 / 48},
             {"index": 1, "name": "class 1", "coverage": 8 / 48},
         ],
+        "tiling": None,
     }
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tritonseg import ConfigurationError, RetryPolicy, SegmentationError
-from tritonseg._retry import RetryBudget, RetrySequence, compute_delay_s
+from tritonseg._calls.retry import RetryBudget, RetrySequence, compute_delay_s
 
 TRANSIENT = SegmentationError("try again", retryable=True)
 PERMANENT = SegmentationError("do not")

@@ -16,7 +16,7 @@ from tritonseg import (
     ResizePolicy,
     Tiling,
 )
-from tritonseg._tiling import plan_tiles
+from tritonseg._tiles.tiling import plan_tiles
 
 NATIVE = ResizePolicy(policy="native")
 PREPROCESSING = Preprocessing(

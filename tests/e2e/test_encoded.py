@@ -27,7 +27,7 @@ from tritonseg import (
     RequestRejectedError,
     SegmentationClient,
 )
-from tritonseg._picture import EncodedImage
+from tritonseg._pictures.picture import EncodedImage
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.serving import ServerConfig, TritonServer

@@ -11,8 +11,8 @@ from PIL import Image
 import tritonseg
 from picture_kinds import KINDS, Kind
 from tritonseg import ImageLimits, InvalidImageError, load_image
-from tritonseg._image import read_sendable
-from tritonseg._picture import EncodedImage
+from tritonseg._pictures.image import read_sendable
+from tritonseg._pictures.picture import EncodedImage
 from tritonseg_engines.errors import CalibrationError
 from tritonseg_engines.running.pictures import picture_folder
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb
@@ -109,10 +109,10 @@ def test_nothing_else_opens_pictures() -> None:
         if any(word in text for word in ("Image.open(", "imread(", "imdecode(", "ImagePlugin."))
     }
     assert readers == {
-        "tritonseg/_formats.py",
-        "tritonseg/_frames.py",
-        "tritonseg/_damage.py",
-        "tritonseg/_depth.py",
+        "tritonseg/_pictures/formats.py",
+        "tritonseg/_pictures/frames.py",
+        "tritonseg/_pictures/damage.py",
+        "tritonseg/_pictures/depth.py",
         "tritonseg_steps/encoded_image.py",
         "tritonseg_engines/cli/made_by.py",
         "tritonseg_engines/running/labels.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tritonseg import ModelInfo, Segmentation, Timings
-from tritonseg._picture import RgbImage
+from tritonseg._pictures.picture import RgbImage
 
 
 def make_segmentation(class_map, palette, image_hwc=None):

@@ -1,0 +1,1 @@
+"""What a call does, step by step, without any I/O."""

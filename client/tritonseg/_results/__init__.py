@@ -1,0 +1,1 @@
+"""What one picture came to, and the forms in which that is handed on."""

@@ -1,0 +1,1 @@
+"""Large pictures in tiles, and the maps that grow of them."""
