@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tritonseg
-from rooms import ALLOWED, WHY, circles, complaints
+from rooms import ALLOWED, WHY, circles, client_complaints, complaints
 from tritonseg._calls import protocol as _protocol
 from tritonseg._model import metadata as _metadata
 from tritonseg_steps import contract
@@ -56,6 +56,7 @@ def test_the_client_spells_the_contract_as_the_server_does() -> None:
 
 def test_every_import_is_one_that_its_room_may_have() -> None:
     assert complaints(PROJECT) == []
+    assert client_complaints(PROJECT) == []
 
 
 def test_the_rooms_have_an_order() -> None:
@@ -83,6 +84,15 @@ def test_a_planted_import_is_found(
     line = 2 + statement.count("\n")
     expected = f"{file}:{line}: '{source}' may not import '{target}': {WHY}"
     assert complaints(tmp_path) == [expected]
+
+
+def test_the_clients_rooms_have_one_as_well(tmp_path: Path) -> None:
+    folder = tmp_path / "client" / "tritonseg" / "_results"
+    folder.mkdir(parents=True)
+    (folder / "shapes.py").write_text("from .._tiles import sizes\nfrom .._errors import E\n")
+    assert client_complaints(tmp_path) == [
+        f"client/tritonseg/_results/shapes.py:1: '_results' may not import '_tiles': {WHY}"
+    ]
 
 
 def test_files_stay_short() -> None:

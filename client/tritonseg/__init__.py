@@ -15,7 +15,8 @@ Every call ends within its `timeout_s`, and every failure is a `SegmentationErro
 """
 
 from ._aio_client import AsyncSegmentationClient
-from ._calls.telemetry import Attempt, ClientStatistics, Timings
+from ._attempt import Attempt
+from ._calls.telemetry import ClientStatistics
 from ._client import SegmentationClient
 from ._config import ImageLimits, RetryPolicy
 from ._errors import (
@@ -46,7 +47,9 @@ from ._pictures.image import load_image
 from ._results.class_map import ClassMap
 from ._results.segmentation import Segmentation
 from ._results.shapes import Polygon
-from ._tiles.tiling import Tiling, TilingReport
+from ._results.tiling_report import TilingReport
+from ._results.timings import Timings
+from ._tiles.tiling import Tiling
 from ._version import __version__
 
 __all__ = [

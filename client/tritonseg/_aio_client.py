@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
 import grpc
 
+from ._attempt import AttemptHook
 from ._calls.core import ClientCore
 from ._calls.many import OnError, check_many, in_tasks
-from ._calls.telemetry import AttemptHook, ClientStatistics
-from ._channels.connection import CompressionName, TransportName
+from ._calls.telemetry import ClientStatistics
+from ._channels.channel import ChannelSettings
 from ._channels.tasks import AioLock, AioTransport
 from ._config import ImageLimits, RetryPolicy
+from ._connection import CompressionName, TransportName
 from ._errors import ClientClosedError, ConfigurationError, SegmentationError
 from ._model.metadata import ModelInfo
 from ._pictures.image import ImageSource
@@ -106,7 +107,7 @@ class AsyncSegmentationClient:
             on_attempt=on_attempt,
             tracing=tracing,
         )
-        self._transport = AioTransport(self._settings.channel)
+        self._transport = AioTransport(ChannelSettings.of(self._settings))
         self._core = ClientCore(self._settings, watch=self._transport.watch, new_lock=AioLock)
 
     async def segment(
@@ -354,9 +355,7 @@ class AsyncSegmentationClient:
 
     async def close(self) -> None:
         """Close the connection; calls under way end with `ClientClosedError`."""
-        if self._core.memory.is_used:
-            with suppress(SegmentationError):
-                await self._transport.run(self._core.memory.forget_all())
+        await self._transport.forget(self._core.memory)
         await self._transport.close()
 
     async def __aenter__(self) -> AsyncSegmentationClient:

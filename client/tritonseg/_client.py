@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
 import grpc
 
+from ._attempt import AttemptHook
 from ._calls.core import ClientCore
 from ._calls.many import OnError, check_many, in_threads
-from ._calls.shared_memory import SharedMemory
-from ._calls.telemetry import AttemptHook, ClientStatistics
-from ._channels.connection import CompressionName, TransportName
+from ._calls.telemetry import ClientStatistics
+from ._channels.channel import ChannelSettings
 from ._channels.threads import GrpcTransport
 from ._config import ImageLimits, RetryPolicy
+from ._connection import CompressionName, TransportName
 from ._errors import ClientClosedError, ConfigurationError, SegmentationError
 from ._model.metadata import ModelInfo
 from ._pictures.image import ImageSource
@@ -105,14 +105,12 @@ class SegmentationClient:
             on_attempt=on_attempt,
             tracing=tracing,
         )
-        self._transport = GrpcTransport(self._settings.channel)
+        self._transport = GrpcTransport(ChannelSettings.of(self._settings))
         self._core = ClientCore(
             self._settings, watch=self._transport.watch, new_lock=threading.Lock
         )
         # At the interpreter's exit, too, and where nobody has the client any more.
-        self._forget_memory = weakref.finalize(
-            self, _forget_memory, self._transport, self._core.memory
-        )
+        self._forget_memory = weakref.finalize(self, self._transport.forget, self._core.memory)
 
     def segment(
         self,
@@ -391,9 +389,3 @@ class SegmentationClient:
 
     def __repr__(self) -> str:
         return self._settings.repr_of(self)
-
-
-def _forget_memory(transport: GrpcTransport, memory: SharedMemory) -> None:
-    if memory.is_used:
-        with suppress(SegmentationError):
-            transport.run(memory.forget_all())

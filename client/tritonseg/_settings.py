@@ -9,16 +9,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from ._calls.telemetry import AttemptHook
-from ._channels.channel import ChannelSettings
-from ._channels.connection import (
-    CompressionName,
-    TransportName,
-    check_address,
-    check_compression,
-    check_headers,
-    check_transport,
-)
+from ._attempt import AttemptHook
 from ._config import (
     ImageLimits,
     RetryPolicy,
@@ -27,6 +18,14 @@ from ._config import (
     check_model_name,
     check_model_version,
 )
+from ._connection import (
+    CompressionName,
+    TransportName,
+    check_address,
+    check_compression,
+    check_headers,
+    check_transport,
+)
 from ._environment import blaming_environment, from_environment
 from ._errors import ConfigurationError
 
@@ -34,8 +33,6 @@ _Client = TypeVar("_Client")
 _Value = TypeVar("_Value")
 
 _TIMEOUT_S: Final = 30.0
-_MAPS_PER_ANSWER: Final = 2
-"""Class map and confidence, a byte a pixel each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,18 +137,6 @@ class ClientSettings:
             "on_attempt": self.on_attempt,
             "tracing": self.tracing,
         }
-
-    @property
-    def channel(self) -> ChannelSettings:
-        """What the channel is made with."""
-        return ChannelSettings(
-            address=self.address,
-            max_response_bytes=_MAPS_PER_ANSWER * self.limits.max_pixels,
-            credentials=self.credentials,
-            headers=self.headers,
-            compression=self.compression,
-            timeout_s=self.timeout_s,
-        )
 
     def repr_of(self, client: object) -> str:
         """Return what a client with these settings prints as."""

@@ -62,6 +62,13 @@ ALLOWED = {
 """Which room may import which; a room is a package of `tritonseg_engines`, a file beside them, or
 one of the other two packages. From the one that starts to those that know nothing."""
 
+CLIENT_ORDER = (
+    "__main__", "pytest_plugin", "testing", "_fake_service", "published", "_client", "_aio_client",
+    "_tiles", "_channels", "_calls", "_results", "_pictures", "_model", "_settings",
+    "_connection", "_environment", "_attempt", "_config", "_extras", "_errors", "_version",
+)  # fmt: skip
+"""Rooms and files of the client: each may import what comes behind it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arrow:
@@ -103,6 +110,25 @@ def complaints(project: Path) -> list[str]:
         for arrow in arrows(project)
         if arrow.target not in ALLOWED.get(arrow.source, set())
     ]
+
+
+def client_complaints(project: Path) -> list[str]:
+    """Return one line for every import in the client that goes against `CLIENT_ORDER`."""
+    package = project / "client" / "tritonseg"
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        inner = path.relative_to(package)
+        source = inner.with_suffix("").parts[0]
+        if source == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or node.level != len(inner.parts):
+                continue
+            target = (node.module or "__init__").partition(".")[0]
+            if CLIENT_ORDER.index(target) <= CLIENT_ORDER.index(source):
+                where = f"{path.relative_to(project)}:{node.lineno}"
+                found.append(f"{where}: '{source}' may not import '{target}': {WHY}")
+    return found
 
 
 def circles(table: dict[str, set[str]]) -> list[str]:

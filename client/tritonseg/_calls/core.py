@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from .._channels.connection import TransportName, check_transport
+from .._attempt import Purpose
 from .._config import check_duration, check_model_name, check_model_version, check_request_id
+from .._connection import TransportName, check_transport
 from .._errors import ConfigurationError, SegmentationError
 from .._model.metadata import ModelInfo
 from .._pictures.image import ImageSource, read_image, read_sendable
@@ -24,7 +25,7 @@ from .listing import list_models
 from .remote_model import RemoteModel
 from .retry import RetryBudget
 from .shared_memory import SharedMemory
-from .telemetry import Call, Purpose, Telemetry
+from .telemetry import Call, Telemetry
 from .tracing import make_tracing
 
 _MAX_MODELS: Final = 256

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from .._attempt import Purpose
 from .._config import RetryPolicy
 from .._errors import (
     DeadlineExceededError,
@@ -25,7 +26,7 @@ from .flow import Compute, Flow, Lock, Pause
 from .inference import Inference, Question, require_confidence
 from .retry import RetryBudget, RetrySequence
 from .shared_memory import SharedMemory
-from .telemetry import Call, Purpose
+from .telemetry import Call
 
 _logger = logging.getLogger("tritonseg")
 _T = TypeVar("_T")

@@ -7,62 +7,16 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, TypeAlias
 
+from .._attempt import Attempt, AttemptHook, Purpose
 from .._errors import SegmentationError
+from .._results.timings import Timings
 from .tracing import CallSpan, Tracing
 
 _logger = logging.getLogger("tritonseg")
-
-Purpose: TypeAlias = Literal["describe", "segment"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One attempt of a call, and what came of it; what `on_attempt` is called with.
-
-    Attributes:
-        purpose: "segment" sent a picture, "describe" asked what the model is.
-        model_name: The model that was asked.
-        model_version: Its version; empty for the server's choice.
-        request_id: Of the picture's request, in the server's log too; None without a picture.
-        number: 1 for the first attempt.
-        duration_s: Seconds from its beginning to its end.
-        error: Why it failed; None if it did not.
-        retry_in_s: Seconds after which the next attempt follows; None if none does.
-    """
-
-    purpose: Purpose
-    model_name: str
-    model_version: str
-    request_id: str | None
-    number: int
-    duration_s: float
-    error: SegmentationError | None
-    retry_in_s: float | None
-
-
-AttemptHook: TypeAlias = Callable[[Attempt], object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
-    """Where the time of one call went, in seconds.
-
-    Attributes:
-        read_s: Reading and decoding the picture here.
-        attempt_s: The attempt that succeeded: the way to the server and back, and its work.
-        total_s: The whole call, with failed attempts and the pauses behind them.
-        attempts: How often the picture was sent.
-    """
-
-    read_s: float
-    attempt_s: float
-    total_s: float
-    attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from .._channels.connection import is_header_name, is_header_value
+from .._connection import is_header_name, is_header_value
 from .._errors import ConfigurationError, SegmentationError
 from .._version import __version__
 

@@ -10,8 +10,9 @@ import grpc
 import grpc.aio
 
 from .._config import MAX_MESSAGE_BYTES
+from .._connection import MANY_SERVERS, CompressionName
+from .._settings import ClientSettings
 from .._version import __version__
-from .connection import MANY_SERVERS, CompressionName
 
 CONNECT_TIMEOUT_S: Final = 5.0
 MAX_RECONNECT_DELAY_S: Final = 1.0
@@ -37,6 +38,8 @@ _TURNS_OF_THE_WELL: Final = {
 Source: gRPC's proposal A50, "Outlier Detection", and its names for the fields.
 """
 
+_MAPS_PER_ANSWER: Final = 2
+"""Class map and confidence, a byte a pixel each."""
 _MAX_CONFIG_BYTES: Final = 16 * 2**20
 _COMPRESSIONS: Final = {
     "none": grpc.Compression.NoCompression,
@@ -64,6 +67,18 @@ class ChannelSettings:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     compression: CompressionName
     timeout_s: float
+
+    @classmethod
+    def of(cls, settings: ClientSettings) -> ChannelSettings:
+        """Return those of a client."""
+        return cls(
+            address=settings.address,
+            max_response_bytes=_MAPS_PER_ANSWER * settings.limits.max_pixels,
+            credentials=settings.credentials,
+            headers=settings.headers,
+            compression=settings.compression,
+            timeout_s=settings.timeout_s,
+        )
 
     @property
     def grpc_compression(self) -> grpc.Compression:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import grpc
@@ -11,8 +12,9 @@ import grpc.aio
 from tritonclient.grpc import service_pb2_grpc
 
 from .._calls.flow import Compute, Enter, Flow, Pause, Rpc, Step
+from .._calls.shared_memory import SharedMemory
 from .._calls.status import error_from_rpc, unreadable_answer
-from .._errors import ClientClosedError
+from .._errors import ClientClosedError, SegmentationError
 from .channel import ChannelSettings
 from .threads import OwningProcess
 
@@ -68,6 +70,12 @@ class AioTransport:
                 "the client belongs to another event loop, and its connection cannot be shared; "
                 "make one client in each loop"
             )
+
+    async def forget(self, memory: SharedMemory) -> None:
+        """Have the server forget the memory that it was given, as far as it listens."""
+        if memory.is_used:
+            with suppress(SegmentationError):
+                await self.run(memory.forget_all())
 
     async def close(self) -> None:
         """Close the channel; calls under way end with `ClientClosedError`."""

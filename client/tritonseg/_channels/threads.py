@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from .._calls.flow import Compute, Enter, Flow, Pause, Rpc, Step
+from .._calls.shared_memory import SharedMemory
 from .._calls.status import error_from_rpc
-from .._errors import ClientClosedError
+from .._errors import ClientClosedError, SegmentationError
 from .channel import ChannelSettings
 from .watch import ConnectionWatch
 
@@ -85,6 +87,12 @@ class GrpcTransport:
     def require_open(self) -> None:
         """Raise `ClientClosedError` if no call can be made from here any more."""
         self._process.require_open()
+
+    def forget(self, memory: SharedMemory) -> None:
+        """Have the server forget the memory that it was given, as far as it listens."""
+        if memory.is_used:
+            with suppress(SegmentationError):
+                self.run(memory.forget_all())
 
     def close(self) -> None:
         """Close the channel; calls under way end with `ClientClosedError`."""

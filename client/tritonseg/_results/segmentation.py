@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .._calls.telemetry import Timings
 from .._errors import ConfigurationError
 from .._pictures.picture import Picture
-from .._tiles.tiling import TilingReport
 from .class_map import ClassMap
 from .coco import class_runs
 from .drawing import LegendEntry, with_legend
 from .forms import detections, fiftyone_label, labelled_masks
 from .png import png_bytes
+from .tiling_report import TilingReport
+from .timings import Timings
 
 _CLASSES_IN_REPR: Final = 3
 _NOTEBOOK_SIDE: Final = 640

@@ -13,14 +13,14 @@ import numpy.typing as npt
 from .._calls.core import ClientCore, request_id_of
 from .._calls.deadline import Deadline
 from .._calls.flow import Flow
-from .._calls.telemetry import Timings
-from .._channels.connection import TransportName
 from .._config import check_request_id
+from .._connection import TransportName
 from .._errors import ModelNotReadyError
 from .._model.metadata import ModelInfo
 from .._pictures.image import ImageSource
 from .._pictures.picture import RgbImage
 from .._results.segmentation import Segmentation
+from .._results.timings import Timings
 from .maps import CentralMaps, SurestMaps, TileAnswer
 from .tiling import Span, Tile, TilePlan, Tiling, TilingOption, check_tiling, plan_tiles
 

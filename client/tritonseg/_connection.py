@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
-from .._config import check_choice, check_kind
-from .._errors import ConfigurationError
+from ._config import check_choice, check_kind
+from ._errors import ConfigurationError
 
 MANY_SERVERS: Final = ("dns:", "ipv4:")
 """How addresses begin that may stand for several servers."""
