@@ -36,7 +36,7 @@ LOWEST_VENV ?= $(VENV)-lowest
 LOWEST := $(LOWEST_VENV)/bin
 
 test-lowest: $(LOWEST_VENV)/installed  ## The client's tests, Numba's cache and the demo on the lowest dependencies
-	$(LOWEST)/python -m pytest tests/client tests/steps/test_compiled.py -k 'not every_bit'
+	$(LOWEST)/python -m pytest -n 2 --dist loadfile tests/client tests/steps/test_compiled.py -k 'not every_bit'
 	$(LOWEST)/tritonseg demo -o $(LOWEST_VENV)/demo
 
 # The other pair than Triton's wheel works with: NumPy 2, and the OpenCV that is newest with it.

@@ -11,6 +11,11 @@ SUFFIXES: Final = (
     ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif",
 )  # fmt: skip
 """Of what the client decodes; a file of another name is taken where it is named itself."""
+UNREAD_SUFFIXES: Final = (
+    ".gif", ".jp2", ".j2k", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".dcm",
+    ".exr", ".ppm", ".pgm", ".tga",
+)  # fmt: skip
+"""Of pictures that it does not decode."""
 
 
 def picture_files(named: Sequence[Path], *, results: Path | None = None) -> list[Path]:
@@ -27,17 +32,33 @@ def picture_files(named: Sequence[Path], *, results: Path | None = None) -> list
     """
     files: list[Path] = []
     for path in named:
-        files += sorted(_pictures_in(path, results)) if path.is_dir() else [path]
+        files += sorted(_files_in(path, SUFFIXES, results)) if path.is_dir() else [path]
     return files
 
 
-def _pictures_in(folder: Path, results: Path | None) -> Iterator[Path]:
+def unread_files(named: Sequence[Path], *, results: Path | None = None) -> list[Path]:
+    """Return the pictures in and below folders that are of no format that is read.
+
+    Args:
+        named: As for `picture_files`.
+        results: As there.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    folders = (path for path in named if path.is_dir())
+    return [
+        file for folder in folders for file in sorted(_files_in(folder, UNREAD_SUFFIXES, results))
+    ]
+
+
+def _files_in(folder: Path, suffixes: tuple[str, ...], results: Path | None) -> Iterator[Path]:
     left_out = None if results is None else os.path.realpath(results)
     for parent, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if _real(parent, name) != left_out]
         for name in names:
             path = Path(parent, name)
-            if path.suffix.lower() in SUFFIXES and path.is_file():
+            if path.suffix.lower() in suffixes and path.is_file():
                 yield path
 
 

@@ -85,8 +85,8 @@ def check_headers(
     for name, value in sent.items():
         if not is_header_name(name):
             raise ConfigurationError(
-                "a header's name must be of a-z 0-9 _ . -, not begin with 'grpc-' and not end "
-                "with '-bin'; one of them is not"  # and may be a secret in the wrong place
+                "a header's name must be of a-z (lower case) 0-9 _ . -, not begin with 'grpc-' and "
+                "not end with '-bin'; one of them is not"  # and may be a secret in the wrong place
             )
         if not is_header_value(value):
             raise ConfigurationError(  # the value may be a secret

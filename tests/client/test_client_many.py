@@ -178,3 +178,9 @@ def test_a_closed_client_ends_an_endless_source(client):
 def test_no_iterable(client):
     with pytest.raises(tritonseg.ConfigurationError, match="images"):
         client.segment_many(5)
+
+
+@pytest.mark.parametrize("images", ["street.jpg", b"bytes", np.zeros((2, 2, 3), np.uint8)])
+def test_one_picture_is_not_many(client, images):
+    with pytest.raises(tritonseg.ConfigurationError, match=r"pass \[image\], or call segment"):
+        client.segment_many(images)

@@ -112,9 +112,9 @@ def test_every_pixel_is_decided_once_by_a_tile_that_may_decide_it(seed):
         (model(HRNET, ResizePolicy(policy="native", size_divisor=32, align="center")),
          (4096, 10_001), (1792, 1952), "padded on both sides"),
         (model(HRNET, ResizePolicy(policy="fit_pad", height=512, width=1024),
-               network_hw=(512, 1024)), (4096, 4096), (512, 1024), "'fit_pad' resizes"),
+               network_hw=(512, 1024)), (4096, 4096), (512, 1024), "'fit_pad' scales"),
         (model(HRNET, ResizePolicy(policy="keep_ratio", long_side=1333, short_side=800)),
-         (4096, 4096), (800, 800), "'keep_ratio' resizes"),
+         (4096, 4096), (800, 800), "'keep_ratio' scales"),
         (model(network_hw=(512, 1024)), (4096, 4096), (512, 1024), "a height of 512 alone"),
         (model(GLOBAL, at_least=1100), (4096, 4096), (1152, 1152), "sees all"),
         # What is not cut need not fit the grid, and what fits one tile is sent as it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,3 +90,37 @@ def test_token_in_the_clear_is_refused(triton: FakeTriton, picture: Path) -> Non
     assert "TRITONSEG_TOKEN: token= goes over an encrypted connection only" in outcome.output
     assert SECRET not in outcome.output
     assert not triton.requests
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "match"),
+    [
+        ("TRITONSEG_MODEL_VERSION", "7", "version 7"),
+        ("TRITONSEG_MODEL_VERSION", "latest", "'latest' is not a valid integer"),
+        ("TRITONSEG_TIMEOUT_S", "abc", "'abc' is not a valid float"),
+    ],
+)
+def test_environment_is_not_passed_over(
+    triton: FakeTriton, picture: Path, variable: str, value: str, match: str
+) -> None:
+    outcome = segment(
+        picture, "--model", "street-demo", "--url", triton.url, environment={variable: value}
+    )
+    assert outcome.exit_code != 0
+    assert match in outcome.output
+
+
+def test_pictures_of_other_formats_are_named(triton: FakeTriton, picture: Path) -> None:
+    other = picture.parent / "anim.GIF"
+    other.write_bytes(b"GIF89a")
+    outcome = segment(picture.parent, "--model", "street-demo", "--url", triton.url)
+    assert outcome.exit_code == 0, outcome.output
+    assert f"left out, of a format that is not read: {other}" in outcome.stderr
+
+
+def test_the_only_picture_that_fails_has_a_document(triton: FakeTriton, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    outcome = segment(broken, "--model", "street-demo", "--url", triton.url, "--json")
+    assert outcome.exit_code == 1
+    assert json.loads(outcome.stdout)["kind"] == "ImageDecodeError"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -27,9 +28,36 @@ class RateColumn(ProgressColumn):
         return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
 
+class Bars:
+    """One line per thing that takes time.
+
+    Args:
+        progress: Draws them.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show how much of how much is done."""
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the lines off the terminal while something else is written there."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
+
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Show one line per thing that takes time, on standard error and only on a terminal."""
+def progress_bars() -> Iterator[Bars]:
+    """Show bars on standard error, and only on a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     with Progress(
@@ -42,11 +70,4 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         transient=True,
         disable=not console.is_terminal,
     ) as bars:
-        tasks = {}
-
-        def update(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield update
+        yield Bars(bars)

@@ -18,7 +18,7 @@ from tritonseg_engines.cli.segmenting import (
     written_in,
 )
 from tritonseg_engines.cli.server_options import ServerAccess, access_options
-from tritonseg_engines.picture_files import SUFFIXES, picture_files
+from tritonseg_engines.picture_files import SUFFIXES, picture_files, unread_files
 
 MOST_MEGAPIXELS: Final = 170
 """Of which Pillow opens the results again. Source: its `DecompressionBombError`."""
@@ -45,6 +45,8 @@ BYTES_PER_PIXEL: Final = 4
     "--model-version",
     type=click.IntRange(min=1),
     metavar="N",
+    envvar="TRITONSEG_MODEL_VERSION",
+    show_envvar=True,
     help="Which version of it; the highest that is served unless given.",
 )
 @click.option(
@@ -83,6 +85,8 @@ BYTES_PER_PIXEL: Final = 4
     type=click.FloatRange(min=0.1),
     default=30.0,
     show_default=True,
+    envvar="TRITONSEG_TIMEOUT_S",
+    show_envvar=True,
     metavar="SECONDS",
     help="For each picture.",
 )
@@ -183,6 +187,8 @@ def _pictures(named: Sequence[Path], output: Path) -> list[Path]:
         if not found:
             raise click.ClickException(f"{path} holds no picture ({', '.join(SUFFIXES)})")
         files += found
+    for file in unread_files(named, results=output):
+        click.echo(f"left out, of a format that is not read: {file}", err=True)
     return files
 
 

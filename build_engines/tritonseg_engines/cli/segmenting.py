@@ -77,16 +77,22 @@ def segment_all(
     with progress_bars() as progress:
         outcomes = client.segment_many(planned, max_in_flight=max_in_flight, tiling=tiling)
         for done, (image, outcome) in enumerate(outcomes):
-            progress(SEGMENTING, done, len(planned))
-            try:
-                _write(image, seen[image], outcome, planned[image], as_json=as_json)
-            except SegmentationError as error:
-                if len(planned) == 1 or isinstance(error, OF_THE_SERVER):
-                    if done:
-                        click.echo(f"{done} of {len(planned)} are done; --resume goes on", err=True)
-                    raise
-                _tell_failure(image, error, as_json=as_json)
-                failed.append(image)
+            with progress.aside():
+                try:
+                    _write(image, seen[image], outcome, planned[image], as_json=as_json)
+                except SegmentationError as error:
+                    if as_json:
+                        click.echo(json.dumps(_failure(image, error)))
+                    if len(planned) == 1 or isinstance(error, OF_THE_SERVER):
+                        if done:
+                            told = f"{done} of {len(planned)} are done; --resume goes on"
+                            click.echo(told, err=True)
+                        raise
+                    message = str(error)
+                    named = message if str(image) in message else f"{image}: {message}"
+                    click.echo(named, err=True)
+                    failed.append(image)
+            progress(SEGMENTING, done + 1, len(planned))
     return failed
 
 
@@ -149,12 +155,8 @@ def _write(
         click.echo(f"{told}: {outcome.tiling.reason}", err=True)
 
 
-def _tell_failure(image: Path, error: SegmentationError, *, as_json: bool) -> None:
-    message = str(error)
-    if as_json:
-        failure = {"image": str(image), "error": message, "kind": type(error).__name__}
-        click.echo(json.dumps(failure))
-    click.echo(message if str(image) in message else f"{image}: {message}", err=True)
+def _failure(image: Path, error: SegmentationError) -> dict[str, str]:
+    return {"image": str(image), "error": str(error), "kind": type(error).__name__}
 
 
 def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:

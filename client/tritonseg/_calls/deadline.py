@@ -20,6 +20,11 @@ class Deadline:
         self._timeout_s = timeout_s
         self._end_s = time.monotonic() + timeout_s
 
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that there were at the beginning."""
+        return self._timeout_s
+
     def remaining_s(self) -> float:
         """Return the seconds left, 0 or less once the deadline has passed."""
         return self._end_s - time.monotonic()

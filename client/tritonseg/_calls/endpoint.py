@@ -95,6 +95,11 @@ class ServerEndpoint:
     address: str
     watch: LossCounter
 
+    @property
+    def subject(self) -> str:
+        """What messages begin with."""
+        return f"the server at {self.address}"
+
     def list_models(self, timeout_s: float) -> Rpc:
         """Ask which models are ready."""
         request = service_pb2.RepositoryIndexRequest(ready=True)
@@ -121,6 +126,6 @@ class ServerEndpoint:
             method=method,
             request=request,
             timeout_s=timeout_s,
-            subject=f"the server at {self.address}",
+            subject=self.subject,
             refusal=ModelNotReadyError,
         )

@@ -18,6 +18,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
+import numpy as np
+
 from .._config import check_choice, check_int
 from .._errors import ConfigurationError, SegmentationError
 
@@ -34,8 +36,15 @@ _Pending = TypeVar("_Pending", bound="Future[Any] | asyncio.Task[Any]")
 
 def check_many(images: object, max_in_flight: int, on_error: str) -> None:
     """Raise `ConfigurationError` for what `segment_many` cannot work with."""
+    if isinstance(images, (str, bytes, bytearray, memoryview, np.ndarray)):  # letters, bytes, rows
+        raise ConfigurationError(
+            f"images must be an iterable of pictures, got one of type {type(images).__name__}: "
+            "pass [image], or call segment"
+        )
     if not isinstance(images, (Iterable, AsyncIterable)):
-        raise ConfigurationError(f"images must be an iterable, got {type(images).__name__}")
+        raise ConfigurationError(
+            f"images must be an iterable of pictures, got {type(images).__name__}"
+        )
     check_int("max_in_flight", max_in_flight, 1, MAX_IN_FLIGHT)
     check_choice("on_error", on_error, ("return", "raise"))
 

@@ -21,7 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .._errors import InferenceFailedError, ProtocolError, SegmentationError, ServerError
+from .._errors import (
+    AccessDeniedError,
+    InferenceFailedError,
+    ProtocolError,
+    SegmentationError,
+    ServerError,
+)
 from .deadline import Deadline
 from .endpoint import ServerEndpoint
 from .flow import Flow, Pause
@@ -36,6 +42,7 @@ _FORGOTTEN_BY_A_CALL: Final = 2
 """So that a call does not pay for all that went before it."""
 _CLOSING_S: Final = 2.0
 _IN_USE_PAUSE_S: Final = 0.1
+_HOW: Final = "`tritonseg serve --allow shared-memory` does"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -164,7 +171,10 @@ class SharedMemory:
             self._lent.remove(region)
             if error.retryable:
                 raise
-            self._refuse(str(error))
+            reason = str(error)
+            if isinstance(error, AccessDeniedError):
+                reason = f"{self._server.subject} does not allow shared memory ({_HOW})"
+            self._refuse(reason)
             return None
         except BaseException:
             self.take_back(region, is_answered=False)  # it may have got there

@@ -79,7 +79,7 @@ def open_image(
     if name is None or name not in limits.formats:
         raise ImageDecodeError(
             f"expected a picture in one of the formats {', '.join(limits.formats)}, "
-            f"got {name or 'something else'} ({len(encoded)} bytes)"
+            f"got {name or ('something else' if encoded else 'nothing')} ({len(encoded)} bytes)"
         )
     decoder = find_decoder(name)
     if name == "HEIF":

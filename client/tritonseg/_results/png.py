@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import uuid
@@ -33,6 +34,8 @@ def write_png(image: Image.Image, path: str | os.PathLike[str] | BinaryIO) -> No
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise ConfigurationError(f"path must end in .png, got '{target}'")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder to write into", str(target.parent))
     partial = target.with_name(f".{uuid.uuid4().hex}.partial")
     try:
         image.save(partial, format="PNG")

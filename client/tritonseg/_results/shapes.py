@@ -22,7 +22,7 @@ _Longs = npt.NDArray[np.int64]
 _Bools = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Polygon:
     """One connected piece of a class.
 
@@ -43,6 +43,10 @@ class Polygon:
     def area_px(self) -> float:
         """Pixels inside, holes left out; a whole number unless it was simplified."""
         return sum(signed_area(ring) for ring in (self.exterior, *self.holes))
+
+    def __repr__(self) -> str:
+        holes = f", {len(self.holes)} holes" if self.holes else ""
+        return f"<Polygon of {len(self.exterior)} points{holes}, {self.area_px:g} pixels>"
 
 
 def trace_polygons(mask: npt.NDArray[np.bool_]) -> list[Polygon]:

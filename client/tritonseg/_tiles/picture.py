@@ -15,7 +15,7 @@ from .._calls.deadline import Deadline
 from .._calls.flow import Flow
 from .._config import check_request_id
 from .._connection import TransportName
-from .._errors import ModelNotReadyError
+from .._errors import DeadlineExceededError, ModelNotReadyError
 from .._model.metadata import ModelInfo
 from .._pictures.image import ImageSource
 from .._pictures.picture import RgbImage
@@ -192,6 +192,16 @@ class TiledPicture:
                 retryable=True,
             )
         self._version = version
+
+    def out_of_time(self) -> DeadlineExceededError:
+        """Return the error of a call whose deadline came before its last tile."""
+        error = DeadlineExceededError(
+            f"the call did not end within {self._call.deadline.timeout_s:g} s: {self._done} of "
+            f"{self.tile_count} tiles are done; give it more (timeout_s)"
+        )
+        error.request_id = self._call.request_id
+        error.model_name = self._model.name
+        return error
 
     def result(self) -> Segmentation:
         """Return the whole."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from .._calls.flow import Flow
 from .._calls.many import in_tasks, in_threads
+from .._errors import DeadlineExceededError
 from .._pictures.image import ImageSource
 from .._results.segmentation import Segmentation
 from .maps import TileAnswer
@@ -50,9 +51,12 @@ def segment_in_tiles(call: TiledCall, image: ImageSource, run: Run) -> Segmentat
         ordered=True,
         on_error="raise",
     )
-    with contextlib.closing(answers):
-        for tile, answer in answers:
-            tiled.place(tile, answer)
+    try:
+        with contextlib.closing(answers):
+            for tile, answer in answers:
+                tiled.place(tile, answer)
+    except DeadlineExceededError as error:
+        raise tiled.out_of_time() from error
     return tiled.result()
 
 
@@ -75,7 +79,10 @@ async def segment_in_tasks(call: TiledCall, image: ImageSource, run: AioRun) -> 
         ordered=True,
         on_error="raise",
     )
-    async with contextlib.aclosing(answers):
-        async for tile, answer in answers:
-            tiled.place(tile, answer)
+    try:
+        async with contextlib.aclosing(answers):
+            async for tile, answer in answers:
+                tiled.place(tile, answer)
+    except DeadlineExceededError as error:
+        raise tiled.out_of_time() from error
     return tiled.result()

@@ -121,6 +121,13 @@ class TileFacts:
         divides = -(-length // self._divisor) * self._divisor % self.preprocessing.multiple_of == 0
         return self._side_of_policy(axis) is not None or not divides
 
+    def is_of_scale(self, axis: int) -> bool:
+        """Return whether tiles come to the network at the scale of the whole, as far as is known."""
+        preprocessing = self.preprocessing
+        if preprocessing is None:
+            return True
+        return preprocessing.resize.policy == "native" and preprocessing.network_hw[axis] is None
+
     def why_not_exact(self, image_hw: tuple[int, int], axis: int) -> str | None:
         """Return why no tiles along an axis give what the whole picture does, or None."""
         preprocessing = self.preprocessing
@@ -128,8 +135,8 @@ class TileFacts:
             return _NO_PREPROCESSING
         if preprocessing.resize.policy != "native":
             return (
-                f"the model's resize policy '{preprocessing.resize.policy}' resizes the whole "
-                "picture, and tiles by another factor or not at all"
+                f"the model's resize policy '{preprocessing.resize.policy}' scales the whole "
+                "picture but not its tiles: the mask is finer, and another"
             )
         if preprocessing.network_hw[axis] is not None:
             return (

@@ -193,7 +193,8 @@ def _sizes(facts: TileFacts, tiling: Tiling) -> tuple[list[int], list[int]]:
     sizes, overlaps = [], []
     for axis in (0, 1):
         size = tiling.size_hw[axis] if tiling.size_hw is not None else None
-        needed = facts.needed_overlap(axis)
+        # Where tiles are resized otherwise than the whole, what the network sees is no help.
+        needed = facts.needed_overlap(axis) if facts.is_of_scale(axis) else None
         if size is None:
             wanted = AUTO_SIDE if needed is None else max(AUTO_SIDE, SIDES_PER_OVERLAP * needed)
             size = facts.usable_side(axis, min(wanted, LARGEST_AUTO_SIDE))
