@@ -37,7 +37,7 @@ class Reading:
             return
         try:
             low, high = map(float, self.value_range)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             low = high = math.nan
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ConfigurationError(

@@ -65,7 +65,7 @@ def checked_transform(transform: Sequence[float]) -> Transform:
     """
     try:
         values = tuple(float(value) for value in transform)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise ConfigurationError(f"transform must be six numbers, got {transform!r}") from exc
     if len(values) not in (6, 9) or values[6:] not in ((), _LAST_ROW):
         raise ConfigurationError(
