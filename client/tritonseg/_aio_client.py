@@ -277,7 +277,7 @@ class AsyncSegmentationClient:
     async def models(self, *, timeout_s: float | None = None) -> tuple[ModelInfo, ...]:
         """Return what the server serves for this client, by name and version.
 
-        Models of other kinds, and the steps of an ensemble, are left out.
+        Models of other kinds, and the steps of an ensemble, are left out. Not retried.
 
         Args:
             timeout_s: Seconds for this call, in place of the client's own.

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ._errors import SegmentationError
-
 Purpose: TypeAlias = Literal["describe", "segment"]
 
 
@@ -22,7 +20,7 @@ class Attempt:
         request_id: Of the picture's request, in the server's log too; None without a picture.
         number: 1 for the first attempt.
         duration_s: Seconds from its beginning to its end.
-        error: Why it failed; None if it did not.
+        error: Why it failed, a cancellation's among them; None if it did not.
         retry_in_s: Seconds after which the next attempt follows; None if none does.
     """
 
@@ -32,7 +30,7 @@ class Attempt:
     request_id: str | None
     number: int
     duration_s: float
-    error: SegmentationError | None
+    error: BaseException | None
     retry_in_s: float | None
 
 

@@ -109,6 +109,7 @@ class SegmentationClient:
         self._core = ClientCore(
             self._settings, watch=self._transport.watch, new_lock=threading.Lock
         )
+        self._closing = threading.Lock()
         # At the interpreter's exit, too, and where nobody has the client any more.
         self._forget_memory = weakref.finalize(self, self._transport.forget, self._core.memory)
 
@@ -292,7 +293,7 @@ class SegmentationClient:
     def models(self, *, timeout_s: float | None = None) -> tuple[ModelInfo, ...]:
         """Return what the server serves for this client, by name and version.
 
-        Models of other kinds, and the steps of an ensemble, are left out.
+        Models of other kinds, and the steps of an ensemble, are left out. Not retried.
 
         Args:
             timeout_s: Seconds for this call, in place of the client's own.
@@ -370,8 +371,9 @@ class SegmentationClient:
 
     def close(self) -> None:
         """Close the connection; calls under way end with `ClientClosedError`."""
-        self._forget_memory()
-        self._transport.close()
+        with self._closing:  # whoever else closes waits until the server was told
+            self._forget_memory()
+            self._transport.close()
 
     def __enter__(self) -> SegmentationClient:
         return self

@@ -108,7 +108,12 @@ class ClientSettings:
             ),
             compression=_chosen("compression", compression, check_compression, "none"),
             credentials=credentials,
-            headers=_headers(headers, token, is_secure=credentials is not None),
+            headers=_headers(
+                headers,
+                token,
+                is_secure=credentials is not None,
+                is_of_environment=url is None,
+            ),
             on_attempt=on_attempt,
             tracing=check_kind("tracing", tracing, bool),
         )
@@ -159,10 +164,15 @@ def _address(url: str | None) -> str:
 
 
 def _headers(
-    headers: Mapping[str, str] | None, token: str | None, *, is_secure: bool
+    headers: Mapping[str, str] | None,
+    token: str | None,
+    *,
+    is_secure: bool,
+    is_of_environment: bool,
 ) -> tuple[tuple[str, str], ...]:
     own = check_headers(headers, token, is_secure=is_secure)
-    given = from_environment("token")
+    # The variable's token is for the variable's server, and for no other.
+    given = from_environment("token") if is_of_environment else None
     if given is None or "authorization" in dict(own):
         return own
     with blaming_environment("token"):

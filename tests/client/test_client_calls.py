@@ -116,6 +116,12 @@ class TestModels:
         with pytest.raises(tritonseg.ProtocolError, match="tritonseg_model"):
             client.models()
 
+    @pytest.mark.parametrize("version", ["", "a", "1.0", "٣"])
+    def test_versions_that_are_none(self, client, triton, version):
+        triton.versions = [version]
+        with pytest.raises(tritonseg.ProtocolError, match="expected a number for the version"):
+            client.models()
+
     def test_where_the_list_is_closed(self, client, triton):
         text = "This protocol is restricted, expecting header 'triton-grpc-protocol-key'"
         triton.fail(grpc.StatusCode.UNAVAILABLE, text, method="RepositoryIndex")
@@ -210,14 +216,24 @@ class TestEnvironment:
 
     def test_token_goes_with_credentials(self, monkeypatch):
         monkeypatch.setenv("TRITONSEG_TOKEN", "s3cret")
-        client = tritonseg.SegmentationClient("h:1", credentials=grpc.ssl_channel_credentials())
+        monkeypatch.setenv("TRITONSEG_URL", "h:1")
+        client = tritonseg.SegmentationClient(credentials=grpc.ssl_channel_credentials())
         assert ("authorization", "Bearer s3cret") in client._settings.headers
         assert "s3cret" not in repr(client)
         client.close()
 
+    def test_token_is_for_the_server_of_the_environment(self, monkeypatch):
+        monkeypatch.setenv("TRITONSEG_TOKEN", "s3cret")
+        monkeypatch.setenv("TRITONSEG_URL", "h:1")
+        for options in ({"credentials": grpc.ssl_channel_credentials()}, {}):
+            client = tritonseg.SegmentationClient("other:1", **options)
+            assert client._settings.headers == ()
+            client.close()
+
     def test_own_authorization_goes_first(self, monkeypatch):
         monkeypatch.setenv("TRITONSEG_TOKEN", "s3cret")
-        client = tritonseg.SegmentationClient("h:1", headers={"authorization": "Basic own"})
+        monkeypatch.setenv("TRITONSEG_URL", "h:1")
+        client = tritonseg.SegmentationClient(headers={"authorization": "Basic own"})
         assert client._settings.headers == (("authorization", "Basic own"),)
         client.close()
 

@@ -104,3 +104,20 @@ class TestLoadImage:
         path.write_text("no picture")
         with pytest.raises(ImageDecodeError, match=r"notes\.jpg"):
             load_image(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"value_range": (0, 4095)}])
+def test_gaps_are_not_filled_in(options):
+    shape = (4, 5) if options else (4, 5, 3)
+    masked = np.ma.masked_all(shape, np.uint16 if options else np.uint8)
+    with pytest.raises(UnsupportedImageError, match=r"must not be masked.*array\.filled"):
+        load_image(masked, **options)
+
+
+def test_pixels_are_the_arrays_own():
+    class Lying(np.ndarray):
+        def tobytes(self, *_):
+            return bytes(self.nbytes)
+
+    array = np.full((2, 3, 3), 7, np.uint8).view(Lying)
+    assert (load_image(array) == 7).all()

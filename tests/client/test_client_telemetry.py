@@ -57,6 +57,26 @@ class TestHook:
         assert "on_attempt raised" in caplog.text
         assert "of the hook" in caplog.text
 
+    def test_attempt_that_is_cancelled(self, triton):
+        attempts = []
+
+        async def cancelled() -> None:
+            async with tritonseg.AsyncSegmentationClient(
+                triton.url, model="street-demo", on_attempt=attempts.append
+            ) as client:
+                await client.describe()
+                triton.delay(5)
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(client.segment(IMAGE), 0.3)
+                counted = client.statistics
+                assert (counted.attempts, counted.in_flight) == (2, 0)
+                assert dict(counted.failed) == {"CancelledError": 1}
+
+        asyncio.run(cancelled())
+        assert [type(attempt.error) for attempt in attempts] == [
+            type(None), asyncio.CancelledError
+        ]  # fmt: skip
+
     def test_unusable(self):
         with pytest.raises(tritonseg.ConfigurationError, match="on_attempt must be callable"):
             tritonseg.SegmentationClient("h:1", model="m", on_attempt="log")
@@ -177,6 +197,21 @@ class TestTracing:
         assert event.attributes["tritonseg.attempt"] == 1
         assert not failed.status.is_ok
         assert failed.attributes["error.type"] == "InferenceFailedError"
+
+    def test_that_fails_costs_no_mask(self, connect, triton, provider, monkeypatch, caplog):
+        def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("of the exporter")
+
+        client = connect(triton.url, tracing=True)
+        for place in ("start_span", "end"):
+            with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "tritonseg"):
+                if place == "start_span":
+                    patch.setattr("opentelemetry.propagate.inject", broken)
+                else:
+                    patch.setattr("opentelemetry.sdk.trace.Span.end", broken)
+                assert client.segment(IMAGE).class_map.shape == (2, 3)
+            assert "of the exporter" in caplog.text
+            caplog.clear()
 
     def test_off_unless_asked_for(self, client, triton, spans):
         client.segment(IMAGE)

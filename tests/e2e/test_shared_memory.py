@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from blocking_client import BlockingClient, LoopThread
-from tritonseg import DeadlineExceededError, SegmentationClient
+from tritonseg import ClientClosedError, DeadlineExceededError, SegmentationClient
 from tritonseg_engines.serving import ServerConfig, TritonServer
 
 SMALL = np.random.default_rng(1).integers(0, 256, (64, 128, 3), np.uint8)
@@ -51,11 +54,12 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
         client.close()
 
 
-def regions(server: TritonServer) -> list[str]:
-    """What the server maps of its clients' memory."""
+def regions(server: TritonServer, pid: int | None = None) -> list[str]:
+    """What the server maps of a process's memory; of this one's for None."""
     with InferenceServerClient(server.grpc_url) as asker:
         status = asker.get_system_shared_memory_status(as_json=True)
-    return list(status.get("regions", {}))
+    own = f"tritonseg-{pid or os.getpid()}-"
+    return [name for name in status.get("regions", {}) if name.startswith(own)]
 
 
 def left_behind(pid: int) -> list[Path]:
@@ -124,7 +128,6 @@ def test_what_a_call_out_of_time_leaves_is_read_by_nobody_else(
 def test_every_way_to_end_leaves_dev_shm_empty(
     server: TritonServer, ending: str, stays: int
 ) -> None:
-    before = len(regions(server))
     code = (
         "import gc, os, signal, sys, time\n"
         "import numpy as np\n"
@@ -143,7 +146,7 @@ def test_every_way_to_end_leaves_dev_shm_empty(
     assert printed.startswith("<Segmentation"), complaints
     assert not left_behind(running.pid)
     # Who is killed cannot tell the server, which then maps memory that nobody else has.
-    assert len(regions(server)) - before == stays
+    assert len(regions(server, running.pid)) == stays
 
 
 def test_killed_while_the_server_maps(server: TritonServer) -> None:
@@ -166,6 +169,47 @@ def test_killed_while_the_server_maps(server: TritonServer) -> None:
         os.kill(running.pid, signal.SIGKILL)
         running.communicate()
         assert not left_behind(running.pid)
+
+
+def call_on(client: Any, ends: list[object]) -> None:
+    """Call until that fails, and note with what."""
+    try:
+        while True:
+            client.segment(LARGE)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
+        ends.append(error)
+
+
+def test_calls_under_way_end_when_the_client_closes(connect: Connect, server: TritonServer) -> None:
+    for delay_s in (0.0, 0.01, 0.05, 0.2):
+        client = connect(server)
+        client.segment(SMALL)
+        ends: list[object] = []
+
+        callers = [threading.Thread(target=call_on, args=(client, ends)) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        time.sleep(delay_s)
+        client.close()
+        for caller in callers:
+            caller.join(20)
+        assert [type(error) for error in ends] == [ClientClosedError] * 4
+    assert not left_behind(os.getpid())
+    assert len(regions(server)) <= 16  # what was under way; usually none
+
+
+def test_no_region_is_lost_where_calls_run_out_of_time(
+    connect: Connect, server: TritonServer
+) -> None:
+    client = connect(server)
+    for timeout_s in (0.05, 0.1, 0.15, 0.2, 0.3) * 3:
+        with suppress(DeadlineExceededError):
+            client.segment(LARGE, timeout_s=timeout_s)
+    for _ in range(40):
+        client.segment(SMALL)
+    assert len(regions(server)) == 1
+    client.close()
+    assert not regions(server)
 
 
 def test_server_that_comes_back(connect: Connect, demo_repository: Path) -> None:

@@ -19,6 +19,7 @@ class ServerAccess:
 
     Attributes:
         headers: Sent with every call, each "NAME=VALUE".
+        token: Sent as a bearer's, over TLS only; None for none.
         tls: Whether the connection is encrypted.
         ca: Certificates (PEM) that the server's has to come from; None for the system's.
         cert: The client's own certificate (PEM), with `key`; None for none.
@@ -26,6 +27,7 @@ class ServerAccess:
     """
 
     headers: Sequence[str]
+    token: str | None
     tls: bool
     ca: Path | None
     cert: Path | None
@@ -38,7 +40,11 @@ class ServerAccess:
         Raises:
             click.ClickException: They cannot work together.
         """
-        return {"headers": self._named_headers(), "credentials": self._credentials()}
+        return {
+            "headers": self._named_headers(),
+            "token": self.token or None,
+            "credentials": self._credentials(),
+        }
 
     def _named_headers(self) -> dict[str, str]:
         pairs = [header.partition("=") for header in self.headers]
@@ -67,7 +73,13 @@ def access_options(command: _Command) -> _Command:
         click.option(
             "--tls",
             is_flag=True,
-            help="Encrypt; a token in TRITONSEG_TOKEN is then sent.",
+            help="Encrypt.",
+        ),
+        click.option(
+            "--token",
+            envvar="TRITONSEG_TOKEN",
+            show_envvar=True,
+            help="Sent as a bearer's, over TLS only; better by the variable, which nobody sees.",
         ),
         click.option(
             "--header",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from tritonclient.grpc import service_pb2
+
+from .._errors import ProtocolError
 from .._model.metadata import CONTRACT_PARAMETER, ModelInfo
 from .deadline import Deadline
 from .description import read_published
@@ -26,7 +29,7 @@ def list_models(server: ServerEndpoint, deadline: Deadline) -> Flow[tuple[ModelI
     """
     index = yield server.list_models(deadline.require_s())
     served = sorted(
-        {(entry.name, int(entry.version)) for entry in index.models if entry.state == _READY}
+        {(entry.name, _version(entry)) for entry in index.models if entry.state == _READY}
     )
     models = []
     for name, version in served:
@@ -35,6 +38,14 @@ def list_models(server: ServerEndpoint, deadline: Deadline) -> Flow[tuple[ModelI
         if model is not None:
             models.append(model)
     return tuple(models)
+
+
+def _version(entry: service_pb2.RepositoryIndexResponse.ModelIndex) -> int:
+    if not (entry.version.isascii() and entry.version.isdigit()):
+        raise ProtocolError(
+            f"expected a number for the version of model {entry.name!r}, got {entry.version!r}"
+        )
+    return int(entry.version)
 
 
 def _describe(endpoint: ModelEndpoint, deadline: Deadline) -> Flow[ModelInfo | None]:

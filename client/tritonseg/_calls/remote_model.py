@@ -152,6 +152,9 @@ class RemoteModel:
                 if delay_s is None:
                     raise
                 _logger.info("%s; next attempt in %.2f s", error, delay_s)
+            except BaseException as error:  # cancelled, or the flow was left
+                call.end_attempt(error)
+                raise
             else:
                 call.end_attempt(None)
                 return outcome

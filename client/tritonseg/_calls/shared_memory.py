@@ -47,7 +47,7 @@ _HOW: Final = "`tritonseg serve --allow shared-memory` does"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SharedRegion:
-    """Memory that this process and the server see.
+    """Memory that this process and the server see; this process until nobody has the object.
 
     Attributes:
         name: What the server calls it.
@@ -87,9 +87,11 @@ class SharedMemory:
         Raises:
             SegmentationError: The server did not answer, or has no time for that now.
         """
-        region = self._reused(len(content))
+        # First, since a region that is lent is lost where this raises.
         yield from self._forget_unwanted(deadline, most=_FORGOTTEN_BY_A_CALL)
+        region = self._reused(len(content))
         if region is None:
+            yield from self._forget_unwanted(deadline, most=_FORGOTTEN_BY_A_CALL)
             region = yield from self._shared(len(content), deadline)
         if region is not None:
             region.memory[: len(content)] = content
@@ -100,11 +102,7 @@ class SharedMemory:
 
         If not, nobody knows whether it still reads the region, which is never written to again.
         """
-        kept = self._free if is_answered else self._unwanted
-        with self._lock:
-            if region in self._lent:  # not where the client was closed meanwhile
-                self._lent.remove(region)
-                kept.append(region)
+        self._return(region, self._free if is_answered else self._unwanted)
 
     @property
     def is_used(self) -> bool:
@@ -126,6 +124,15 @@ class SharedMemory:
                     return
                 yield Pause(delay_s=min(_IN_USE_PAUSE_S, deadline.require_s()))
 
+    def _return(self, region: SharedRegion, kept: list[SharedRegion] | None) -> None:
+        """End the lending of a region; None for one that the server does not know."""
+        with self._lock:
+            if region not in self._lent:
+                return  # the client was closed meanwhile
+            self._lent.remove(region)
+            if kept is not None:
+                kept.append(region)
+
     def _reused(self, byte_count: int) -> SharedRegion | None:
         """Lend the smallest free region that is large enough; drop one if all are too small."""
         with self._lock:
@@ -145,7 +152,6 @@ class SharedMemory:
             regions = self._unwanted[:most]
             self._unwanted = self._unwanted[most:] + regions  # the others first, the next time
         for region in regions:
-            region.memory.close()
             try:
                 yield self._server.forget_memory(region.name, deadline.require_s())
             except InferenceFailedError:
@@ -164,11 +170,12 @@ class SharedMemory:
         except OSError as error:
             self._refuse(f"no memory can be shared: {error.strerror}")
             return None
-        self._lent.append(region)
+        with self._lock:
+            self._lent.append(region)
         try:
             yield self._server.share_memory(region.name, region.size, deadline.require_s())
         except (ServerError, ProtocolError) as error:
-            self._lent.remove(region)
+            self._return(region, None)
             if error.retryable:
                 raise
             reason = str(error)

@@ -52,7 +52,7 @@ _NOT_CONNECTED: Final = re.compile(
 )
 _CONNECTION_LOST: Final = re.compile(
     r"stream removed|socket closed|connection reset|connection timed out|broken pipe|goaway"
-    r"|ping timeout|keepalive|endpoint clos|transport clos|recvmsg",
+    r"|ping timeout|too many pings|keepalive|endpoint clos|transport clos|recvmsg",
     re.I,
 )
 # What Triton says of a model that it knows and has not loaded, or has unloaded to end.

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from .._attempt import Attempt, AttemptHook, Purpose
-from .._errors import SegmentationError
 from .._results.timings import Timings
 from .tracing import CallSpan, Tracing
 
@@ -97,9 +96,7 @@ class Call:
         self._attempt_began_s = time.monotonic()
         self._pictures_sent += purpose == "segment"
 
-    def end_attempt(
-        self, error: SegmentationError | None, *, retry_in_s: float | None = None
-    ) -> None:
+    def end_attempt(self, error: BaseException | None, *, retry_in_s: float | None = None) -> None:
         """Count the attempt, and tell the hook and the trace of it; as for `Attempt`."""
         if error is not None:
             self._span.note_failure(error, number=self._number, retry_in_s=retry_in_s)

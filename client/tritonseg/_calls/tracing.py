@@ -7,11 +7,16 @@ name for begins with "tritonseg.".
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 from .._connection import is_header_name, is_header_value
-from .._errors import ConfigurationError, SegmentationError
+from .._errors import ConfigurationError
 from .._version import __version__
+
+_logger = logging.getLogger("tritonseg")
 
 _METHODS: Final = {"segment": "ModelInfer", "describe": "ModelConfig"}
 _SERVICE: Final = "inference.GRPCInferenceService"
@@ -24,9 +29,7 @@ class CallSpan(Protocol):
     def headers(self) -> tuple[tuple[str, str], ...]:
         """What tells the server of the span."""
 
-    def note_failure(
-        self, error: SegmentationError, *, number: int, retry_in_s: float | None
-    ) -> None:
+    def note_failure(self, error: BaseException, *, number: int, retry_in_s: float | None) -> None:
         """Add an event for an attempt that failed."""
 
     def end(self, error: BaseException | None) -> None:
@@ -50,9 +53,7 @@ class NoTracing:
         del purpose, model_name, request_id
         return self
 
-    def note_failure(
-        self, error: SegmentationError, *, number: int, retry_in_s: float | None
-    ) -> None:
+    def note_failure(self, error: BaseException, *, number: int, retry_in_s: float | None) -> None:
         """Note nothing."""
 
     def end(self, error: BaseException | None) -> None:
@@ -93,10 +94,14 @@ class OpenTelemetryTracing:
         }
         if request_id is not None:
             attributes["tritonseg.request_id"] = request_id
-        span = self._tracer.start_span(
-            f"tritonseg.{purpose}", kind=trace.SpanKind.CLIENT, attributes=attributes
-        )
-        return _OpenTelemetrySpan(span)
+        try:
+            span = self._tracer.start_span(
+                f"tritonseg.{purpose}", kind=trace.SpanKind.CLIENT, attributes=attributes
+            )
+            return _OpenTelemetrySpan(span)
+        except Exception:  # of an SDK, a processor or a propagator of anybody's
+            _logger.exception("a span could not be begun")
+            return NoTracing()
 
 
 class _OpenTelemetrySpan:
@@ -114,25 +119,34 @@ class _OpenTelemetrySpan:
             if is_header_name(name) and is_header_value(value)
         )
 
-    def note_failure(
-        self, error: SegmentationError, *, number: int, retry_in_s: float | None
-    ) -> None:
+    def note_failure(self, error: BaseException, *, number: int, retry_in_s: float | None) -> None:
         attributes: dict[str, str | int | float] = {
             "error.type": type(error).__name__,
             "tritonseg.attempt": number,
         }
         if retry_in_s is not None:
             attributes["tritonseg.retry_in_s"] = retry_in_s
-        self._span.add_event("attempt failed", attributes)
+        with _logged():
+            self._span.add_event("attempt failed", attributes)
 
     def end(self, error: BaseException | None) -> None:
         from opentelemetry import trace
 
-        if error is not None:
-            self._span.set_attribute("error.type", type(error).__name__)
-            self._span.record_exception(error)
-            self._span.set_status(trace.StatusCode.ERROR, str(error))
-        self._span.end()
+        with _logged():
+            if error is not None:
+                self._span.set_attribute("error.type", type(error).__name__)
+                self._span.record_exception(error)
+                self._span.set_status(trace.StatusCode.ERROR, str(error))
+            self._span.end()
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """Log what tracing raises, which must not cost a call its mask."""
+    try:
+        yield
+    except Exception:
+        _logger.exception("a span could not be written")
 
 
 def make_tracing(address: str, *, wanted: bool) -> Tracing:

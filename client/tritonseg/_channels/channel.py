@@ -16,8 +16,14 @@ from .._version import __version__
 
 CONNECT_TIMEOUT_S: Final = 5.0
 MAX_RECONNECT_DELAY_S: Final = 1.0
-PING_AFTER_S: Final = 5.0
-"""Of silence during a call. gRPC sends two pings at most for a call, which every server allows."""
+LEAST_PING_AFTER_S: Final = 5.0
+"""Of silence during a call."""
+PINGS_PER_CALL: Final = 3
+"""Until its time-out. A server ends a connection with the fourth ping in five minutes without data.
+
+Source: gRPC's "Client-side keepalive" (proposal A8) and its server's defaults, which are Triton's,
+two strikes after the first ping; seen, with pings every 5 s, after 185 s.
+"""
 LEAST_PING_TIMEOUT_S: Final = 5.0
 
 _TURNS: Final[dict[str, dict[str, str]]] = {"round_robin": {}}
@@ -98,6 +104,11 @@ class ChannelSettings:
         return grpc.aio.secure_channel(self.address, self.credentials, self._options)
 
     @property
+    def ping_after_s(self) -> float:
+        """Seconds of silence after which a call asks whether the server is there."""
+        return max(self.timeout_s / PINGS_PER_CALL, LEAST_PING_AFTER_S)
+
+    @property
     def ping_timeout_s(self) -> float:
         """Seconds without an answer to a ping after which a connection is given up."""
         return max(self.timeout_s / 2, LEAST_PING_TIMEOUT_S)
@@ -116,7 +127,7 @@ class ChannelSettings:
             *self._balancing,
             # A server that is frozen, or a way there that is cut, answers no ping. The pictures
             # that are sent may be in front of it, on a thin link for many seconds.
-            ("grpc.keepalive_time_ms", int(PING_AFTER_S * 1000)),
+            ("grpc.keepalive_time_ms", int(self.ping_after_s * 1000)),
             ("grpc.http2.ping_timeout_ms", int(self.ping_timeout_s * 1000)),
             # Without these two, gRPC's own limit of 4 MiB for what is received would hold.
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

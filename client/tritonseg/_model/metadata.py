@@ -131,8 +131,9 @@ def _class_names(model: JsonObject) -> tuple[str, ...]:
     names = model.fields.get("classes")
     if not isinstance(names, list) or not 1 <= len(names) <= MAX_CLASSES:
         raise model.unexpected("classes", f"a list of 1 to {MAX_CLASSES} names")
-    if not all(isinstance(name, str) and name for name in names):
-        raise model.unexpected("classes", "a list of non-empty strings")
+    # Names are printed, and a line break or an escape in one would say something else.
+    if not all(isinstance(name, str) and name and name.isprintable() for name in names):
+        raise model.unexpected("classes", "a list of non-empty strings of printable characters")
     if len(set(names)) != len(names):
         raise model.unexpected("classes", "a list without duplicates")
     return tuple(names)

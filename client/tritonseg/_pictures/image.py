@@ -119,7 +119,7 @@ def load_image(
 
 def _read_encoded(source: ImageSource, max_bytes: int) -> tuple[bytes, Path | None]:
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = _path_of(source)
         return _read_file(path, max_bytes), path
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _check_bytes(source, max_bytes), None
@@ -129,9 +129,19 @@ def _read_encoded(source: ImageSource, max_bytes: int) -> tuple[bytes, Path | No
     )
 
 
+def _path_of(source: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(source)
+    except Exception as exc:  # of a class that is anybody's
+        raise UnsupportedImageError(
+            f"expected a path of text, got {type(source).__name__}: {exc}"
+        ) from exc
+
+
 def _array_from_values(
     array: npt.NDArray[Any], limits: ImageLimits, value_range: tuple[float, float]
 ) -> npt.NDArray[np.uint8]:
+    _check_unmasked(array)
     is_number = np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
     if not is_number or array.dtype == np.uint8 or array.ndim != 2 or array.size == 0:
         raise UnsupportedImageError(
@@ -143,7 +153,16 @@ def _array_from_values(
     return np.repeat(scaled_levels(array, value_range)[..., None], 3, axis=2)
 
 
+def _check_unmasked(array: npt.NDArray[Any]) -> None:
+    if isinstance(array, np.ma.MaskedArray):
+        raise UnsupportedImageError(
+            "an array must not be masked: only you know what stands in its gaps; fill them, as by "
+            "array.filled(0)"
+        )
+
+
 def _image_from_array(array: npt.NDArray[Any], limits: ImageLimits) -> RgbImage:
+    _check_unmasked(array)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise UnsupportedImageError(
             "an array must be (H, W, 3) uint8, RGB, 0–255 and not empty, "
@@ -153,7 +172,7 @@ def _image_from_array(array: npt.NDArray[Any], limits: ImageLimits) -> RgbImage:
     check_pixel_count(height, width, limits)
     # The one copy that any request needs anyway, and from here on the caller may reuse the array.
     size = (height, width)
-    return RgbImage(pixels=array.tobytes(), size=size, stored_size=size)
+    return RgbImage(pixels=np.asarray(array).tobytes(), size=size, stored_size=size)
 
 
 def _read_file(path: Path, max_bytes: int) -> bytes:
@@ -176,7 +195,10 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
 
 
 def _check_bytes(encoded: bytes | bytearray | memoryview, max_bytes: int) -> bytes:
-    byte_count = encoded.nbytes if isinstance(encoded, memoryview) else len(encoded)
+    try:
+        byte_count = encoded.nbytes if isinstance(encoded, memoryview) else len(encoded)
+    except ValueError as exc:
+        raise UnsupportedImageError(f"cannot read the encoded picture: {exc}") from exc
     if byte_count > max_bytes:
         raise ImageTooLargeError(
             f"the encoded picture has {byte_count} bytes, over the limit of {max_bytes}; "

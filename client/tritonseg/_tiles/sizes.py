@@ -122,7 +122,7 @@ class TileFacts:
         return self._side_of_policy(axis) is not None or not divides
 
     def is_of_scale(self, axis: int) -> bool:
-        """Return whether tiles come to the network at the scale of the whole, as far as is known."""
+        """Return whether tiles come to the network at the whole picture's scale, if known."""
         preprocessing = self.preprocessing
         if preprocessing is None:
             return True
