@@ -14,7 +14,7 @@ from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from demo_model.scenes import draw_scene
-from tritonseg import RequestRejectedError, SegmentationClient
+from tritonseg import RequestRejectedError, ResizePolicy, SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.running.networks import infer_in_openvino
@@ -129,14 +129,23 @@ def test_both_layouts_give_the_same_masks(server: TritonServer, repository: Path
 
 
 def test_the_model_describes_itself_as_the_ensemble_does(server: TritonServer) -> None:
-    """But for what it cannot: decode files and say how sure it is."""
+    """But for what it cannot: decode files, say how sure it is, and resize pictures."""
     models = []
     for name in ("ensemble-fp16", "fused-fp16"):
         with SegmentationClient(server.grpc_url, model=name) as client:
             models.append(client.model)
     ensemble, fused = models
     assert (ensemble.takes_files, ensemble.gives_confidence) == (True, True)
-    assert fused == replace(ensemble, name="fused-fp16", takes_files=False, gives_confidence=False)
+    assert ensemble.preprocessing is not None
+    assert ensemble.preprocessing.resize.policy == "fit_pad"
+    untouched = replace(ensemble.preprocessing, resize=ResizePolicy(policy="native"))
+    assert fused == replace(
+        ensemble,
+        name="fused-fp16",
+        takes_files=False,
+        gives_confidence=False,
+        preprocessing=untouched,
+    )
 
 
 def test_a_picture_of_another_size_is_refused_with_both_sizes(server: TritonServer) -> None:
