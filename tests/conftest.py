@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parent.parent
-LONGEST = "test_other_cpu.py"
+LONGEST = (
+    "test_other_cpu.py", "test_tiling_zoo.py", "test_zoo.py", "test_reach_zoo.py",
+    "test_precision_zoo.py", "test_soak.py", "test_shared_memory.py",
+)  # fmt: skip
 TIERS = {"docker": "e2e", "e2e": "e2e", "interop": "e2e", "serving": "e2e", "soak": "e2e"}
 
 
@@ -22,7 +25,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(trylast=True)  # after pytest-randomly's
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes minutes, so that nothing waits for it where two files run at a time."""
-    items.sort(key=lambda item: Path(item.path).name != LONGEST)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    name = Path(item.path).name
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 @pytest.fixture(scope="session")
