@@ -26,7 +26,7 @@ from tritonseg_engines.gate import (
     failures,
     run_reference,
 )
-from tritonseg_engines.gate.html import WorstPictures
+from tritonseg_engines.gate.worst_pictures import WorstPictures
 from tritonseg_engines.precision.conversion import Converted
 from tritonseg_engines.running.networks import ServerSteps
 from tritonseg_engines.running.pictures import Picture, Pictures, picture_folder

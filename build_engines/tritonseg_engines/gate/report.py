@@ -10,10 +10,11 @@ from typing import Any
 
 from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.gate.comparison import Comparison
-from tritonseg_engines.gate.html import Panels, figure, page, paragraph, table
 from tritonseg_engines.gate.layer_cost import LayerCost
 from tritonseg_engines.gate.layer_precision import LayerPrecision, precision_rows, strip
 from tritonseg_engines.gate.thresholds import Thresholds
+from tritonseg_engines.gate.worst_pictures import Panels, figure
+from tritonseg_engines.html_page import heading, page, paragraph, table
 
 JSON_NAME = "report.json"
 HTML_NAME = "report.html"
@@ -142,7 +143,7 @@ def _parts(report: GateReport) -> Iterator[str]:
     if report.kept_float:
         rows = sorted(report.kept_float.items())
         yield table("Left in high precision", ("node", "why"), rows)
-    yield "<h2>Where the two differ most</h2>"
+    yield heading("Where the two differ most")
     yield from (figure(panels) for panels in report.panels)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from tritonseg_engines.gate.comparison import Comparison, Observer, Reference, compare
-from tritonseg_engines.gate.html import WorstPictures
 from tritonseg_engines.gate.report import GateReport
 from tritonseg_engines.gate.thresholds import Thresholds, failures
+from tritonseg_engines.gate.worst_pictures import WorstPictures
 from tritonseg_engines.progress import Progress, counter
 from tritonseg_engines.running.networks import FoldedSteps, Infer
 from tritonseg_engines.spec import ModelSpec
