@@ -178,5 +178,5 @@ $(VENV)/demo-installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 $(VENV)/test-installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing what the tests need into $(VENV)"
 	@$(INSTALL) --upgrade 'pip>=25.1'  # the first that installs dependency groups
-	@$(INSTALL) -e '.[serve,export,preflight]' --group test --group lint --group docker
+	@$(INSTALL) -e '.[tune,export,preflight]' --group test --group lint --group docker
 	@touch $@

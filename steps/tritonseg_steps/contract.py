@@ -72,6 +72,9 @@ MAX_PIXELS_PARAMETER: Final = "tritonseg_max_pixels"
 QUEUE_PARAMETER: Final = "tritonseg_queue"
 """On any step on the CPU, if an operator adds it: most requests that may wait for it, an integer
 from 1 on; the next is refused as UNAVAILABLE."""
+THREADS_PARAMETER: Final = "tritonseg_threads"
+"""On any step on the CPU, if an operator adds it: threads of each instance, an integer from 1 on;
+without it, all instances share the cores."""
 PROVENANCE_PARAMETER: Final = "tritonseg_provenance"
 """On the ensemble: {"onnx_sha256", "precision", "runtime", "tritonseg_version"}."""
 DIGEST_PARAMETER: Final = "tritonseg_digest"

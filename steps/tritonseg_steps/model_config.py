@@ -11,6 +11,7 @@ from tritonseg_steps.contract import (
     CONTRACT_PARAMETER,
     CONTRACT_VERSION,
     QUEUE_PARAMETER,
+    THREADS_PARAMETER,
     parameters_of,
 )
 from tritonseg_steps.cores import thread_limit
@@ -67,7 +68,14 @@ class ModelConfig:
 
     @property
     def thread_limit(self) -> int | None:
-        """How many threads one instance should run at most; None for as many as it sees."""
+        """How many threads one instance should run at most; None for as many as it sees.
+
+        Raises:
+            ValueError: The parameter holds something else than documented.
+        """
+        threads = self.optional(THREADS_PARAMETER)
+        if threads is not None:
+            return positive_int(THREADS_PARAMETER, threads)
         return thread_limit(self._instances)
 
     @property

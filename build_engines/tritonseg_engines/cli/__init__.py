@@ -12,7 +12,13 @@ from typing import Final
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 _LIBRARIES: Final = {"click", "rich", "yaml"}
-_EXTRAS: Final = {"demo": "serve", "serve": "serve", "export": "export", "preflight": "preflight"}
+_EXTRAS: Final = {
+    "demo": "serve",
+    "serve": "serve",
+    "export": "export",
+    "preflight": "preflight",
+    "tune": "tune",
+}
 """Commands that need more than the extra `build`; each of these brings `build` as well."""
 
 

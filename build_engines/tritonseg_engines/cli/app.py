@@ -24,6 +24,7 @@ COMMANDS = {
     "shm-size": "Print the shared memory that a repository's models need.",
     "segment": "Segment pictures through a running server.",
     "perf-input": "Write pictures as input data for NVIDIA's perf_analyzer.",
+    "tune": "Find how a model answers most pictures within a latency.",
     "repository": "Write the published models' repository, without engines.",
     "doctor": "Show versions, GPU, server and repository, and what is wrong.",
 }
@@ -32,6 +33,7 @@ COMMANDS = {
 DEPENDENCIES = {
     "click",
     "cv2",
+    "matplotlib",
     "numba",
     "onnx",
     "onnx_ir",

@@ -1,0 +1,71 @@
+"""One configuration of one variant, and what was measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tritonseg_engines.load_test.result import LoadResult
+from tritonseg_engines.tuning.configs import Configs, with_settings
+from tritonseg_engines.tuning.settings import Settings
+from tritonseg_engines.tuning.variant import Variant
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """What could be served.
+
+    Attributes:
+        variant: The build.
+        settings: How it would run.
+    """
+
+    variant: Variant
+    settings: Settings
+
+    @classmethod
+    def as_built(cls, variant: Variant) -> Candidate:
+        """Return a variant as it lies in its repository."""
+        return cls(variant=variant, settings=variant.settings)
+
+    @property
+    def label(self) -> str:
+        """How reports call it."""
+        return f"{self.variant.label}, {self.settings.described(self.variant.settings)}"
+
+    @property
+    def configs(self) -> Configs:
+        """Its configs by folder."""
+        return with_settings(self.variant.model, self.variant.configs, self.settings)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """A candidate and its answers under load.
+
+    Attributes:
+        candidate: What was served.
+        by_callers: What came of every number of callers that was tried, ascending; empty if it
+            could not be served.
+        failure: Why it could not, in one line.
+    """
+
+    candidate: Candidate
+    by_callers: Mapping[int, LoadResult]
+    failure: str | None = None
+
+    @property
+    def callers(self) -> int | None:
+        """The number of callers with most goodput of those whose p99 is within the latency."""
+        fitting = [at for at, result in self.by_callers.items() if result.is_within_budget]
+        return max(fitting, key=lambda at: self.by_callers[at].goodput_per_s, default=None)
+
+    @property
+    def best(self) -> LoadResult | None:
+        """The result with them; None where no number of callers is served within the latency."""
+        return None if self.callers is None else self.by_callers[self.callers]
+
+    @property
+    def goodput_per_s(self) -> float:
+        """Its best goodput; 0 where there is none."""
+        return 0.0 if self.best is None else self.best.goodput_per_s

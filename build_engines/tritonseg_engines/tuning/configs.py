@@ -1,0 +1,139 @@
+"""Settings as they stand in a model's configs, read from them and written into them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository.configs import folder_names
+from tritonseg_engines.tuning.settings import Settings
+from tritonseg_steps.contract import QUEUE_PARAMETER, THREADS_PARAMETER
+
+Configs: TypeAlias = Mapping[str, pb.ModelConfig]
+"""Of one model, by folder: its own, and its steps' where it is an ensemble."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folders:
+    """Which folders of a model have what.
+
+    Attributes:
+        model: Of the model that clients call.
+        engine: Where the network runs; the model's own without an ensemble.
+        normalize: None without an ensemble.
+        argmax: None without an ensemble.
+    """
+
+    model: str
+    engine: str
+    normalize: str | None = None
+    argmax: str | None = None
+
+    @classmethod
+    def of(cls, model: str, configs: Configs) -> Folders:
+        """Return those of a model."""
+        if not configs[model].HasField("ensemble_scheduling"):
+            return cls(model=model, engine=model)
+        _, normalize, engine, argmax = folder_names(model)
+        return cls(model=model, engine=engine, normalize=normalize, argmax=argmax)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Every folder whose model runs something, in the order of a request."""
+        return tuple(one for one in (self.normalize, self.engine, self.argmax) if one is not None)
+
+
+def settings_of(model: str, configs: Configs) -> Settings:
+    """Return what a model's configs say.
+
+    Raises:
+        RepositoryError: A step has instances of several kinds, which somebody placed by hand.
+    """
+    folders = Folders.of(model, configs)
+    engine = configs[folders.engine]
+    on_cpu = engine.backend == "python"
+    return Settings(
+        engine_instances=_instances(engine),
+        engine_threads=_integer(engine, THREADS_PARAMETER) if on_cpu else None,
+        normalize_instances=_step_instances(configs, folders.normalize),
+        argmax_instances=_step_instances(configs, folders.argmax),
+        max_batch_size=None if on_cpu else engine.max_batch_size,
+        queue_delay_us=(
+            engine.dynamic_batching.max_queue_delay_microseconds
+            if engine.HasField("dynamic_batching")
+            else None
+        ),
+        queue_limit=_queue_limit(configs[folders.steps[0]]),
+    )
+
+
+def with_settings(model: str, configs: Configs, settings: Settings) -> dict[str, pb.ModelConfig]:
+    """Return copies of a model's configs with other settings; None leaves what is there."""
+    folders = Folders.of(model, configs)
+    changed = {folder: copy.deepcopy(config) for folder, config in configs.items()}
+    engine = changed[folders.engine]
+    counts = {
+        folders.engine: settings.engine_instances,
+        folders.normalize: settings.normalize_instances,
+        folders.argmax: settings.argmax_instances,
+    }
+    for folder, count in counts.items():
+        if folder is not None and count is not None:
+            changed[folder].instance_group[0].count = count
+    if settings.engine_threads is not None:
+        _set_integer(engine, THREADS_PARAMETER, settings.engine_threads)
+    if settings.max_batch_size is not None:
+        for config in changed.values():
+            config.max_batch_size = settings.max_batch_size
+    if settings.queue_delay_us is not None:
+        engine.dynamic_batching.max_queue_delay_microseconds = settings.queue_delay_us
+    if settings.queue_limit is not None:
+        _set_queue_limit(changed[folders.steps[0]], settings.queue_limit)
+    return changed
+
+
+def _instances(config: pb.ModelConfig) -> int:
+    if len(config.instance_group) != 1:
+        raise RepositoryError(
+            f"{config.name}: expected one instance_group to tune, got "
+            f"{len(config.instance_group)}; instances that were placed by hand are not tuned"
+        )
+    return int(config.instance_group[0].count)
+
+
+def _step_instances(configs: Configs, folder: str | None) -> int | None:
+    return None if folder is None else _instances(configs[folder])
+
+
+def _queue_limit(config: pb.ModelConfig) -> int:
+    if config.HasField("dynamic_batching"):
+        return int(config.dynamic_batching.default_queue_policy.max_queue_size)
+    return _integer(config, QUEUE_PARAMETER)
+
+
+def _set_queue_limit(config: pb.ModelConfig, limit: int) -> None:
+    if config.HasField("dynamic_batching"):
+        config.dynamic_batching.default_queue_policy.max_queue_size = limit
+    else:
+        _set_integer(config, QUEUE_PARAMETER, limit)
+
+
+def _integer(config: pb.ModelConfig, parameter: str) -> int:
+    """Return a parameter's number, 0 where there is none."""
+    if parameter not in config.parameters:
+        return 0
+    return int(json.loads(config.parameters[parameter].string_value))
+
+
+def _set_integer(config: pb.ModelConfig, parameter: str, value: int) -> None:
+    """Set a parameter; 0 takes it away."""
+    if value:
+        config.parameters[parameter].string_value = json.dumps(value)
+    elif parameter in config.parameters:
+        del config.parameters[parameter]

@@ -1,0 +1,52 @@
+"""What a configuration does when requests do not wait for answers: arrivals against goodput."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tritonseg_engines.load_test.load import OpenLoop
+from tritonseg_engines.load_test.result import LoadResult
+
+SHARES: Final = (0.5, 0.8, 1.0, 1.3, 2.0)
+"""Of the capacity that closed loops found; the last two are overload."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrivals:
+    """A curve of Poisson arrivals.
+
+    Attributes:
+        label: Whose.
+        capacity_per_s: Goodput of its best closed loop.
+        results: One of each of `SHARES`, ascending.
+    """
+
+    label: str
+    capacity_per_s: float
+    results: tuple[LoadResult, ...]
+
+    @property
+    def sustained(self) -> LoadResult | None:
+        """The highest rate tried at which all are answered, p99 within the latency."""
+        fitting = [one for one in self.results if one.is_within_budget and not one.refused]
+        return fitting[-1] if fitting else None
+
+
+def arrivals(
+    label: str, capacity_per_s: float, measure: Callable[[OpenLoop], LoadResult]
+) -> Arrivals:
+    """Measure a curve.
+
+    Args:
+        label: Whose it is.
+        capacity_per_s: Pictures a second that it answers in a closed loop.
+        measure: Measures one rate.
+    """
+    rates = (OpenLoop(arrivals_per_s=share * capacity_per_s) for share in SHARES)
+    return Arrivals(
+        label=label,
+        capacity_per_s=capacity_per_s,
+        results=tuple(measure(rate) for rate in rates),
+    )

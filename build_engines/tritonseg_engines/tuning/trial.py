@@ -1,0 +1,70 @@
+"""A server of its own for a configuration, on a copy: the repository itself is never written to.
+
+Whatever ends a search, Ctrl-C or a crash, what is served elsewhere is as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tritonseg_engines.repository.files import CONFIG_FILE
+from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.tuning.candidate import Candidate
+from tritonseg_engines.tuning.configs import Configs
+
+PREFIX: Final = "tritonseg-tune-"
+READY_TIMEOUT_S: Final = 300.0
+
+
+@contextmanager
+def served(candidate: Candidate) -> Iterator[str]:
+    """Serve a candidate alone; yield the HOST:PORT of its gRPC.
+
+    Raises:
+        ServerStartError: It does not become ready.
+    """
+    # In the repository's own file system links serve for engines, which may be gigabytes.
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
+        repository = Path(folder) / "models"
+        write_copy(candidate.variant.repository, candidate.configs, repository)
+        config = ServerConfig(
+            repositories=(repository,),
+            models=(candidate.variant.model,),
+            ready_timeout_s=READY_TIMEOUT_S,
+            drain_timeout_s=0,
+        )
+        with TritonServer(config) as server:
+            yield server.grpc_url
+
+
+def write_copy(source: Path, configs: Configs, target: Path) -> None:
+    """Write a repository with some of another's models under other configs; files are linked."""
+    for folder, config in configs.items():
+        shutil.copytree(
+            source / folder,
+            target / folder,
+            copy_function=_link,
+            ignore=shutil.ignore_patterns(CONFIG_FILE, "__pycache__"),
+        )
+        (target / folder / CONFIG_FILE).write_text(config_text(config), encoding="utf-8")
+
+
+def config_text(config: pb.ModelConfig) -> str:
+    """Return a config as builds write it."""
+    return str(text_format.MessageToString(config))
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)

@@ -1,0 +1,159 @@
+"""What tuning changes in a model's configs, and what it must not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from tritonseg_engines.errors import RepositoryError
+from tritonseg_engines.repository import Serving
+from tritonseg_engines.repository.check import changed_since_build
+from tritonseg_engines.tuning.candidate import Candidate
+from tritonseg_engines.tuning.patch import apply, unified_patch
+from tritonseg_engines.tuning.settings import WORDS, Settings
+from tritonseg_engines.tuning.trial import write_copy
+from tritonseg_engines.tuning.variant import read_variants
+from tuned_builds import build
+
+OTHER = Settings(
+    engine_instances=2,
+    engine_threads=3,
+    normalize_instances=4,
+    argmax_instances=5,
+    max_batch_size=4,
+    queue_delay_us=700,
+    queue_limit=11,
+)
+CASES = [("ensemble", "openvino"), ("single", "openvino"), ("ensemble", "tensorrt"),
+         ("fused", "tensorrt")]  # fmt: skip
+cases = pytest.mark.parametrize(("layout", "runtime"), CASES)
+
+
+def other(variant_settings: Settings) -> Settings:
+    """Every setting that the variant has, at another value."""
+    present = [
+        one.name for one in fields(Settings) if getattr(variant_settings, one.name) is not None
+    ]
+    return replace(variant_settings, **{name: getattr(OTHER, name) for name in present})
+
+
+@cases
+def test_what_is_written_is_read_back(tmp_path: Path, layout: str, runtime: str) -> None:
+    variant = build(tmp_path / "built", layout=layout, runtime=runtime)
+    candidate = Candidate(variant=variant, settings=other(variant.settings))
+    write_copy(variant.repository, candidate.configs, tmp_path / "copy")
+    (copy,) = read_variants("tiny", [tmp_path / "copy"])
+    assert copy.settings == candidate.settings != variant.settings
+
+
+@cases
+def test_masks_are_decided_by_nothing_that_changed(
+    tmp_path: Path, layout: str, runtime: str
+) -> None:
+    variant = build(tmp_path / "built", layout=layout, runtime=runtime)
+    candidate = Candidate(variant=variant, settings=other(variant.settings))
+    write_copy(variant.repository, candidate.configs, tmp_path / "copy")
+    assert changed_since_build(tmp_path / "copy") == []
+
+
+@cases
+def test_as_built_changes_nothing(tmp_path: Path, layout: str, runtime: str) -> None:
+    variant = build(tmp_path / "built", layout=layout, runtime=runtime)
+    as_built = Candidate.as_built(variant)
+    assert as_built.configs == variant.configs
+    assert unified_patch(as_built) == ""
+    assert as_built.label == f"{layout} fp32, as built"
+
+
+def test_settings_are_where_triton_looks_for_them(tmp_path: Path) -> None:
+    serving = Serving(max_batch_size=8, engine_instances=2, step_instances=3, queue_delay_us=250,
+                      max_queue_size=16)  # fmt: skip
+    variant = build(tmp_path / "built", runtime="tensorrt", serving=serving)
+    assert variant.settings == Settings(
+        engine_instances=2, normalize_instances=3, argmax_instances=3, max_batch_size=8,
+        queue_delay_us=250, queue_limit=variant.settings.queue_limit,
+    )  # fmt: skip
+    changed = Candidate(variant=variant, settings=replace(variant.settings, argmax_instances=1))
+    (argmax,) = changed.configs["tiny_argmax"].instance_group
+    (engine,) = changed.configs["tiny_engine"].instance_group
+    assert (argmax.count, engine.count) == (1, 2)
+
+
+@cases
+def test_a_patch_makes_what_apply_makes(tmp_path: Path, layout: str, runtime: str) -> None:
+    variant = build(tmp_path / "built", layout=layout, runtime=runtime)
+    candidate = Candidate(variant=variant, settings=other(variant.settings))
+    patched = tmp_path / "patched"
+    shutil.copytree(variant.repository, patched)
+    subprocess.run(
+        ["patch", "-p1", "-d", str(patched)], input=unified_patch(candidate), text=True, check=True
+    )
+    apply(candidate)
+    for path in variant.repository.rglob("*"):
+        if path.is_file():
+            assert (
+                path.read_bytes() == (patched / path.relative_to(variant.repository)).read_bytes()
+            )
+    (applied,) = read_variants("tiny", [variant.repository])
+    assert applied.settings == candidate.settings
+
+
+def test_apply_refuses_a_config_that_changed_meanwhile(tmp_path: Path) -> None:
+    variant = build(tmp_path / "built")
+    path = variant.repository / "tiny_engine" / "config.pbtxt"
+    text = path.read_text().replace("count: 1", "count: 7")
+    path.write_text(text)
+    candidate = Candidate(variant=variant, settings=replace(variant.settings, engine_instances=2))
+    with pytest.raises(RepositoryError, match="was changed meanwhile; nothing was applied"):
+        apply(candidate)
+    assert path.read_text() == text
+
+
+def test_apply_keeps_comments_by_refusing(tmp_path: Path) -> None:
+    path = build(tmp_path / "built").repository / "tiny_engine" / "config.pbtxt"
+    text = "# ours: ask Anna\n" + path.read_text()
+    path.write_text(text)
+    (variant,) = read_variants("tiny", [tmp_path / "built"])
+    candidate = Candidate(variant=variant, settings=replace(variant.settings, engine_instances=2))
+    with pytest.raises(RepositoryError, match="has comments or an order of its own"):
+        apply(candidate)
+    assert path.read_text() == text
+
+
+def test_instances_that_were_placed_by_hand_are_not_tuned(tmp_path: Path) -> None:
+    path = build(tmp_path / "built", runtime="tensorrt").repository / "tiny_engine/config.pbtxt"
+    config = text_format.Parse(path.read_text(), pb.ModelConfig())
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_GPU, count=1, gpus=[1])
+    path.write_text(text_format.MessageToString(config))
+    with pytest.raises(RepositoryError, match="expected one instance_group to tune, got 2"):
+        read_variants("tiny", [tmp_path / "built"])
+
+
+def test_builds_of_two_exports_do_not_compete(tmp_path: Path) -> None:
+    build(tmp_path / "one")
+    build(tmp_path / "two", layout="single", onnx_sha256="1" * 64)
+    with pytest.raises(RepositoryError, match="were built from different exports"):
+        read_variants("tiny", [tmp_path / "one", tmp_path / "two"])
+
+
+def test_builds_that_differ_in_nothing_do_not_compete(tmp_path: Path) -> None:
+    build(tmp_path / "one")
+    build(tmp_path / "two")
+    with pytest.raises(RepositoryError, match="expected builds that differ in precision or layout"):
+        read_variants("tiny", [tmp_path / "one", tmp_path / "two"])
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    build(tmp_path / "one")
+    with pytest.raises(RepositoryError, match="holds no model 'street' that tritonseg built"):
+        read_variants("street", [tmp_path / "one"])
+
+
+def test_every_setting_has_words() -> None:
+    assert WORDS.keys() == {one.name for one in fields(Settings)}
