@@ -27,8 +27,13 @@ ALLOWED = {
     "tritonseg": set(),
     "tritonseg_steps": set(),
     "cli": {
-        "build", "checkpoints", "demo", "perf_input", "preflight", "repository", "serving", "spec",
-        "spec_yaml", "target", "tritonseg", "tritonseg_steps", "zoo", *BASE,
+        "build", "checkpoints", "demo", "load_test", "perf_input", "preflight", "repository",
+        "serving", "spec",
+        "spec_yaml", "target", "tritonseg", "tritonseg_steps", "tuning", "zoo", *BASE,
+    },
+    "tuning": {
+        "html_page", "load_test", "perf_input", "repository", "serving", "tritonseg_steps", "zoo",
+        *BASE,
     },
     "demo": {"build", "serving", "tritonseg", "zoo", *BASE},
     "build": {

@@ -13,12 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueing import mean_value_analysis
-from tritonseg_engines.load_test.load import ClosedLoop
-from tritonseg_engines.load_test.result import LoadResult, StepTimes
+from stepped_queue import P99_OF_MEAN, STEPS, Steps, mean_value_analysis
 from tritonseg_engines.tuning.bottleneck import bottleneck, step_loads
-from tritonseg_engines.tuning.candidate import Candidate, Measured
-from tritonseg_engines.tuning.climb import climb
+from tritonseg_engines.tuning.candidate import Candidate
 from tritonseg_engines.tuning.frontier import points
 from tritonseg_engines.tuning.search import search
 from tritonseg_engines.tuning.settings import Settings
@@ -26,9 +23,6 @@ from tritonseg_engines.tuning.variant import Variant
 from tuned_builds import build
 
 CORES = 4
-STEPS = ("normalize_instances", "engine_instances", "argmax_instances")
-P99_OF_MEAN = 1.5
-"""What the tests take for a p99; any fixed ratio does."""
 
 
 @pytest.fixture(scope="module")
@@ -36,50 +30,13 @@ def variant(tmp_path_factory: pytest.TempPathFactory) -> Variant:
     return build(tmp_path_factory.mktemp("tuned") / "models")
 
 
-class Steps:
-    """Three steps, each with as many servers as its processes: a formula in a server's place."""
-
-    def __init__(self, service_ms: tuple[float, ...], latency_ms: float) -> None:
-        self.service_ms = service_ms
-        self.latency_ms = latency_ms
-        self.servers_tried = 0
-
-    def measure(self, candidate: Candidate, callers: int) -> Measured:
-        self.servers_tried += 1
-        results = climb(lambda at: self.result(candidate, at), callers)
-        return Measured(candidate=candidate, by_callers=results)
-
-    def result(self, candidate: Candidate, callers: int) -> LoadResult:
-        servers = [getattr(candidate.settings, name) for name in STEPS]
-        per_s, mean_ms, times_ms = mean_value_analysis(self.service_ms, servers, callers)
-        answered = round(10 * per_s)
-        p99_ms = P99_OF_MEAN * mean_ms
-        steps = tuple(
-            StepTimes(
-                model=f"tiny{suffix}", executions=answered, pictures=answered,
-                queue_ms=max(0.0, time_ms - service_ms / count), input_ms=0.0,
-                infer_ms=service_ms, output_ms=0.0,
-            )
-            for suffix, service_ms, count, time_ms in zip(
-                ("_normalize", "_engine", "_argmax"), self.service_ms, servers, times_ms,
-                strict=True,
-            )
-        )  # fmt: skip
-        return LoadResult(
-            load=ClosedLoop(callers=callers), latency_budget_ms=self.latency_ms, duration_s=10.0,
-            sent=answered, answered=answered, refused=0, failed=0, mean_ms=mean_ms,
-            within_budget=answered if p99_ms <= self.latency_ms else 0,
-            percentiles_ms={50: mean_ms, 90: mean_ms, 95: mean_ms, 99: p99_ms}, steps=steps,
-            is_stable=True, measured_by="mean value analysis",
-        )  # fmt: skip
-
-    def brute_force(self, variant: Variant) -> float:
-        """Return the most goodput of every configuration at every number of callers."""
-        return max(
-            self.result(candidate, callers).goodput_per_s
-            for candidate in every_configuration(variant)
-            for callers in (1, 2, 4, 8, 16, 32)
-        )
+def brute_force(steps: Steps, variant: Variant) -> float:
+    """Return the most goodput of every configuration at every number of callers."""
+    return max(
+        steps.result(candidate, callers).goodput_per_s
+        for candidate in every_configuration(variant)
+        for callers in (1, 2, 4, 8, 16, 32)
+    )
 
 
 def every_configuration(variant: Variant) -> Iterator[Candidate]:
@@ -98,7 +55,7 @@ def test_it_finds_what_brute_force_finds(variant: Variant) -> None:
             [Candidate.as_built(variant)], steps.measure, cores=CORES, has_time=lambda: True
         )
         best = max(one.goodput_per_s for one in found)
-        shares.append(best / steps.brute_force(variant))
+        shares.append(best / brute_force(steps, variant))
         servers.append(steps.servers_tried)
     # A change that brings less than 3 % is not gone on from.
     assert min(shares) >= 0.95

@@ -13,6 +13,7 @@ from tritonseg_engines.cli.typed import quoted, typed_program
 from tritonseg_engines.picture_files import picture_files
 
 if TYPE_CHECKING:
+    from tritonseg_engines.load_test.tester import Choice
     from tritonseg_engines.perf_input import Transport
     from tritonseg_engines.tuning.report import Written
     from tritonseg_engines.tuning.run import Tuned
@@ -76,7 +77,7 @@ def command(
     pictures: tuple[Path, ...],
     transport: Transport,
     max_minutes: float,
-    loader: str,
+    loader: Choice,
     output: Path,
     is_applied: bool,
 ) -> None:

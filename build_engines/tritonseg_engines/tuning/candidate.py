@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tritonseg_engines.load_test.result import LoadResult
+from tritonseg_engines.tuning.climb import is_in_time
 from tritonseg_engines.tuning.configs import Configs, with_settings
 from tritonseg_engines.tuning.settings import Settings
 from tritonseg_engines.tuning.variant import Variant
@@ -56,13 +57,13 @@ class Measured:
 
     @property
     def callers(self) -> int | None:
-        """The number of callers with most goodput of those whose p99 is within the latency."""
-        fitting = [at for at, result in self.by_callers.items() if result.is_within_budget]
+        """The number of callers with most goodput of those that are answered in time."""
+        fitting = [at for at, result in self.by_callers.items() if is_in_time(result)]
         return max(fitting, key=lambda at: self.by_callers[at].goodput_per_s, default=None)
 
     @property
     def best(self) -> LoadResult | None:
-        """The result with them; None where no number of callers is served within the latency."""
+        """The result with them; None where no number of them is answered in time."""
         return None if self.callers is None else self.by_callers[self.callers]
 
     @property

@@ -10,29 +10,37 @@ from tritonseg_engines.load_test.result import LoadResult
 MOST_CALLERS: Final = 256
 LEAST_GAIN: Final = 0.03
 """Of throughput, by twice the callers; below it they only wait for each other."""
+IN_TIME: Final = 0.99
+"""Share of the requests that shall be answered within the latency."""
 
 
 def climb(measure: Callable[[int], LoadResult], first: int) -> dict[int, LoadResult]:
     """Measure numbers of callers around a first one; return the results by it, ascending.
 
-    From `first` it doubles until p99 passes the latency or twice the callers bring nothing, and
-    halves while p99 is above it.
+    From `first` it doubles until answers are late or twice the callers bring nothing, and halves
+    while answers are late.
 
     Args:
         measure: Measures so many callers in a closed loop.
         first: Where to begin, from 1 on.
     """
     results = {first: measure(first)}
-    if not results[first].is_within_budget:
+    if not is_in_time(results[first]):
         callers = first
-        while callers > 1 and not results[callers].is_within_budget:
+        while callers > 1 and not is_in_time(results[callers]):
             callers //= 2
             results[callers] = measure(callers)
         return dict(sorted(results.items()))
     callers = first
-    while results[callers].is_within_budget and callers < MOST_CALLERS:
+    while is_in_time(results[callers]) and callers < MOST_CALLERS:
         results[2 * callers] = measure(2 * callers)
         before, callers = results[callers], 2 * callers
         if results[callers].answered_per_s < before.answered_per_s * (1 + LEAST_GAIN):
             break
     return dict(sorted(results.items()))
+
+
+def is_in_time(result: LoadResult) -> bool:
+    """Whether 99 of 100 requests were answered within the latency; refused ones were not."""
+    asked = result.answered + result.refused + result.failed
+    return result.answered > 0 and result.within_budget >= IN_TIME * asked

@@ -11,6 +11,7 @@ from typing import Final
 from tritonseg_engines.load_test.load import ClosedLoop
 from tritonseg_engines.load_test.result import LoadResult
 from tritonseg_engines.tuning.candidate import Candidate, Measured
+from tritonseg_engines.tuning.climb import is_in_time
 from tritonseg_engines.tuning.trial import served
 
 ROUNDS: Final = 3
@@ -37,10 +38,10 @@ class Contestant:
 
     @property
     def goodput_per_s(self) -> float:
-        """Median of the rounds; 0 for a median p99 above the latency."""
-        if statistics.median(one.p99_ms for one in self.turns) > self.turns[0].latency_budget_ms:
-            return 0.0
-        return statistics.median(one.goodput_per_s for one in self.turns)
+        """Median of the rounds, each of which counts as 0 where its answers were late."""
+        return statistics.median(
+            one.goodput_per_s if is_in_time(one) else 0.0 for one in self.turns
+        )
 
     @property
     def p99_ms(self) -> float:

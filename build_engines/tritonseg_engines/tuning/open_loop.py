@@ -27,12 +27,6 @@ class Arrivals:
     capacity_per_s: float
     results: tuple[LoadResult, ...]
 
-    @property
-    def sustained(self) -> LoadResult | None:
-        """The highest rate tried at which all are answered, p99 within the latency."""
-        fitting = [one for one in self.results if one.is_within_budget and not one.refused]
-        return fitting[-1] if fitting else None
-
 
 def arrivals(
     label: str, capacity_per_s: float, measure: Callable[[OpenLoop], LoadResult]
