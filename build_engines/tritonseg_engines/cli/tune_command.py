@@ -111,7 +111,9 @@ def command(
             variants,
             tester,
             options,
-            lambda done, seconds: console.print(f"[dim]{seconds:6.0f} s[/]  {done}"),
+            lambda done, seconds: console.print(
+                f"[dim]{seconds:6.0f} s[/]  {done}", soft_wrap=True
+            ),
         ).run()
     written = write_report(tuned, output)
     _show(tuned, written, is_applied=is_applied)

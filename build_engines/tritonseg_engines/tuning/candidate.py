@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -70,3 +71,15 @@ class Measured:
     def goodput_per_s(self) -> float:
         """Its best goodput; 0 where there is none."""
         return 0.0 if self.best is None else self.best.goodput_per_s
+
+    @property
+    def least_p99_ms(self) -> float:
+        """The least p99 of all numbers of callers; infinite where nothing was answered."""
+        found = (one.p99_ms for one in self.by_callers.values() if one.answered)
+        return min(found, default=math.inf)
+
+    def beats(self, other: Measured, least_gain: float) -> bool:
+        """Whether it has more goodput, by so large a share, or less p99 where neither has any."""
+        if self.goodput_per_s or other.goodput_per_s:
+            return self.goodput_per_s > other.goodput_per_s * (1 + least_gain)
+        return self.least_p99_ms * (1 + least_gain) < other.least_p99_ms

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from tritonseg_engines.load_test.load import ClosedLoop
 from tritonseg_engines.load_test.result import LoadResult
 from tritonseg_engines.tuning.candidate import Candidate, Measured
 from tritonseg_engines.tuning.climb import is_in_time
@@ -18,8 +17,8 @@ ROUNDS: Final = 3
 FINALISTS: Final = 2
 """Besides what is served today."""
 
-MeasureLoop = Callable[[str, str, ClosedLoop], LoadResult]
-"""Measures the model of a name at HOST:PORT under a load."""
+MeasureTurn = Callable[[str, Measured], LoadResult]
+"""Measures an entrant that is served at HOST:PORT, with the callers that were best."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +60,7 @@ def finalists(default: Measured, found: Sequence[Measured]) -> list[Measured]:
 
 
 def contest(
-    entrants: Sequence[Measured], measure: MeasureLoop, *, has_time: Callable[[], bool]
+    entrants: Sequence[Measured], measure: MeasureTurn, *, has_time: Callable[[], bool]
 ) -> list[Contestant]:
     """Serve all at once and measure them in turns, so that what disturbs one disturbs all.
 
@@ -77,8 +76,7 @@ def contest(
             if round_number and not has_time():
                 break
             for one, url, results in zip(entrants, urls, turns, strict=True):
-                load = ClosedLoop(callers=one.callers or 1)
-                results.append(measure(url, one.candidate.variant.model, load))
+                results.append(measure(url, one))
     return [
         Contestant(candidate=one.candidate, callers=one.callers or 1, turns=tuple(results))
         for one, results in zip(entrants, turns, strict=True)

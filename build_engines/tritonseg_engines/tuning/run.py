@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ ARRIVALS: Final = Window(
     warm_up_s=1.0, window_s=3.0, least_answers=50, windows=2, spread=0.2, most_s=8.0
 )
 SEARCH_SHARE: Final = 0.5
-CONTEST_SHARE: Final = 0.8
+CONTEST_SHARE: Final = 0.75
 """Of the time: until when the search, and until when the contest may begin something new."""
 
 Report = Callable[[str, float], None]
@@ -145,14 +145,14 @@ class Tuner:
             has_time=lambda: self._spent < CONTEST_SHARE,
         )
         recommended = winner(contestants, LEAST_GAIN)
-        shown = [contestants[0], *([recommended] if recommended is not contestants[0] else [])]
+        shown = dict.fromkeys((contestants[0].candidate, recommended.candidate))
         return Tuned(
             options=self._options,
             variants=self._variants,
             measured=tuple(measured),
             contestants=tuple(contestants),
             recommended=recommended,
-            curves=tuple(self._arrivals(one) for one in shown if one.typical.answered_per_s),
+            curves=self._curves([one for one in contestants if one.candidate in shown]),
             measured_by=self._tester.name,
             took_s=time.monotonic() - self._begun,
         )
@@ -175,18 +175,29 @@ class Tuner:
         self._say(_found(measured))
         return measured
 
-    def _turn(self, url: str, model: str, load: ClosedLoop) -> LoadResult:
-        result = self._load(url, model, load, CONTEST)
-        self._say(f"in turns: {result.goodput_per_s:.2f} pictures/s")
+    def _turn(self, url: str, one: Measured) -> LoadResult:
+        load = ClosedLoop(callers=one.callers or 1)
+        result = self._load(url, one.candidate.variant.model, load, CONTEST)
+        self._say(f"again, in turns: {one.candidate.label}: {_figures(result)}")
         return result
 
-    def _arrivals(self, one: Contestant) -> Arrivals:
+    def _curves(self, contestants: Sequence[Contestant]) -> tuple[Arrivals, ...]:
+        """Return the arrivals of each in its share of the time that is left."""
+        begun, curves = self._spent, []
+        for number, one in enumerate(contestants, 1):
+            until = begun + (1 - begun) * number / len(contestants)
+            if self._spent < until and one.typical.answered:
+                curves.append(self._arrivals(one, until))
+        return tuple(curves)
+
+    def _arrivals(self, one: Contestant, until: float) -> Arrivals:
         model, label = one.candidate.variant.model, one.candidate.label
         with served(one.candidate) as url:
             curve = arrivals(
                 label,
                 one.typical.answered_per_s,
                 lambda rate: self._load(url, model, rate, ARRIVALS),
+                has_time=lambda: self._spent < until,
             )
         self._say(f"Poisson arrivals: {label}")
         return curve
@@ -210,7 +221,9 @@ def _found(measured: Measured) -> str:
     if measured.failure is not None:
         return f"{label}: cannot be served: {measured.failure.splitlines()[0]}"
     if best is None:
-        least_ms = min(one.p99_ms for one in measured.by_callers.values())
-        return f"{label}: p99 {least_ms:.0f} ms at best, above the latency"
-    callers = "1 caller" if measured.callers == 1 else f"{measured.callers} callers"
-    return f"{label}: {best.goodput_per_s:.2f} pictures/s, p99 {best.p99_ms:.0f} ms, {callers}"
+        return f"{label}: p99 {measured.least_p99_ms:.0f} ms at best, above the latency"
+    return f"{label}: {_figures(best)}"
+
+
+def _figures(result: LoadResult) -> str:
+    return f"{result.goodput_per_s:.2f} pictures/s, p99 {result.p99_ms:.0f} ms, {result.load}"

@@ -33,7 +33,7 @@ def search(
         has_time: Whether another may be begun.
     """
     found = [measure(one, FIRST_CALLERS) for one in defaults]
-    for start in sorted(found, key=lambda one: -one.goodput_per_s):
+    for start in sorted(found, key=lambda one: (-one.goodput_per_s, one.least_p99_ms)):
         best: Measured | None = start
         tried = {start.candidate.settings}
         while best is not None and has_time():
@@ -57,6 +57,6 @@ def _one_change(
         tried.add(candidate.settings)
         measured = measure(candidate, best.callers or FIRST_CALLERS)
         found.append(measured)
-        if measured.goodput_per_s > best.goodput_per_s * (1 + LEAST_GAIN):
+        if measured.beats(best, LEAST_GAIN):
             return measured
     return None
