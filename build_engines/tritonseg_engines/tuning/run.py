@@ -145,14 +145,14 @@ class Tuner:
             has_time=lambda: self._spent < CONTEST_SHARE,
         )
         recommended = winner(contestants, LEAST_GAIN)
-        shown = dict.fromkeys((contestants[0].candidate, recommended.candidate))
+        shown = [one for one in contestants if one in (contestants[0], recommended)]
         return Tuned(
             options=self._options,
             variants=self._variants,
             measured=tuple(measured),
             contestants=tuple(contestants),
             recommended=recommended,
-            curves=self._curves([one for one in contestants if one.candidate in shown]),
+            curves=self._curves(shown),
             measured_by=self._tester.name,
             took_s=time.monotonic() - self._begun,
         )

@@ -189,8 +189,8 @@ def _nothing_in_time(tuned: Tuned) -> str:
     if any(one.goodput_per_s for one in tuned.measured):
         return (
             f"What answered {asked} in the search did not when it was measured again, in turns: "
-            "the latency is too close to what there is, or something else disturbed the machine. Tune "
-            "again, or allow more."
+            "the latency is too close to what there is, or something else disturbed the machine. "
+            "Tune again, or allow more."
         )
     least_ms = min(one.least_p99_ms for one in tuned.measured)
     return (

@@ -1,0 +1,159 @@
+"""`tritonseg tune` against real servers: what it finds, and that it leaves everything as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import psutil
+import pytest
+
+from tiny_models import SIZE_HW, TinyModel, run_onnx, tiny_spec
+from tritonseg import SegmentationClient
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.tuning.candidate import Candidate
+from tritonseg_engines.tuning.trial import PREFIX, served
+from tritonseg_engines.tuning.variant import read_variants
+
+LAYOUTS = ("ensemble", "single")
+INTERRUPTS = 5
+
+
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("tune")
+    onnx.save(TinyModel().model(), folder / "tiny.onnx")
+    for layout in LAYOUTS:
+        build_model(tiny_spec(), folder / "tiny.onnx", folder / layout, layout=layout)
+    return {layout: folder / layout for layout in LAYOUTS}
+
+
+def digest(folder: Path) -> str:
+    """Return a digest of all names and contents below a folder."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        found.update(str(path.relative_to(folder)).encode())
+        if path.is_file():
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def tune(repositories: dict[str, Path], out: Path, *options: str) -> subprocess.Popen[str]:
+    folders = [word for path in repositories.values() for word in ("--repository", str(path))]
+    command = ["tune", "tiny", "--latency-ms", "2000", "--loader", "built-in", "-o", str(out)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tritonseg", *command, *folders, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(out.parent)},
+        start_new_session=True,
+    )
+
+
+@pytest.fixture
+def shared_memory() -> Iterator[None]:
+    """Nothing may be left where tensors cross between processes."""
+    before = set(os.listdir("/dev/shm"))
+    yield
+    mine = {name for name in set(os.listdir("/dev/shm")) - before if "tritonseg" in name}
+    owners = {name for name in mine if not any(part in name for part in _other_servers())}
+    assert not owners
+
+
+def _other_servers() -> set[str]:
+    """Servers of tests that run beside this one are not ours to judge."""
+    found = set()
+    for process in psutil.process_iter(["cmdline"]):
+        for word in process.info["cmdline"] or ():
+            if word.startswith("--id=tritonseg_"):
+                found.add(word.removeprefix("--id=tritonseg_"))
+    return found
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_tuned_model_gives_the_exports_masks(repositories: dict[str, Path], layout: str) -> None:
+    (variant,) = read_variants("tiny", [repositories[layout]])
+    steps = {"normalize_instances": 2, "argmax_instances": 2} if layout == "ensemble" else {}
+    settings = replace(variant.settings, engine_instances=2, engine_threads=1, **steps)
+    assert settings != variant.settings
+    picture = np.random.default_rng(5).integers(0, 256, (*SIZE_HW, 3), np.uint8)
+    batch = (picture.astype(np.float32)[None] - 127.5) / 127.5
+    expected = run_onnx(TinyModel().model(), batch.transpose(0, 3, 1, 2)).argmax(axis=1)[0]
+    with served(Candidate(variant=variant, settings=settings)) as url:
+        with SegmentationClient(url, model="tiny") as client:
+            masks = [client.segment(picture).class_map for _ in range(4)]
+    assert all((mask == expected).mean() > 0.9999 for mask in masks)
+
+
+def test_it_writes_a_report_and_changes_nothing(
+    repositories: dict[str, Path], tmp_path: Path, shared_memory: None
+) -> None:
+    before = {layout: digest(path) for layout, path in repositories.items()}
+    process = tune(repositories, tmp_path / "out", "--max-minutes", "0.5")
+    output, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, output
+    assert {layout: digest(path) for layout, path in repositories.items()} == before
+    document = json.loads((tmp_path / "out" / "tune.json").read_text())
+    tried = [one["configuration"] for one in document["searched"]]
+    assert tried[:2] == ["ensemble fp32, as built", "single fp32, as built"]
+    assert document["recommended"] in tried
+    assert document["measured_by"].startswith("built-in")
+    recommended = next(
+        one for one in document["in_turns"] if one["configuration"] == document["recommended"]
+    )
+    assert (
+        recommended["goodput_per_s"] == max(one["goodput_per_s"] for one in document["in_turns"])
+        or document["keeps_default"]
+    )
+    assert "today:" in output
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(PREFIX)]
+
+
+def test_ctrl_c_at_any_time_leaves_everything_as_it_was(
+    repositories: dict[str, Path], tmp_path: Path, shared_memory: None
+) -> None:
+    before = {layout: digest(path) for layout, path in repositories.items()}
+    chance = random.Random(time.time_ns())
+    for _ in range(INTERRUPTS):
+        process = tune(repositories, tmp_path / "out", "--max-minutes", "5", "--apply")
+        wait_s = chance.uniform(0.5, 12)
+        time.sleep(wait_s)
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.kill(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 130, (wait_s, output)
+        assert output.rstrip().endswith("stopped by Ctrl-C"), (wait_s, output)
+        assert {layout: digest(path) for layout, path in repositories.items()} == before, wait_s
+        assert not [path for path in tmp_path.iterdir() if path.name.startswith(PREFIX)], wait_s
+        _, alive = psutil.wait_procs(family, timeout=10)
+        assert not alive, (wait_s, alive)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_crash_leaves_the_repository_and_no_server(
+    repositories: dict[str, Path], tmp_path: Path
+) -> None:
+    before = {layout: digest(path) for layout, path in repositories.items()}
+    process = tune(repositories, tmp_path / "out", "--max-minutes", "5")
+    deadline = time.monotonic() + 60
+    family: list[psutil.Process] = []
+    while time.monotonic() < deadline and not any(one.name() == "tritonserver" for one in family):
+        time.sleep(0.2)
+        family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    assert {layout: digest(path) for layout, path in repositories.items()} == before
