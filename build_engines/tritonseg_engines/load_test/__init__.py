@@ -11,5 +11,16 @@ from __future__ import annotations
 
 from tritonseg_engines.load_test.load import ClosedLoop, Load, LoadTarget, OpenLoop, Window
 from tritonseg_engines.load_test.result import LoadResult, StepTimes
+from tritonseg_engines.load_test.tester import LoadTester, find_load_tester
 
-__all__ = ["ClosedLoop", "Load", "LoadResult", "LoadTarget", "OpenLoop", "StepTimes", "Window"]
+__all__ = [
+    "ClosedLoop",
+    "Load",
+    "LoadResult",
+    "LoadTarget",
+    "LoadTester",
+    "OpenLoop",
+    "StepTimes",
+    "Window",
+    "find_load_tester",
+]

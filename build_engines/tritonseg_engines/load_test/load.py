@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tritonseg_engines.errors import LoadTestError
-from tritonseg_engines.perf_input import Transport
+
+if TYPE_CHECKING:  # what reads pictures is slow to import, and who sends them has them read
+    from tritonseg_engines.perf_input import Transport
 
 LEAST_WINDOW_S: Final = 0.1
 
@@ -97,7 +99,8 @@ class Window:
     Attributes:
         warm_up_s: Load before anything counts, in seconds.
         window_s: Length of a window, in seconds.
-        least_answers: Answers that a window has; it is prolonged until it has them.
+        least_answers: Answers that a window has, refusals among them; it is prolonged until it has
+            them.
         windows: Windows that must agree.
         spread: Share of the lowest, 0.1 for 10 %.
         most_s: Seconds for warm-up and all windows. What was measured by then is reported, and is
