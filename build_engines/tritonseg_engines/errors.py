@@ -6,7 +6,8 @@ EngineBuildError
 ├─ OnnxModelError(ValueError)      an ONNX file that is broken or that no engine can be built from
 ├─ CalibrationError(ValueError)    calibration or evaluation pictures that cannot be used
 ├─ RepositoryError                 a repository that cannot be written or contradicts itself
-└─ ServerStartError                a Triton server that cannot be found or does not get ready
+├─ ServerStartError                a Triton server that cannot be found or does not get ready
+└─ LoadTestError                   a load that cannot be measured here
 
 Messages say what was expected, what came, and what to do.
 """
@@ -40,6 +41,10 @@ class RepositoryError(EngineBuildError):
 
 class ServerStartError(EngineBuildError):
     """A Triton server cannot be found, started, or does not become ready."""
+
+
+class LoadTestError(EngineBuildError):
+    """A load cannot be measured, or the tool that was to measure it does not run here."""
 
 
 def reason_of(error: BaseException) -> str:

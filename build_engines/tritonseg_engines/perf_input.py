@@ -43,6 +43,23 @@ class PerfInput:
     byte_count: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentPicture:
+    """One picture as a request carries it.
+
+    Attributes:
+        tensor: IMAGE or ENCODED_IMAGE.
+        content: The tensor's bytes; those of a file have their length in front.
+        shape: Of the tensor, without the batch axis.
+        size_hw: Height and width of the picture as displayed, in pixels, which its mask has.
+    """
+
+    tensor: str
+    content: bytes
+    shape: tuple[int, ...]
+    size_hw: tuple[int, int]
+
+
 def write_perf_input(
     pictures: Sequence[Path],
     output: Path,
@@ -63,25 +80,33 @@ def write_perf_input(
         InvalidImageError: A picture that a client would refuse or, with "encoded", a server.
         OSError: The file cannot be written.
     """
-    step_of = _file_step if transport == "encoded" else _pixel_step
     with replaced_file(output) as file:
         file.write(b'{"data": [')
         for position, picture in enumerate(pictures):
-            step = step_of(picture)
+            sent = read_sent_picture(picture, transport=transport)
             on_picture(picture)
+            step = {sent.tensor: _tensor(sent.content, sent.shape)}
             file.write(b",\n" if position else b"\n")
             file.write(json.dumps(step).encode())
         file.write(b"\n]}\n")
         return PerfInput(pictures=len(pictures), byte_count=file.tell())
 
 
-def _pixel_step(picture: Path) -> Mapping[str, object]:
-    image_hwc = load_image(picture)
-    return {IMAGE: _tensor(image_hwc.tobytes(), image_hwc.shape)}
+def read_sent_picture(picture: Path, *, transport: Transport) -> SentPicture:
+    """Read a picture as `SegmentationClient.segment` does, as what is sent of it.
 
-
-def _file_step(picture: Path) -> Mapping[str, object]:
-    load_image(picture)  # what the client refuses is refused in its words
+    Raises:
+        InvalidImageError: A client would refuse it or, with "encoded", a server.
+    """
+    image_hwc = load_image(picture)  # what the client refuses is refused in its words
+    height, width, _channels = image_hwc.shape
+    if transport == "raw":
+        return SentPicture(
+            tensor=IMAGE,
+            content=image_hwc.tobytes(),
+            shape=image_hwc.shape,
+            size_hw=(height, width),
+        )
     encoded = picture.read_bytes()
     try:
         decode_rgb(encoded)
@@ -90,7 +115,12 @@ def _file_step(picture: Path) -> Mapping[str, object]:
             f"image file '{picture}': servers do not decode it ({error}); write its pixels, with "
             "--transport raw"
         ) from error
-    return {ENCODED_IMAGE: _tensor(_LENGTH.pack(len(encoded)) + encoded, (1,))}
+    return SentPicture(
+        tensor=ENCODED_IMAGE,
+        content=_LENGTH.pack(len(encoded)) + encoded,
+        shape=(1,),
+        size_hw=(height, width),
+    )
 
 
 def _tensor(content: bytes, shape: Sequence[int]) -> Mapping[str, object]:

@@ -44,6 +44,7 @@ ALLOWED = {
     "serving": {"repository", "target", "tensorrt", "tritonseg_steps", *BASE},
     "gate": {"html_page", "running", "spec", *BASE},
     "precision": {"graph", "running", "tritonseg_steps", *BASE},
+    "load_test": {"perf_input", "tritonseg", "tritonseg_steps", *BASE},
     "perf_input": {"tritonseg", "tritonseg_steps", *BASE},
     "running": {"graph", "target", "tritonseg", "tritonseg_steps", *BASE},
     "repository": {
