@@ -32,8 +32,8 @@ ALLOWED = {
         "spec_yaml", "target", "tritonseg", "tritonseg_steps", "tuning", "zoo", *BASE,
     },
     "tuning": {
-        "html_page", "load_test", "perf_input", "repository", "serving", "tritonseg_steps", "zoo",
-        *BASE,
+        "html_page", "load_test", "perf_input", "repository", "serving", "tritonseg",
+        "tritonseg_steps", "zoo", *BASE,
     },
     "demo": {"build", "serving", "tritonseg", "zoo", *BASE},
     "build": {

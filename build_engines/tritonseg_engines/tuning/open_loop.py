@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tritonseg import SegmentationError
+from tritonseg_engines.errors import LoadTestError
 from tritonseg_engines.load_test.load import OpenLoop
 from tritonseg_engines.load_test.result import LoadResult
 
-SHARES: Final = (1.0, 2.0, 0.5, 1.3, 0.8)
-"""Of the capacity that closed loops found, those first that say most; beyond 1 is overload."""
+SHARES: Final = (1.0, 0.5, 0.8, 1.3, 2.0)
+"""Of the capacity that closed loops found; overload comes last, because it may last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,11 +23,13 @@ class Arrivals:
         label: Whose.
         capacity_per_s: Goodput of its best closed loop.
         results: One of each of `SHARES` that there was time for, by rate, ascending.
+        failure: Why the next could not be measured, in one line.
     """
 
     label: str
     capacity_per_s: float
     results: tuple[LoadResult, ...]
+    failure: str | None = None
 
 
 def arrivals(
@@ -43,13 +47,20 @@ def arrivals(
         measure: Measures one rate.
         has_time: Whether another may be begun.
     """
-    results = {
-        share: measure(OpenLoop(arrivals_per_s=share * capacity_per_s))
-        for share in SHARES
-        if has_time()
-    }
+    results: dict[float, LoadResult] = {}
+    failure = None
+    for share in SHARES:
+        if not has_time():
+            break
+        rate = OpenLoop(arrivals_per_s=share * capacity_per_s)
+        try:
+            results[share] = measure(rate)
+        except (LoadTestError, SegmentationError) as error:
+            failure = f"{label}, {rate}: {error}"
+            break
     return Arrivals(
         label=label,
         capacity_per_s=capacity_per_s,
         results=tuple(results[share] for share in sorted(results)),
+        failure=failure,
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tritonseg_engines.errors import ServerStartError
+from tritonseg import SegmentationError
+from tritonseg_engines.errors import LoadTestError, ServerStartError
 from tritonseg_engines.load_test.load import ClosedLoop, Load, LoadTarget, Window
 from tritonseg_engines.load_test.result import LoadResult
 from tritonseg_engines.load_test.tester import LoadTester
@@ -127,8 +128,7 @@ class Tuner:
         """Search, let the best contest with what is served today, and overload both.
 
         Raises:
-            ServerStartError: What is served today cannot be served here.
-            LoadTestError: It cannot be measured.
+            LoadTestError: What is served today cannot be served or measured here.
         """
         defaults = [Candidate.as_built(one) for one in self._variants]
         measured = search(
@@ -138,7 +138,7 @@ class Tuner:
             has_time=lambda: self._spent < SEARCH_SHARE,
         )
         if measured[0].failure is not None:
-            raise ServerStartError(measured[0].failure)
+            raise LoadTestError(f"{measured[0].candidate.label}: {measured[0].failure}")
         contestants = contest(
             finalists(measured[0], measured),
             self._turn,
@@ -170,7 +170,7 @@ class Tuner:
                     lambda at: self._load(url, model, ClosedLoop(callers=at), SEARCHING), callers
                 )
             measured = Measured(candidate=candidate, by_callers=results)
-        except ServerStartError as error:
+        except (ServerStartError, LoadTestError, SegmentationError) as error:
             measured = Measured(candidate=candidate, by_callers={}, failure=str(error))
         self._say(_found(measured))
         return measured

@@ -87,6 +87,7 @@ def remarks(tuned: Tuned) -> Iterator[str]:
             f"{len(few)} of the turns have fewer than {FEW_ANSWERS} answers, so their p99 is the "
             "slowest answer; --max-minutes gives more."
         )
+    yield from (curve.failure for curve in tuned.curves if curve.failure is not None)
     unstable = [turn for one in tuned.contestants for turn in one.turns if not turn.is_stable]
     if unstable:
         yield f"{len(unstable)} of the turns did not settle: something else disturbed the machine."
