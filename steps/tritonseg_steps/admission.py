@@ -18,8 +18,11 @@ so many in flight."""
 OVERLOAD_TURNS: Final = 1.75
 """While there is overload, how many times as long as a request takes one may wait for its turn.
 With its own time, and with what refusing costs, its answer comes within three times of that."""
-CALM_S: Final = 1.0
+CALM_S: Final = 5.0
 """The least time without a refusal that ends an overload."""
+CALM_BURSTS: Final = 3
+"""The least time too, in that which the longest line takes. Arrivals are random, and in a time of
+one burst an overload of 1.2 times the capacity often goes without a refusal."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,7 @@ class Admission:
         waiting = inside - pace.at_once
         if waiting < most and (not is_overload or self._is_soon(inside, pace)):
             return True
-        self._calm_at_s = now_s + max(CALM_S, most * pace.turn_s / pace.at_once)
+        self._calm_at_s = now_s + max(CALM_S, CALM_BURSTS * most * pace.turn_s / pace.at_once)
         return False
 
     def _burst(self, pace: Pace) -> int:

@@ -137,19 +137,18 @@ def tallies(server: int) -> list[tuple[str, Counts]]:
 
 def _files(server: int) -> Iterator[tuple[str, Path]]:
     prefix = MEMORY_PREFIX + tally_name("", "")[:-1]
-    for folder in _open_files(server):
-        with contextlib.suppress(OSError):  # of another user, or gone
-            for file in folder.iterdir():
-                target = str(file.readlink())
-                if target.startswith(prefix):
-                    yield target.removeprefix(MEMORY_PREFIX).removesuffix(" (deleted)"), file
+    for file in _open_files(server):
+        with contextlib.suppress(OSError):  # closed meanwhile, as the one that lists them is
+            target = str(file.readlink())
+            if target.startswith(prefix):
+                yield target.removeprefix(MEMORY_PREFIX).removesuffix(" (deleted)"), file
 
 
 def _open_files(server: int) -> Iterator[Path]:
     for children in PROC.glob(f"{server}/task/*/children"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # gone, or of another user
             for process in children.read_text(encoding="ascii").split():
-                yield PROC / process / "fd"
+                yield from (PROC / process / "fd").iterdir()
 
 
 def _mapped(file: Path) -> NDArray[Any]:
