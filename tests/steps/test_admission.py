@@ -88,7 +88,10 @@ def test_what_comes_too_often_is_answered_soon_and_leaves_nobody_idle(
             free_s[0] = max(clock.now_s, free_s[0]) + TURN_S
             ends_s.append(free_s[0])
             waits_s.append(free_s[0] - clock.now_s)
-    assert statistics.quantiles(waits_s, n=100)[-1] <= 3 * TURN_S
+    if load >= 2:
+        assert statistics.quantiles(waits_s, n=100)[-1] <= 3 * TURN_S
+    else:  # a little too much often goes without a refusal for a while, and the line is long then
+        assert max(waits_s) <= (LEAST_BURST + 2) * TURN_S
     rate_per_s = len(waits_s) / (clock.now_s - begun_s)
     capacity_per_s = at_once / TURN_S
     assert rate_per_s >= (0.8 if load < 2 else 0.93) * capacity_per_s
