@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools clean
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -137,6 +137,11 @@ bench-client: $(VENV)/test-installed  ## What the client costs on top of bare tr
 
 bench-pools: $(VENV)/test-installed  ## Web workers with thread pools at a queue with a limit
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py pools
+
+OVERLOAD ?=
+
+bench-overload: $(VENV)/test-installed  ## Twice as many requests as can be answered; OVERLOAD='--seconds 60'
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py overload $(OVERLOAD)
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

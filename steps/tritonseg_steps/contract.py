@@ -70,8 +70,14 @@ UPSAMPLING_PARAMETER: Final = "tritonseg_upsampling"
 MAX_PIXELS_PARAMETER: Final = "tritonseg_max_pixels"
 """On every step, if an operator adds it: most pixels of a picture, an integer."""
 QUEUE_PARAMETER: Final = "tritonseg_queue"
-"""On any step on the CPU, if an operator adds it: most requests that may wait for it, an integer
-from 1 on; the next is refused as UNAVAILABLE."""
+"""On the model that a client calls or, of an ensemble, on its first step: most requests that may
+wait, an integer from 1 on; the next is refused as UNAVAILABLE. Possible on any step on the CPU."""
+QUEUE_TIME_PARAMETER: Final = "tritonseg_queue_ms"
+"""Beside it: how long the last of them may wait for its turn, in milliseconds, an integer from 1
+on, by what requests take; 8 may wait all the same."""
+IN_FLIGHT_PARAMETER: Final = "tritonseg_in_flight"
+"""On an ensemble's first step: most requests that may be between it and the last one's answer, an
+integer from 1 on; others wait in front of it. Without it one more than processes that work."""
 THREADS_PARAMETER: Final = "tritonseg_threads"
 """On any step on the CPU, if an operator adds it: threads of each instance, an integer from 1 on;
 without it, all instances share the cores."""

@@ -7,10 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tritonseg_steps.admission import Admission
 from tritonseg_steps.contract import (
     CONTRACT_PARAMETER,
     CONTRACT_VERSION,
+    IN_FLIGHT_PARAMETER,
     QUEUE_PARAMETER,
+    QUEUE_TIME_PARAMETER,
     THREADS_PARAMETER,
     parameters_of,
 )
@@ -28,11 +31,11 @@ class ModelConfig:
     def __init__(self, arguments: Mapping[str, str]) -> None:
         self._config = json.loads(arguments["model_config"])
         self.name: str = self._config["name"]
-        version = arguments["model_version"]
-        self.directory = f"{arguments['model_repository']}/{version}"
+        self.version: str = arguments["model_version"]
+        self.directory = f"{arguments['model_repository']}/{self.version}"
         entries = self._config.get("parameters", {}).items()
         texts = {key: entry["string_value"] for key, entry in entries}
-        self._parameters = parameters_of(texts, version)
+        self._parameters = parameters_of(texts, self.version)
         on_gpu = arguments["model_instance_kind"] == "GPU"
         self.gpu = int(arguments["model_instance_device_id"]) if on_gpu else None
         built_for = self.parameter(CONTRACT_PARAMETER)
@@ -73,29 +76,42 @@ class ModelConfig:
         Raises:
             ValueError: The parameter holds something else than documented.
         """
-        threads = self.optional(THREADS_PARAMETER)
-        if threads is not None:
-            return positive_int(THREADS_PARAMETER, threads)
-        return thread_limit(self._instances)
+        return self._positive(THREADS_PARAMETER) or thread_limit(self._instances)
 
     @property
     def _instances(self) -> int:
         return sum(group["count"] for group in self._config["instance_group"])
 
     @property
-    def most_waiting(self) -> int | None:
-        """How many requests may wait in one instance; None where Triton keeps them.
+    def admission(self) -> Admission | None:
+        """Who may wait in one instance; None where Triton keeps all.
 
         Raises:
-            ValueError: The parameter holds something else than documented.
+            ValueError: A parameter holds something else than documented.
             RuntimeError: This is an instance on a GPU, whose answers are not made by one thread.
         """
-        limit = self.optional(QUEUE_PARAMETER)
+        limit = self._positive(QUEUE_PARAMETER)
+        time_ms = self._positive(QUEUE_TIME_PARAMETER)
         if limit is None:
             return None
         if self.gpu is not None:
             raise RuntimeError(f"{self.name}: {QUEUE_PARAMETER!r} is for steps on the CPU")
-        return math.ceil(positive_int(QUEUE_PARAMETER, limit) / self._instances)
+        return Admission(
+            math.ceil(limit / self._instances), None if time_ms is None else time_ms / 1000
+        )
+
+    @property
+    def in_flight(self) -> int | None:
+        """How many requests may be behind this step; None for what its ensemble's others can take.
+
+        Raises:
+            ValueError: The parameter holds something else than documented.
+        """
+        return self._positive(IN_FLIGHT_PARAMETER)
+
+    def _positive(self, key: str) -> int | None:
+        value = self.optional(key)
+        return None if value is None else positive_int(key, value)
 
     @property
     def warm_ups(self) -> int:

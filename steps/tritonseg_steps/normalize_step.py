@@ -9,19 +9,24 @@ from numpy.typing import NDArray
 
 from tritonseg_steps.compile_ahead import try_normalizer
 from tritonseg_steps.contract import (
+    ARGMAX_SUFFIX,
     ENCODED_IMAGE,
+    ENGINE_SUFFIX,
     IMAGE,
     IMAGE_SIZE,
+    NORMALIZE_SUFFIX,
     NORMALIZED,
     PREPROCESSING_PARAMETER,
 )
 from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb, pixel_count
+from tritonseg_steps.flow import Flow
 from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.preprocessing import Normalizer, Preprocessing
 from tritonseg_steps.request_bounds import RequestBounds
 from tritonseg_steps.step import Step
 from tritonseg_steps.step_request import Arrays, InputError, StepRequest
+from tritonseg_steps.tally import Tally
 
 
 class NormalizeStep(Step):
@@ -41,6 +46,12 @@ class NormalizeStep(Step):
         )
         self._bounds = RequestBounds.of(config)
         try_normalizer(self._normalizer)
+
+    def flow_behind(self, config: ModelConfig, tally: Tally) -> Flow:
+        """Return the view of this ensemble's steps."""
+        model = config.name.removesuffix(NORMALIZE_SUFFIX)
+        steps = [model + one for one in (NORMALIZE_SUFFIX, ENGINE_SUFFIX, ARGMAX_SUFFIX)]
+        return Flow(tally, steps, config.version, most=config.in_flight)
 
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
         """Normalise every request by itself; pictures of one request share their size."""

@@ -8,8 +8,8 @@ is written to the server's log and answered with a fixed text. This module impor
 from __future__ import annotations
 
 import abc
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,21 +17,23 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
+from tritonseg_steps.admission import Admission
 from tritonseg_steps.cores import limit_numba
 from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
+from tritonseg_steps.flow import Flow
 from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.request_bounds import RequestBounds
 from tritonseg_steps.shape_guard import guard_shapes
-from tritonseg_steps.step_request import (
-    Arrays,
-    InputError,
-    NetworkError,
-    StepRequest,
-    request_parameters,
+from tritonseg_steps.step_request import Arrays, InputError, StepRequest, request_parameters
+from tritonseg_steps.step_response import (
+    failed_response,
+    overload_response,
+    refuse_cancelled,
+    send,
+    tensor_response,
 )
+from tritonseg_steps.tally import Tally, pace_of
 from tritonseg_steps.waiting_line import WaitingLine
-
-QUEUE_FULL = "as many requests wait as may wait; try again later"
 
 
 class Step(abc.ABC):
@@ -44,7 +46,10 @@ class Step(abc.ABC):
     bounds: RequestBounds | None = None
     outputs: frozenset[str] = frozenset()
     _line: WaitingLine | None = None
+    _flow: Flow | None = None
+    _tally: Tally | None = None
     _warm_ups = 0
+    _failures = 0
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Read the config and prepare; an exception here keeps the server from becoming ready."""
@@ -60,8 +65,10 @@ class Step(abc.ABC):
         self.bounds = RequestBounds.of(config)
         self.outputs = config.outputs
         self.prepare(config)
-        if config.most_waiting is not None:
-            self._line = WaitingLine(config.most_waiting, limit_threads)
+        self._tally = Tally(config.name, config.version)
+        if config.admission is not None:
+            self._flow = self.flow_behind(config, self._tally)
+            self._line = WaitingLine(partial(self._admits, config.admission), limit_threads)
         self._warm_ups = config.warm_ups
 
     @abc.abstractmethod
@@ -83,10 +90,14 @@ class Step(abc.ABC):
         Returns:
             Triton's responses; None where requests wait in a line and are answered in their turn.
         """
-        if self._line is None or self._warm_ups > 0:
+        is_warm_up = self._warm_ups > 0
+        self._warm_ups -= 1
+        if is_warm_up:
             # Triton 2.51 ends with a signal where a warm-up that waits in a line is refused.
-            self._warm_ups -= 1
             return self._answers(requests, copied=False)
+        if self._line is None:
+            with self._counted(len(requests)):
+                return self._answers(requests, copied=False)
         for request in requests:
             self._stand_in(self._line, request)
         return None
@@ -96,6 +107,17 @@ class Step(abc.ABC):
         if self._line is not None:
             self._line.close()
 
+    def flow_behind(self, config: ModelConfig, tally: Tally) -> Flow | None:
+        """Return the view of what is behind this step; None where nothing is."""
+        del config, tally
+        return None
+
+    def _admits(self, admission: Admission, waiting: int) -> bool:
+        if self._flow is not None:
+            return admission.admits(waiting + self._flow.count(), self._flow.pace)
+        processes = [] if self._tally is None else [self._tally.counts]
+        return admission.admits(waiting, pace_of(processes))
+
     def _stand_in(self, line: WaitingLine, request: Any) -> None:
         """Let a request wait for its turn; what is wrong with it is said at once."""
         sender = request.get_response_sender()
@@ -103,21 +125,40 @@ class Step(abc.ABC):
             received = self._received(request)
             if not line.is_empty:  # Triton's shared memory is for what is being answered
                 received, request = received.copied(), None
+            if not line.enter(lambda: self._answer_in_turn(received, request, sender)):
+                send(sender, overload_response(self.name))
         except Exception as error:  # noqa: BLE001 - the boundary to the server
-            _send(sender, self._failure(error))
-            return
-        if not line.enter(lambda: self._answer_in_turn(received, request, sender)):
-            _send(sender, _error(f"{self.name}: {QUEUE_FULL}", pb_utils.TritonError.UNAVAILABLE))
+            send(sender, failed_response(self.name, error))
 
     def _answer_in_turn(self, received: StepRequest, _memory: Any, sender: Any) -> None:
         """Answer one request; `_memory` is what its arrays look into."""
+        if self._flow is not None:
+            self._flow.wait()
+        with self._counted(1):
+            try:
+                refuse_cancelled(sender)
+                (outputs,) = self.run([received])
+                response = tensor_response(outputs, copied=False)
+            except Exception as error:  # noqa: BLE001 - the boundary to the server
+                response = self._failure(error)
+        send(sender, response)
+
+    @contextmanager
+    def _counted(self, requests: int) -> Iterator[None]:
+        """Tell the other steps of an ensemble of what is done here."""
+        if self._tally is None:
+            yield
+            return
+        before = self._failures
+        self._tally.begin(requests)
         try:
-            _refuse_cancelled(sender)
-            (outputs,) = self.run([received])
-            response = _response(outputs, copied=False)
-        except Exception as error:  # noqa: BLE001 - the boundary to the server
-            response = self._failure(error)
-        _send(sender, response)
+            yield
+        finally:
+            self._tally.end(self._failures - before)
+
+    def _failure(self, error: Exception) -> Any:
+        self._failures += 1
+        return failed_response(self.name, error)
 
     def _answers(self, requests: Sequence[Any], *, copied: bool) -> list[Any]:
         try:
@@ -134,7 +175,7 @@ class Step(abc.ABC):
         What a run returns may lie in memory that the next run overwrites.
         """
         return [
-            _response(outputs, copied=copied)
+            tensor_response(outputs, copied=copied)
             for outputs in self.run([self._received(one) for one in requests])
         ]
 
@@ -145,7 +186,7 @@ class Step(abc.ABC):
             InputError: It is out of bounds, or cannot be read.
             CancelledError: Nobody waits for it.
         """
-        _refuse_cancelled(request)
+        refuse_cancelled(request)
         tensors = {tensor.name(): self._seen(tensor) for tensor in request.inputs()}
         refusal = None if self.bounds is None else self.bounds.refusal(tensors)
         if refusal is not None:
@@ -173,30 +214,6 @@ class Step(abc.ABC):
                 "that says, got others"
             ) from error
 
-    def _failure(self, error: Exception) -> Any:
-        if isinstance(error, InputError):
-            text, code = f"{self.name}: {error}", pb_utils.TritonError.INVALID_ARG
-        elif isinstance(error, CancelledError):
-            text, code = f"{self.name}: {error}", pb_utils.TritonError.CANCELLED
-        elif isinstance(error, NetworkError):
-            pb_utils.Logger.log_error(f"{self.name}: {error}")
-            text, code = f"{self.name}: {error}", pb_utils.TritonError.INTERNAL
-        else:
-            pb_utils.Logger.log_error(f"{self.name}: {traceback.format_exc()}")
-            text = f"{self.name}: internal error; the server's log has the details"
-            code = pb_utils.TritonError.INTERNAL
-        return _error(text, code)
-
-
-class CancelledError(Exception):
-    """Whoever asked has gone."""
-
-
-def _refuse_cancelled(asked: Any) -> None:
-    """Raise for what nobody waits for: Triton's request, or the sender of its answer."""
-    if asked.is_cancelled():
-        raise CancelledError("cancelled while it waited")
-
 
 def _check_backend(model: str) -> None:
     """Send a tensor through the backend and back.
@@ -213,27 +230,3 @@ def _check_backend(model: str) -> None:
             "install 'numpy<2' 'opencv-python-headless<4.12' where the steps are, or take a Triton "
             "from 2.53 (24.12) on"
         )
-
-
-def _send(sender: Any, response: Any) -> None:
-    try:
-        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-    except Exception:  # noqa: BLE001 - whoever asked is gone, and others wait
-        pb_utils.Logger.log_error(f"an answer cannot be sent: {traceback.format_exc()}")
-
-
-def _error(text: str, code: int) -> Any:
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
-
-
-def _response(outputs: Arrays, *, copied: bool) -> Any:
-    return pb_utils.InferenceResponse(
-        [_tensor(name, array, copied=copied) for name, array in outputs.items()]
-    )
-
-
-def _tensor(name: str, array: NDArray[Any] | DeviceArray, *, copied: bool) -> Any:
-    if isinstance(array, np.ndarray):
-        whole = np.array(array, order="C") if copied else np.ascontiguousarray(array)
-        return pb_utils.Tensor(name, whole)
-    return pb_utils.Tensor.from_dlpack(name, array)

@@ -1,8 +1,8 @@
-"""Where requests wait for a step on the CPU if their number is limited.
+"""Where requests wait for a step on the CPU.
 
-Triton limits a queue only where it batches, and its batcher sleeps for seconds while requests of
-different sizes wait (docs/serving_defaults.md has the measurements, and what a line costs). So a
-step with a limit takes them off Triton's hands at once.
+Triton limits a queue only where it batches, and its batcher sleeps for seconds while requests wait
+(docs/serving_defaults.md has the measurements, and what a line costs). So a step with a limit takes
+them off Triton's hands at once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ class WaitingLine:
     """One thread that does what it is given, in its order.
 
     Args:
-        limit: How many may wait, beside the one that is being done.
+        admits: Whether one more may enter where so many are inside; asked by one thread at a time.
         begin: Called first in that thread; Numba counts the threads it may use for each of its
             callers.
     """
 
-    def __init__(self, limit: int, begin: Callable[[], None]) -> None:
-        self._most = limit + 1
+    def __init__(self, admits: Callable[[int], bool], begin: Callable[[], None]) -> None:
+        self._admits = admits
         self._inside = 0
         self._lock = Lock()
         self._thread = ThreadPoolExecutor(1, "tritonseg", initializer=begin)
@@ -33,13 +33,13 @@ class WaitingLine:
         return self._inside == 0
 
     def enter(self, job: Callable[[], None]) -> bool:
-        """Do a job when its turn comes; return False where too many wait, and it is not done.
+        """Do a job when its turn comes; return False where it is not let in, and is not done.
 
         Args:
             job: Must not raise; nobody would hear of it.
         """
         with self._lock:
-            if self._inside >= self._most:
+            if not self._admits(self._inside):
                 return False
             self._inside += 1
         self._thread.submit(self._do, job)

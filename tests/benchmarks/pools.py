@@ -26,7 +26,7 @@ from tritonseg import OverloadedError, SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
-from tritonseg_steps.contract import QUEUE_PARAMETER
+from tritonseg_steps.contract import QUEUE_PARAMETER, QUEUE_TIME_PARAMETER
 
 PROCESSES: Final = 2
 THREADS: Final = 40
@@ -74,11 +74,12 @@ def measure(folder: Path, pace: Pace) -> list[dict[str, Any]]:
         for queue in QUEUES:
             repository = folder / f"queue-{queue}"
             build_model(spec, export, repository, layout="single")
+            path = repository / MODEL / "config.pbtxt"
+            config = read_config(path)
+            del config.parameters[QUEUE_PARAMETER], config.parameters[QUEUE_TIME_PARAMETER]
             if queue is not None:
-                path = repository / MODEL / "config.pbtxt"
-                config = read_config(path)
                 config.parameters[QUEUE_PARAMETER].string_value = str(queue)
-                path.write_text(str(config))
+            path.write_text(str(config))
             server = TritonServer(ServerConfig(repositories=(repository,)))
             urls[queue] = stack.enter_context(server).grpc_url
         found: dict[tuple[Any, Any], list[dict[str, float]]] = {

@@ -2,7 +2,8 @@
 
     python tests/benchmarks/run.py PART [--quick]
 
-PART is latency, throughput, peers, scaling, resampling, waiting, start, client or pools.
+PART is latency, throughput, peers, scaling, resampling, waiting, start, client, pools or
+overload.
 
 Results are written to out/benchmarks and, unless the run is a quick one, into
 docs/benchmarks.md.
@@ -18,6 +19,7 @@ from typing import Any
 
 import client_overhead
 import latency
+import overload
 import peers
 import pools
 import resampling
@@ -57,6 +59,11 @@ def main() -> None:
         elif arguments.part == "pools":
             result["cells"] = pools.measure(folder, pace)
             table = pools.table(result["cells"])
+        elif arguments.part == "overload":
+            seconds = overload.QUICK_SECONDS if arguments.quick else arguments.seconds
+            models = arguments.overloaded or overload.MODELS
+            result["rows"] = overload.measure(folder, seconds, models)
+            table = overload.table(result["rows"])
         elif arguments.part == "start":
             result["seconds"] = start.measure(folder, pace)
             table = start.table(result["seconds"])
@@ -81,12 +88,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = [*BY_MODEL, "scaling", "resampling", "waiting", "start", "client", "pools"]
+    parts = [*BY_MODEL, "scaling", "resampling", "waiting", "start", "client", "pools", "overload"]
     parser.add_argument("part", choices=parts)
     parser.add_argument(
         "--quick", action="store_true", help="try it out; the docs stay as they are"
     )
     parser.add_argument("--model", action="append", choices=STRIDES, help="may be given repeatedly")
+    parser.add_argument("--seconds", type=float, default=overload.SECONDS, help="of each overload")
+    parser.add_argument(
+        "--overloaded", action="append", choices=["tiny", "small", "demo", "hrnet"],
+        help="may be given repeatedly; demo without",
+    )  # fmt: skip
     parser.add_argument("--weights", type=Path, help="folder with checkpoints MODEL.pth")
     parser.add_argument(
         "--peers-venv", type=Path, default=PEERS_VENV, help="made if it is not there"

@@ -1,8 +1,8 @@
 """Callers of pictures of one size and of many: nobody waits for seconds among milliseconds.
 
 A tiny network, because the shorter the engine, the more a queue shows. Beside the repository as it
-is built stand the same with a limit, and so with a line in the step, and the same with Triton's
-dynamic batcher and that limit, as it was built before. All servers run, and take turns in a cell.
+is built, with its limit in the first step, stand the same without a limit, and with that of Triton's
+dynamic batcher, as it was built once. All servers run, and take turns in a cell.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -21,17 +22,19 @@ import onnx
 import tritonclient.grpc as triton
 from pace import Pace
 from results import markdown_table
+from tritonclient.grpc import model_config_pb2 as pb
 
 from tiny_models import SIZE_HW, TinyModel, tiny_spec
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.target import ServingLayout
-from tritonseg_steps.contract import QUEUE_PARAMETER
+from tritonseg_steps.contract import QUEUE_PARAMETER, QUEUE_TIME_PARAMETER
 from tritonseg_steps.geometry import Size
 from tritonseg_steps.resize_policy import FitPad
 
-LAYOUTS: Final = {ServingLayout.SINGLE: "tiny", ServingLayout.ENSEMBLE: "tiny_engine"}
+BATCHED: Final = {ServingLayout.SINGLE: "tiny", ServingLayout.ENSEMBLE: "tiny_engine"}
+FIRST: Final = {ServingLayout.SINGLE: "tiny", ServingLayout.ENSEMBLE: "tiny_normalize"}
 CALLERS: Final = (1, 8, 40, 64)
 MANY_HW: Final[tuple[Size, ...]] = (
     SIZE_HW, (90, 120), (48, 200), (128, 128), (75, 33), (100, 100), (64, 64), (200, 150),
@@ -40,13 +43,13 @@ PICTURES: Final = {"one size": (SIZE_HW,), "many sizes": MANY_HW}
 ANSWERS_A_CALLER: Final = 8
 LEAST_ANSWERS: Final = 200
 LIMIT: Final = 64
-BATCHER, LINE, BUILT = "Triton's batcher", "limit in the step", "as built"
-CONTENDERS: Final = (BATCHER, LINE, BUILT)
+BATCHER, UNLIMITED, BUILT = "Triton's batcher", "no limit", "as built"
+CONTENDERS: Final = (BATCHER, UNLIMITED, BUILT)
 
 
 def measure(folder: Path, pace: Pace) -> list[dict[str, Any]]:
     """Return, for every cell, median and slowest answer in ms and answers a second of each."""
-    return [cell for layout in LAYOUTS for cell in _measure(layout, folder, pace)]
+    return [cell for layout in FIRST for cell in _measure(layout, folder, pace)]
 
 
 def _measure(layout: ServingLayout, folder: Path, pace: Pace) -> list[dict[str, Any]]:
@@ -56,9 +59,10 @@ def _measure(layout: ServingLayout, folder: Path, pace: Pace) -> list[dict[str, 
     spec = replace(spec, preprocessing=replace(spec.preprocessing, resize=fit))
     repositories = {name: folder / layout / name / "models" for name in CONTENDERS}
     build_model(spec, folder / "tiny.onnx", repositories[BUILT], layout=layout)
-    for name in (BATCHER, LINE):
+    for name in (BATCHER, UNLIMITED):
         shutil.copytree(repositories[BUILT], repositories[name])
-        _limit(repositories[name] / LAYOUTS[layout] / "config.pbtxt", by=name)
+        _change(repositories[name] / FIRST[layout], _lift)
+    _change(repositories[BATCHER] / BATCHED[layout], _batch)
     with ExitStack() as stack:
         urls = {
             name: stack.enter_context(TritonServer(ServerConfig(repositories=(path,)))).grpc_url
@@ -72,13 +76,19 @@ def _measure(layout: ServingLayout, folder: Path, pace: Pace) -> list[dict[str, 
         ]
 
 
-def _limit(path: Path, *, by: str) -> None:
+def _change(model: Path, change: Callable[[pb.ModelConfig], None]) -> None:
+    path = model / "config.pbtxt"
     config = read_config(path)
-    if by == LINE:
-        config.parameters[QUEUE_PARAMETER].string_value = str(LIMIT)
-    else:
-        config.dynamic_batching.default_queue_policy.max_queue_size = LIMIT
+    change(config)
     path.write_text(str(config))
+
+
+def _lift(config: pb.ModelConfig) -> None:
+    del config.parameters[QUEUE_PARAMETER], config.parameters[QUEUE_TIME_PARAMETER]
+
+
+def _batch(config: pb.ModelConfig) -> None:
+    config.dynamic_batching.default_queue_policy.max_queue_size = LIMIT
 
 
 def _cell(

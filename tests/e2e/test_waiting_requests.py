@@ -23,40 +23,41 @@ from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.target import ServingLayout
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
-from tritonseg_steps.contract import QUEUE_PARAMETER
+from tritonseg_steps.contract import QUEUE_PARAMETER, QUEUE_TIME_PARAMETER
 
 pytestmark = pytest.mark.e2e
 
 SIZES_HW = [(96, 160), (60, 200), (128, 64), (33, 75), (256, 512), (90, 120), (200, 150), (64, 64)]
 CALLERS = 16
 ANSWERED_S = 60.0
-LAYOUTS = {ServingLayout.SINGLE: "street-demo", ServingLayout.ENSEMBLE: "street-demo_engine"}
+FIRST = {ServingLayout.SINGLE: "street-demo", ServingLayout.ENSEMBLE: "street-demo_normalize"}
 
 
-@pytest.fixture(scope="module", params=[(layout, of) for layout in LAYOUTS for of in (0, CALLERS)])
+@pytest.fixture(scope="module", params=[(layout, of) for layout in FIRST for of in (0, CALLERS)])
 def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Without a limit, as it is built, and with one."""
+    """Without a limit, and with one of a count alone, which no machine's speed has part in."""
     layout, waiting = request.param
     path = Path(tmp_path_factory.mktemp("waiting") / layout / "model_repository")
     build_model(demo_spec(), DEMO_ONNX, path, layout=layout)
-    if waiting:
-        limit(path, waiting)
+    limit(path, waiting)
     return path
 
 
 def is_limited(repository: Path) -> bool:
-    return QUEUE_PARAMETER in (repository / engine_of(repository) / "config.pbtxt").read_text()
+    return QUEUE_PARAMETER in (repository / first_of(repository) / "config.pbtxt").read_text()
 
 
 def limit(repository: Path, waiting: int) -> None:
-    path = repository / engine_of(repository) / "config.pbtxt"
+    path = repository / first_of(repository) / "config.pbtxt"
     config = read_config(path)
-    config.parameters[QUEUE_PARAMETER].string_value = str(waiting)
+    del config.parameters[QUEUE_PARAMETER], config.parameters[QUEUE_TIME_PARAMETER]
+    if waiting:
+        config.parameters[QUEUE_PARAMETER].string_value = str(waiting)
     path.write_text(str(config))
 
 
-def engine_of(repository: Path) -> str:
-    return LAYOUTS[ServingLayout(repository.parent.name)]
+def first_of(repository: Path) -> str:
+    return FIRST[ServingLayout(repository.parent.name)]
 
 
 @pytest.fixture(scope="module")

@@ -304,7 +304,8 @@ def test_the_single_layout_is_one_folder_with_the_ensembles_contract(
     for key, parameter in ensemble.parameters.items():
         assert single.parameters[key] == parameter
     assert not single.HasField("dynamic_batching")
-    assert contract.QUEUE_PARAMETER not in single.parameters
+    assert single.parameters[contract.QUEUE_PARAMETER].string_value == "64"
+    assert single.parameters[contract.QUEUE_TIME_PARAMETER].string_value == "1000"
     assert "WholePipelineStep" in (tmp_path / "r" / "tiny" / "1" / "model.py").read_text()
     build("ensemble")
     assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == FOUR

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +90,34 @@ def test_serving_reaches_every_config(tmp_path: Path) -> None:
         assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_CPU, 3)
 
 
-def test_a_step_on_the_cpu_has_its_own_line_instead_of_tritons_batcher(tmp_path: Path) -> None:
-    """The batcher sleeps for seconds while pictures of different sizes wait."""
-    configs = write(tmp_path / "r", deployment("openvino", serving=Serving(max_queue_size=9)))
-    assert not any(config.HasField("dynamic_batching") for config in configs.values())
-    queues = {
-        name: config.parameters[contract.QUEUE_PARAMETER].string_value
+def limits(configs: dict[str, pb.ModelConfig]) -> dict[str, dict[str, str]]:
+    keys = (contract.QUEUE_PARAMETER, contract.QUEUE_TIME_PARAMETER, contract.IN_FLIGHT_PARAMETER)
+    return {
+        name: {key: config.parameters[key].string_value for key in keys if key in config.parameters}
         for name, config in configs.items()
-        if contract.QUEUE_PARAMETER in config.parameters
+        if any(key in config.parameters for key in keys)
     }
-    assert queues == {"tiny_engine": "9"}
+
+
+def test_the_first_step_has_a_line_and_no_step_on_the_cpu_tritons_batcher(tmp_path: Path) -> None:
+    """The batcher sleeps for seconds while pictures of different sizes wait."""
+    serving = Serving(max_queue_size=9, queue_time_ms=700)
+    configs = write(tmp_path / "r", deployment("openvino", serving=serving))
+    assert not any(config.HasField("dynamic_batching") for config in configs.values())
+    assert limits(configs) == {
+        "tiny_normalize": {contract.QUEUE_PARAMETER: "9", contract.QUEUE_TIME_PARAMETER: "700"}
+    }
     unlimited = write(tmp_path / "u", deployment("openvino", serving=Serving(max_queue_size=0)))
-    assert contract.QUEUE_PARAMETER not in unlimited["tiny_engine"].parameters
+    assert limits(unlimited) == {}
+
+
+def test_in_front_of_a_gpu_the_first_step_refuses_before_the_engine_would(tmp_path: Path) -> None:
+    configs = write(tmp_path / "r", deployment(serving=SERVING))
+    assert limits(configs) == {
+        "tiny_normalize": {contract.QUEUE_PARAMETER: "16", contract.IN_FLIGHT_PARAMETER: "16"}
+    }
+    on_gpu = write(tmp_path / "g", deployment(serving=replace(SERVING, steps_on_gpu=True)))
+    assert limits(on_gpu) == {}
 
 
 @pytest.mark.parametrize("fields", [{"queue_delay_us": 100}, {"preferred_batch_sizes": (2,)}])

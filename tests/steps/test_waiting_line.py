@@ -16,7 +16,9 @@ def begun() -> list[str]:
 
 @pytest.fixture
 def line(begun: list[str]) -> WaitingLine:
-    return WaitingLine(2, lambda: begun.append(threading.current_thread().name))
+    return WaitingLine(
+        lambda inside: inside < 3, lambda: begun.append(threading.current_thread().name)
+    )
 
 
 def test_so_many_wait_and_no_more(line: WaitingLine) -> None:

@@ -19,8 +19,8 @@ BATCH_TIME_MS: Final = 50.0
 BATCH_BYTES: Final = 256 * 2**20
 """Input and scores of one batch, which cross Triton's shared memory."""
 QUEUE_BYTES: Final = 512 * 2**20
-QUEUE_TIME_MS: Final = 1000.0
-"""What may wait in front of an engine; beyond it a request is better refused than kept."""
+QUEUE_TIME_MS: Final = 1000
+"""What may wait; beyond it a request is better refused than kept."""
 MAX_QUEUE: Final = 64
 MAX_DELAY_US: Final = 500
 DELAY_SHARE: Final = 0.1
@@ -54,9 +54,11 @@ class Serving:
         queue_delay_us: How long the engine waits for a fuller batch, in microseconds.
         preferred_batch_sizes: Batches that go at once without waiting; ascending. Empty: only
             full ones do, which is right unless a plan has kernels for others.
-        max_queue_size: Requests that may wait for the engine; the next is refused as overload.
-            0 for no limit. On the CPU they then wait in the step, and Triton's statistics do not
-            see its computing.
+        max_queue_size: Requests that may wait; the next is refused as overload. 0 for no limit.
+            Those of a GPU's engine wait in Triton, all others in the first step that runs on the
+            CPU, of which Triton's statistics then see neither waiting nor computing.
+        queue_time_ms: How long the last of those in a step may wait for its turn, in milliseconds,
+            by what the step measures; 8 may wait all the same. 0 for any time.
         warm_up: Run every step once before the model counts as ready, where sizes are known.
 
     Raises:
@@ -70,6 +72,7 @@ class Serving:
     queue_delay_us: int = 0
     preferred_batch_sizes: tuple[int, ...] = ()
     max_queue_size: int = MAX_QUEUE
+    queue_time_ms: int = QUEUE_TIME_MS
     warm_up: bool = True
 
     def __post_init__(self) -> None:
@@ -79,6 +82,7 @@ class Serving:
             ("step_instances", 1),
             ("queue_delay_us", 0),
             ("max_queue_size", 0),
+            ("queue_time_ms", 0),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
@@ -113,6 +117,11 @@ class Workload:
     def megapixels(self) -> float:
         """Pixels of the input in millions."""
         return self.input_hw[0] * self.input_hw[1] / 1e6
+
+    @property
+    def picture_bytes(self) -> int:
+        """Bytes of the picture, 8 bits a channel."""
+        return 3 * self.input_hw[0] * self.input_hw[1]
 
     @property
     def input_bytes(self) -> int:
@@ -164,13 +173,10 @@ def gpu_serving(workload: Workload) -> Serving:
 
 
 def cpu_serving(workload: Workload) -> Serving:
-    """Return defaults for an engine on the CPU, which one picture occupies wholly.
-
-    Without a limit of its queue: Triton has one only where it merges, and a step's own hides its
-    computing from Triton's statistics.
-    """
+    """Return defaults for an engine on the CPU, which one picture occupies wholly."""
     batch = _power_of_two(min(MAX_BATCH, BATCH_BYTES / workload.tensor_bytes))
-    return Serving(max_batch_size=batch, max_queue_size=0)
+    queue = max(1, min(MAX_QUEUE, int(QUEUE_BYTES / workload.picture_bytes)))
+    return Serving(max_batch_size=batch, max_queue_size=queue)
 
 
 def _power_of_two(limit: float) -> int:

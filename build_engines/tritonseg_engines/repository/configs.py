@@ -9,7 +9,7 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.repository.deployment import Deployment
-from tritonseg_engines.repository.engine_config import engine_config, scores_type
+from tritonseg_engines.repository.engine_config import engine_config, queue_parameters, scores_type
 from tritonseg_engines.repository.messages import (
     ANY,
     input_tensor,
@@ -145,6 +145,7 @@ def _normalize(deployment: Deployment) -> pb.ModelConfig:
         {
             contract.PREPROCESSING_PARAMETER: deployment.spec.preprocessing.to_json(),
             contract.NETWORK_SIZES_PARAMETER: deployment.engine.sizes.to_json(),
+            **queue_parameters(deployment),
         },
     )
     return config

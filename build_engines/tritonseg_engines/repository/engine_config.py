@@ -8,6 +8,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.repository.deployment import Deployment
 from tritonseg_engines.repository.messages import input_tensor, output_tensor, set_parameters
+from tritonseg_engines.target import ServingLayout
 from tritonseg_steps import contract
 
 
@@ -62,10 +63,24 @@ def _openvino(deployment: Deployment) -> pb.ModelConfig:
         contract.ENGINE_PARAMETER: engine,
         contract.NETWORK_SIZES_PARAMETER: deployment.engine.sizes.to_json(),
     }
-    if deployment.serving.max_queue_size:
-        parameters[contract.QUEUE_PARAMETER] = deployment.serving.max_queue_size
+    if deployment.layout is not ServingLayout.ENSEMBLE:
+        parameters.update(queue_parameters(deployment))
     set_parameters(config, parameters)
     return config
+
+
+def queue_parameters(deployment: Deployment) -> dict[str, int]:
+    """Return what limits the line in the first step, which takes a step on the CPU."""
+    serving = deployment.serving
+    if not serving.max_queue_size or serving.steps_on_gpu:
+        return {}
+    limits = {contract.QUEUE_PARAMETER: serving.max_queue_size}
+    if deployment.on_gpu:
+        # Before the engine's own queue is full, which would waste the first step's work.
+        limits[contract.IN_FLIGHT_PARAMETER] = serving.max_queue_size
+    elif serving.queue_time_ms:
+        limits[contract.QUEUE_TIME_PARAMETER] = serving.queue_time_ms
+    return limits
 
 
 def _set_batching(config: pb.ModelConfig, deployment: Deployment) -> None:

@@ -13,7 +13,11 @@ from tritonclient.grpc import model_config_pb2 as pb
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names
 from tritonseg_engines.tuning.settings import Settings
-from tritonseg_steps.contract import QUEUE_PARAMETER, THREADS_PARAMETER
+from tritonseg_steps.contract import (
+    QUEUE_PARAMETER,
+    QUEUE_TIME_PARAMETER,
+    THREADS_PARAMETER,
+)
 
 Configs: TypeAlias = Mapping[str, pb.ModelConfig]
 """Of one model, by folder: its own, and its steps' where it is an ensemble."""
@@ -70,6 +74,7 @@ def settings_of(model: str, configs: Configs) -> Settings:
             else None
         ),
         queue_limit=_queue_limit(configs[folders.steps[0]]),
+        queue_ms=_queue_ms(configs[folders.steps[0]]),
     )
 
 
@@ -95,6 +100,8 @@ def with_settings(model: str, configs: Configs, settings: Settings) -> dict[str,
         engine.dynamic_batching.max_queue_delay_microseconds = settings.queue_delay_us
     if settings.queue_limit is not None:
         _set_queue_limit(changed[folders.steps[0]], settings.queue_limit)
+    if settings.queue_ms is not None:
+        _set_integer(changed[folders.steps[0]], QUEUE_TIME_PARAMETER, settings.queue_ms)
     return changed
 
 
@@ -115,6 +122,12 @@ def _queue_limit(config: pb.ModelConfig) -> int:
     if config.HasField("dynamic_batching"):
         return int(config.dynamic_batching.default_queue_policy.max_queue_size)
     return _integer(config, QUEUE_PARAMETER)
+
+
+def _queue_ms(config: pb.ModelConfig) -> int | None:
+    """Return the time in a step's own line; Triton's queues have none."""
+    keeps_line = QUEUE_PARAMETER in config.parameters
+    return _integer(config, QUEUE_TIME_PARAMETER) if keeps_line else None
 
 
 def _set_queue_limit(config: pb.ModelConfig, limit: int) -> None:

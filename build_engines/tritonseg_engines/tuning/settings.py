@@ -22,6 +22,7 @@ class Settings:
         max_batch_size: Most pictures that a plan is given at once.
         queue_delay_us: How long a plan waits for a fuller batch, in microseconds.
         queue_limit: Requests that may wait for the model's first step; 0 for any number.
+        queue_ms: How long the last of them may wait for its turn, in milliseconds; 0 for any time.
     """
 
     engine_instances: int | None = None
@@ -31,6 +32,7 @@ class Settings:
     max_batch_size: int | None = None
     queue_delay_us: int | None = None
     queue_limit: int | None = None
+    queue_ms: int | None = None
 
     def changes_to(self, other: Settings) -> dict[str, tuple[int, int]]:
         """Return what differs, by name: this value and the other."""
@@ -53,5 +55,6 @@ WORDS: Final = {
     "max_batch_size": "largest batch",
     "queue_delay_us": "queue delay, µs,",
     "queue_limit": "queue limit",
+    "queue_ms": "longest wait, ms,",
 }
 """Each setting as reports name it."""

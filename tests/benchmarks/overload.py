@@ -1,0 +1,318 @@
+"""Twice as many requests as a server can answer, at random times: what becomes of them.
+
+Open loop: whoever asks does not wait for the answer before the next, as a street full of cameras
+does not. Capacity is the rate of a closed loop of four callers, before and after, and unloaded
+times are of one caller. The clients are bare ones, without retries.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import tritonclient.grpc as triton
+from cases import make_case, small_demo
+from pace import closed_loop_rate
+from PIL import Image
+from results import markdown_table
+
+from demo_model.scenes import draw_scene
+from tiny_models import SIZE_HW, TinyModel, tiny_spec
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.spec import ModelSpec
+from tritonseg_engines.target import ServingLayout
+from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
+from tritonseg_steps.geometry import Size
+
+OVERLOAD: Final = 2.0
+CALLERS: Final = 4
+CONNECTIONS: Final = 4
+DEADLINE_S: Final = 60.0
+UNLOADED_S: Final = 6.0
+LEAST_UNLOADED: Final = 20
+CAPACITY_S: Final = 6.0
+REST_S: Final = 15.0
+"""After an overload; before that, four callers at once are more than are let in."""
+SEED: Final = 0
+SECONDS: Final = 300.0
+QUICK_SECONDS: Final = 15.0
+MANY_HW: Final[tuple[Size, ...]] = ((512, 1024), (360, 480), (768, 1024), (400, 900))
+MANY: Final = ("small", "demo")
+"""Models that take pictures of other sizes than their network's."""
+MODELS: Final = ("demo",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What is asked of which model.
+
+    Attributes:
+        layout: Of the model.
+        pictures: "one size" or "many sizes".
+        encoded: Whether files are sent instead of pixels.
+    """
+
+    layout: ServingLayout
+    pictures: str = "one size"
+    encoded: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return it in words."""
+        return f"{self.layout}, {self.pictures}, {'files' if self.encoded else 'pixels'}"
+
+
+LOADS: Final = (
+    Load(layout=ServingLayout.SINGLE),
+    Load(layout=ServingLayout.SINGLE, pictures="many sizes"),
+    Load(layout=ServingLayout.SINGLE, encoded=True),
+    Load(layout=ServingLayout.ENSEMBLE),
+    Load(layout=ServingLayout.ENSEMBLE, pictures="many sizes"),
+    Load(layout=ServingLayout.ENSEMBLE, encoded=True),
+    Load(layout=ServingLayout.FUSED),
+)
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What became of an open loop's requests, in milliseconds each."""
+
+    answered_ms: list[float] = field(default_factory=list)
+    refused_ms: list[float] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    wrong: int = 0
+    took_s: float = 0.0
+
+
+class Caller:
+    """One picture after the other, as bare requests, each answer held against the first."""
+
+    def __init__(self, model: str, requests: Sequence[list[triton.InferInput]]) -> None:
+        self._model = model
+        self._requests = requests
+        self._masks: list[Any] = []
+
+    def learn(self, client: triton.InferenceServerClient) -> None:
+        """Take the masks of an idle server for the right ones."""
+        self._masks = [self.ask(client, number) for number in range(len(self._requests))]
+
+    def ask(self, client: triton.InferenceServerClient, number: int) -> Any:
+        """Return the mask of one picture."""
+        return client.infer(
+            self._model, self._inputs(number), outputs=_outputs(), client_timeout=DEADLINE_S
+        ).as_numpy("CLASS_MAP")
+
+    def send(self, client: triton.InferenceServerClient, number: int, heard: Any) -> None:
+        """Ask without waiting."""
+        client.async_infer(
+            self._model,
+            self._inputs(number),
+            lambda result, error: heard(number, result, error),
+            outputs=_outputs(),
+            client_timeout=DEADLINE_S,
+        )
+
+    def is_right(self, number: int, result: Any) -> bool:
+        """Return whether a mask is the one of an idle server."""
+        return np.array_equal(
+            result.as_numpy("CLASS_MAP"), self._masks[number % len(self._requests)]
+        )
+
+    def _inputs(self, number: int) -> list[triton.InferInput]:
+        return self._requests[number % len(self._requests)]
+
+
+def measure(folder: Path, seconds: float, models: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row for every model and load."""
+    return [
+        {"model": model, **_measure(load, model, folder, seconds)}
+        for model in models
+        for load in LOADS
+        if load.pictures == "one size" or model in MANY
+    ]
+
+
+def _measure(load: Load, model: str, folder: Path, seconds: float) -> dict[str, Any]:
+    here = folder / f"{model}-{load.name}".replace(", ", "-").replace(" ", "-")
+    here.mkdir()
+    spec, export, sizes_hw = _model(model, here)
+    repository = here / "models"
+    build_model(spec, export, repository, layout=load.layout)
+    if load.pictures == "one size":
+        sizes_hw = sizes_hw[:1]
+    requests = [_request(number, size_hw, load) for number, size_hw in enumerate(sizes_hw)]
+    with TritonServer(ServerConfig(repositories=(repository,))) as server:
+        caller = Caller(spec.name, requests)
+        clients = [triton.InferenceServerClient(server.grpc_url) for _ in range(CONNECTIONS)]
+        for client in clients:
+            caller.learn(client)
+        alone_ms = _alone_ms(caller, clients[0])
+        before = _capacity(caller, clients)
+        outcome = _open_loop(caller, clients, OVERLOAD * before, seconds)
+        time.sleep(REST_S)
+        after = _capacity(caller, clients)
+        for client in clients:
+            client.close()
+        regions = _shared_memory_mib()
+    return {
+        "load": load.name,
+        "seconds": seconds,
+        "capacity_per_s": statistics.mean((before, after)),
+        "capacity_before_per_s": before,
+        "capacity_after_per_s": after,
+        "asked_per_s": OVERLOAD * before,
+        "answered": len(outcome.answered_ms),
+        "refused": len(outcome.refused_ms),
+        "others": outcome.others[:5],
+        "other_count": len(outcome.others),
+        "wrong": outcome.wrong,
+        "goodput_per_s": len(outcome.answered_ms) / outcome.took_s,
+        "alone_median_ms": statistics.median(alone_ms),
+        "alone_p99_ms": _p99(alone_ms),
+        "answered_median_ms": statistics.median(outcome.answered_ms),
+        "answered_p99_ms": _p99(outcome.answered_ms),
+        "answered_slowest_ms": max(outcome.answered_ms),
+        "refused_median_ms": statistics.median(outcome.refused_ms or [0.0]),
+        "refused_p99_ms": _p99(outcome.refused_ms or [0.0]),
+        "shared_memory_mib": regions,
+    }
+
+
+def _model(name: str, folder: Path) -> tuple[ModelSpec, Path, Sequence[Size]]:
+    if name == "tiny":
+        export = folder / "tiny.onnx"
+        onnx.save(TinyModel().model(), export)
+        return tiny_spec(), export, (SIZE_HW,)
+    if name == "small":
+        export, spec = small_demo(folder)
+        return spec, export, ((256, 512), *MANY_HW)
+    if name == "demo":
+        return demo_spec(), DEMO_ONNX, MANY_HW
+    if name == "hrnet":
+        case = make_case("hrnetv2-w18-small-v1-cityscapes", folder)
+        return case.spec, case.export, (case.image_hwc.shape[:2],)
+    raise ValueError(name)
+
+
+def _request(number: int, size_hw: Size, load: Load) -> list[triton.InferInput]:
+    image_hwc = draw_scene(number, height=size_hw[0], width=size_hw[1]).image_hwc
+    if not load.encoded:
+        picture = triton.InferInput("IMAGE", [1, *image_hwc.shape], "UINT8")
+        picture.set_data_from_numpy(image_hwc[None])
+        return [picture]
+    file = BytesIO()
+    Image.fromarray(image_hwc).save(file, "JPEG", quality=90)
+    encoded = triton.InferInput("ENCODED_IMAGE", [1, 1], "BYTES")
+    encoded.set_data_from_numpy(np.array([[file.getvalue()]], np.object_))
+    return [encoded]
+
+
+def _outputs() -> list[triton.InferRequestedOutput]:
+    return [triton.InferRequestedOutput("CLASS_MAP")]
+
+
+def _alone_ms(caller: Caller, client: triton.InferenceServerClient) -> list[float]:
+    times_ms: list[float] = []
+    end_s = time.perf_counter() + UNLOADED_S
+    while time.perf_counter() < end_s or len(times_ms) < LEAST_UNLOADED:
+        begun_s = time.perf_counter()
+        caller.ask(client, len(times_ms))
+        times_ms.append(1000 * (time.perf_counter() - begun_s))
+    return times_ms
+
+
+def _capacity(caller: Caller, clients: Sequence[triton.InferenceServerClient]) -> float:
+    turns = iter(range(10**9))
+    lock = threading.Lock()
+
+    def call() -> None:
+        with lock:
+            number = next(turns)
+        caller.ask(clients[number % len(clients)], number)
+
+    return closed_loop_rate(call, concurrency=CALLERS, loop_s=CAPACITY_S)
+
+
+def _open_loop(
+    caller: Caller,
+    clients: Sequence[triton.InferenceServerClient],
+    rate_per_s: float,
+    seconds: float,
+) -> Outcome:
+    """Send at the times of a Poisson process, and hear what becomes of each."""
+    outcome, chance = Outcome(), random.Random(SEED)
+    lock, sent = threading.Lock(), 0
+    heard = threading.Semaphore(0)
+    begun_s = due_s = time.perf_counter()
+    last_s = begun_s
+    while due_s < begun_s + seconds:
+        time.sleep(max(0.0, due_s - time.perf_counter()))
+        at_s = time.perf_counter()
+
+        def hear(number: int, result: Any, error: Any, at_s: float = at_s) -> None:
+            nonlocal last_s
+            took_ms = 1000 * (time.perf_counter() - at_s)
+            with lock:
+                last_s = time.perf_counter()
+                if error is None:
+                    outcome.answered_ms.append(took_ms)
+                    outcome.wrong += not caller.is_right(number, result)
+                elif error.status() == "StatusCode.UNAVAILABLE":
+                    outcome.refused_ms.append(took_ms)
+                else:
+                    outcome.others.append(f"{error.status()}: {error.message()}")
+            heard.release()
+
+        caller.send(clients[sent % len(clients)], sent, hear)
+        sent += 1
+        due_s += chance.expovariate(rate_per_s)
+    for _ in range(sent):
+        heard.acquire()
+    outcome.took_s = max(seconds, last_s - begun_s)
+    return outcome
+
+
+def _p99(times_ms: Sequence[float]) -> float:
+    return float(np.percentile(times_ms, 99))
+
+
+def _shared_memory_mib() -> float:
+    memory = os.statvfs("/dev/shm")
+    return (memory.f_blocks - memory.f_bfree) * memory.f_frsize / 2**20
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return a row for every load."""
+    header = [
+        "model, layout, pictures", "capacity, /s", "asked, /s", "goodput to capacity",
+        "alone: median (p99), ms", "answered: median (p99), ms", "p99 to p99 alone",
+        "refused", "refused after: median (p99), ms", "wrong, other",
+    ]  # fmt: skip
+    return markdown_table(header, [_cells(row) for row in rows])
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    asked = row["answered"] + row["refused"] + row["other_count"]
+    return [
+        f"{row['model']}, {row['load']}",
+        f"{row['capacity_per_s']:.2f}",
+        f"{row['asked_per_s']:.2f}",
+        f"**{row['goodput_per_s'] / row['capacity_per_s']:.3f}**",
+        f"{row['alone_median_ms']:.0f} ({row['alone_p99_ms']:.0f})",
+        f"{row['answered_median_ms']:.0f} ({row['answered_p99_ms']:.0f})",
+        f"**{row['answered_p99_ms'] / row['alone_p99_ms']:.2f}**",
+        f"{row['refused'] / asked:.0%}",
+        f"{row['refused_median_ms']:.1f} ({row['refused_p99_ms']:.1f})",
+        f"{row['wrong']}, {row['other_count']}",
+    ]
