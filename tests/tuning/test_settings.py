@@ -78,7 +78,7 @@ def test_settings_are_where_triton_looks_for_them(tmp_path: Path) -> None:
     variant = build(tmp_path / "built", runtime="tensorrt", serving=serving)
     assert variant.settings == Settings(
         engine_instances=2, normalize_instances=3, argmax_instances=3, max_batch_size=8,
-        queue_delay_us=250, queue_limit=16, queue_ms=1000,
+        queue_delay_us=250, queue_limit=16, queue_ms=0,
     )  # fmt: skip
     changed = Candidate(variant=variant, settings=replace(variant.settings, argmax_instances=1))
     (argmax,) = changed.configs["tiny_argmax"].instance_group

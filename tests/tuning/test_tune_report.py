@@ -50,6 +50,7 @@ def tuned(
         measured=tuple(found),
         contestants=tuple(contestants),
         recommended=best,
+        advised=best.candidate,
         curves=(Arrivals(label=best.candidate.label, capacity_per_s=10, results=tuple(rates)),),
         measured_by="a formula",
         took_s=61.0,

@@ -124,6 +124,8 @@ def _show(tuned: Tuned, written: Written, *, is_applied: bool) -> None:
 
     click.echo()
     click.echo(words.verdict(tuned))
+    if (line := words.line_sentence(tuned)) is not None:
+        click.echo(line)
     for name, one in words.shown(tuned):
         click.echo(f"{name}: {words.bottleneck_sentence(tuned, one)}")
     click.echo(f"report {quoted(written.html.absolute())}")
@@ -136,21 +138,21 @@ def _show(tuned: Tuned, written: Written, *, is_applied: bool) -> None:
 def _show_change(tuned: Tuned, patch: Path, *, is_applied: bool) -> None:
     from tritonseg_engines.tuning.patch import apply
 
-    repository = tuned.recommended.candidate.variant.repository
+    repository = tuned.advised.variant.repository
     if not is_applied:
         click.echo(
             f"nothing was changed; this does: patch -p1 -d {quoted(repository.absolute())} < "
             f"{quoted(patch.absolute())}"
         )
         return
-    for path in apply(tuned.recommended.candidate):
+    for path in apply(tuned.advised):
         click.echo(f"wrote {quoted(path.absolute())}")
     click.echo("a server that runs on it keeps what it has loaded until it is started again")
     _show_serve(tuned)
 
 
 def _show_serve(tuned: Tuned) -> None:
-    variant = tuned.recommended.candidate.variant
+    variant = tuned.advised.variant
     click.echo(
         f"next: {typed_program()} serve {variant.model} --repository "
         f"{quoted(variant.repository.absolute())}"

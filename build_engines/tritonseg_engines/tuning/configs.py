@@ -82,7 +82,6 @@ def with_settings(model: str, configs: Configs, settings: Settings) -> dict[str,
     """Return copies of a model's configs with other settings; None leaves what is there."""
     folders = Folders.of(model, configs)
     changed = {folder: copy.deepcopy(config) for folder, config in configs.items()}
-    engine = changed[folders.engine]
     counts = {
         folders.engine: settings.engine_instances,
         folders.normalize: settings.normalize_instances,
@@ -91,17 +90,11 @@ def with_settings(model: str, configs: Configs, settings: Settings) -> dict[str,
     for folder, count in counts.items():
         if folder is not None and count is not None:
             changed[folder].instance_group[0].count = count
-    if settings.engine_threads is not None:
-        _set_integer(engine, THREADS_PARAMETER, settings.engine_threads)
     if settings.max_batch_size is not None:
         for config in changed.values():
             config.max_batch_size = settings.max_batch_size
-    if settings.queue_delay_us is not None:
-        engine.dynamic_batching.max_queue_delay_microseconds = settings.queue_delay_us
-    if settings.queue_limit is not None:
-        _set_queue_limit(changed[folders.steps[0]], settings.queue_limit)
-    if settings.queue_ms is not None:
-        _set_integer(changed[folders.steps[0]], QUEUE_TIME_PARAMETER, settings.queue_ms)
+    _set_engine(changed[folders.engine], settings)
+    _set_queue(changed[folders.steps[0]], settings)
     return changed
 
 
@@ -130,11 +123,21 @@ def _queue_ms(config: pb.ModelConfig) -> int | None:
     return _integer(config, QUEUE_TIME_PARAMETER) if keeps_line else None
 
 
-def _set_queue_limit(config: pb.ModelConfig, limit: int) -> None:
-    if config.HasField("dynamic_batching"):
-        config.dynamic_batching.default_queue_policy.max_queue_size = limit
-    else:
-        _set_integer(config, QUEUE_PARAMETER, limit)
+def _set_engine(config: pb.ModelConfig, settings: Settings) -> None:
+    if settings.engine_threads is not None:
+        _set_integer(config, THREADS_PARAMETER, settings.engine_threads)
+    if settings.queue_delay_us is not None:
+        config.dynamic_batching.max_queue_delay_microseconds = settings.queue_delay_us
+
+
+def _set_queue(config: pb.ModelConfig, settings: Settings) -> None:
+    if settings.queue_limit is not None:
+        if config.HasField("dynamic_batching"):
+            config.dynamic_batching.default_queue_policy.max_queue_size = settings.queue_limit
+        else:
+            _set_integer(config, QUEUE_PARAMETER, settings.queue_limit)
+    if settings.queue_ms is not None:
+        _set_integer(config, QUEUE_TIME_PARAMETER, settings.queue_ms)
 
 
 def _integer(config: pb.ModelConfig, parameter: str) -> int:

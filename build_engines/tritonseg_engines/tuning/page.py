@@ -19,6 +19,8 @@ def html_report(tuned: Tuned) -> str:
 def _parts(tuned: Tuned) -> Iterator[str]:
     css_class = "verdict passed" if tuned.recommended.goodput_per_s else "verdict refused"
     yield paragraph(words.verdict(tuned), css_class)
+    if (line := words.line_sentence(tuned)) is not None:
+        yield paragraph(line)
     for name, one in words.shown(tuned):
         yield paragraph(f"{name.capitalize()}: {words.bottleneck_sentence(tuned, one)}.")
     yield table("In turns", words.TURNS_HEADER, words.turns_rows(tuned))

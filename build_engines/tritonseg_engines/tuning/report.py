@@ -37,7 +37,7 @@ class Written:
 
 def write_report(tuned: Tuned, folder: Path) -> Written:
     """Write every form, each file whole; files of the same names are replaced."""
-    patch = unified_patch(tuned.recommended.candidate)
+    patch = unified_patch(tuned.advised)
     texts = {
         HTML_NAME: html_report(tuned),
         MARKDOWN_NAME: markdown_report(tuned),
@@ -93,7 +93,8 @@ def _document(tuned: Tuned) -> dict[str, Any]:
         "measured_by": tuned.measured_by,
         "took_s": round(tuned.took_s, 1),
         "recommended": tuned.recommended.candidate.label,
-        "repository": str(tuned.recommended.candidate.variant.repository),
+        "advised": tuned.advised.label,
+        "repository": str(tuned.advised.variant.repository),
         "keeps_default": tuned.keeps_default,
         "in_turns": [_contestant(one) for one in tuned.contestants],
         "searched": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from tritonseg_engines.tuning.candidate import Candidate, Measured
 from tritonseg_engines.tuning.climb import climb
 from tritonseg_engines.tuning.contest import Contestant, contest, finalists, winner
 from tritonseg_engines.tuning.open_loop import Arrivals, arrivals
+from tritonseg_engines.tuning.queue_time import in_time
 from tritonseg_engines.tuning.search import LEAST_GAIN, search
 from tritonseg_engines.tuning.trial import served
 from tritonseg_engines.tuning.variant import Variant
@@ -69,7 +70,8 @@ class Tuned:
         measured: All that the search measured, in its order.
         contestants: What is served today, then the finalists, measured again in turns.
         recommended: One of them.
-        curves: Poisson arrivals of what is served today and, if it is another, the recommended.
+        advised: That one, with a line that is as long as its callers have time.
+        curves: Poisson arrivals of what is served today and, if it is another, the advised.
         measured_by: The tool.
         took_s: Seconds in all.
     """
@@ -79,6 +81,7 @@ class Tuned:
     measured: tuple[Measured, ...]
     contestants: tuple[Contestant, ...]
     recommended: Contestant
+    advised: Candidate
     curves: tuple[Arrivals, ...]
     measured_by: str
     took_s: float
@@ -139,20 +142,22 @@ class Tuner:
         )
         if measured[0].failure is not None:
             raise LoadTestError(f"{measured[0].candidate.label}: {measured[0].failure}")
+        entrants = finalists(measured[0], measured)
         contestants = contest(
-            finalists(measured[0], measured),
+            entrants,
             self._turn,
             has_time=lambda: self._spent < CONTEST_SHARE,
         )
         recommended = winner(contestants, LEAST_GAIN)
-        shown = [one for one in contestants if one in (contestants[0], recommended)]
+        advised = in_time(entrants[contestants.index(recommended)], self._options.latency_ms)
         return Tuned(
             options=self._options,
             variants=self._variants,
             measured=tuple(measured),
             contestants=tuple(contestants),
             recommended=recommended,
-            curves=self._curves(shown),
+            advised=advised,
+            curves=self._curves(contestants[0], advised, recommended),
             measured_by=self._tester.name,
             took_s=time.monotonic() - self._begun,
         )
@@ -181,25 +186,29 @@ class Tuner:
         self._say(f"again, in turns: {one.candidate.label}: {_figures(result)}")
         return result
 
-    def _curves(self, contestants: Sequence[Contestant]) -> tuple[Arrivals, ...]:
+    def _curves(
+        self, served_today: Contestant, advised: Candidate, its: Contestant
+    ) -> tuple[Arrivals, ...]:
         """Return the arrivals of each in its share of the time that is left."""
+        pairs = [(served_today.candidate, served_today), (advised, its)]
+        if advised == served_today.candidate:
+            pairs = pairs[:1]
         begun, curves = self._spent, []
-        for number, one in enumerate(contestants, 1):
-            until = begun + (1 - begun) * number / len(contestants)
+        for number, (candidate, one) in enumerate(pairs, 1):
+            until = begun + (1 - begun) * number / len(pairs)
             if self._spent < until and one.typical.answered:
-                curves.append(self._arrivals(one, until))
+                curves.append(self._arrivals(candidate, one.typical.answered_per_s, until))
         return tuple(curves)
 
-    def _arrivals(self, one: Contestant, until: float) -> Arrivals:
-        model, label = one.candidate.variant.model, one.candidate.label
-        with served(one.candidate) as url:
+    def _arrivals(self, candidate: Candidate, capacity_per_s: float, until: float) -> Arrivals:
+        with served(candidate) as url:
             curve = arrivals(
-                label,
-                one.typical.answered_per_s,
-                lambda rate: self._load(url, model, rate, ARRIVALS),
+                candidate.label,
+                capacity_per_s,
+                lambda rate: self._load(url, candidate.variant.model, rate, ARRIVALS),
                 has_time=lambda: self._spent < until,
             )
-        self._say(f"Poisson arrivals: {label}")
+        self._say(f"Poisson arrivals: {candidate.label}")
         return curve
 
     def _load(self, url: str, model: str, load: Load, window: Window) -> LoadResult:

@@ -46,6 +46,17 @@ def verdict(tuned: Tuned) -> str:
     )
 
 
+def line_sentence(tuned: Tuned) -> str | None:
+    """Return how long requests should be let wait; None if that is as it was built."""
+    before, after = tuned.recommended.candidate.settings.queue_ms, tuned.advised.settings.queue_ms
+    if before == after:
+        return None
+    return (
+        f"Let requests wait {after} ms at most, and not {before}: who waits longer is not answered "
+        f"within {tuned.options.latency_ms:g} ms, and is better refused at once."
+    )
+
+
 def accuracy(one: Contestant) -> str:
     """Return what the gate measured of the build."""
     found = one.candidate.variant.accuracy
@@ -157,6 +168,7 @@ def markdown_report(tuned: Tuned) -> str:
     parts = [
         f"# {tuned.variants[0].model}: most pictures within {tuned.options.latency_ms:g} ms",
         verdict(tuned),
+        *([] if (line := line_sentence(tuned)) is None else [line]),
         *(f"{name.capitalize()}: {bottleneck_sentence(tuned, one)}." for name, one in shown(tuned)),
         "## In turns",
         _table(TURNS_HEADER, turns_rows(tuned)),
