@@ -9,8 +9,8 @@ from tritonseg_engines.load_test.result import LoadResult, StepTimes
 from tritonseg_engines.tuning.candidate import Candidate
 from tritonseg_engines.tuning.configs import Folders
 
-BUSY: Final = 0.7
-"""Share of the time from which on a step is hardly ever idle."""
+HARDLY_MS: Final = 1.0
+"""Waiting that is no queue: what handing over takes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +28,11 @@ class StepLoad:
     times: StepTimes
     instances: int
     busy: float
+
+    @property
+    def waited_ms(self) -> float:
+        """How long requests queue for it; 0 where they hardly do."""
+        return self.times.queue_ms if self.times.queue_ms > HARDLY_MS else 0.0
 
     @property
     def queue_to_compute(self) -> float:
@@ -54,13 +59,13 @@ def step_loads(candidate: Candidate, result: LoadResult) -> list[StepLoad]:
 
 def bottleneck(loads: list[StepLoad]) -> StepLoad:
     """Return the step that requests wait for longest; the busiest where they hardly wait."""
-    return max(loads, key=lambda load: (load.times.queue_ms > 1, load.times.queue_ms, load.busy))
+    return max(loads, key=lambda load: (load.waited_ms, load.busy))
 
 
 def in_words(load: StepLoad, result: LoadResult, *, cores: int, on_cpu: bool) -> str:
     """Return the bottleneck as one sentence."""
     step, share = load.times, load.times.queue_ms / result.mean_ms if result.mean_ms else 0.0
-    if step.queue_ms <= 1:
+    if not load.waited_ms:
         return f"nothing queues: {step.model} is the busiest, {load.busy:.0%} of the time"
     waits = (
         f"{step.model} queues: requests wait {step.queue_ms:.1f} ms for it, {share:.0%} of their "

@@ -11,8 +11,8 @@ from tritonseg_engines.errors import LoadTestError
 from tritonseg_engines.load_test.load import OpenLoop
 from tritonseg_engines.load_test.result import LoadResult
 
-SHARES: Final = (1.0, 0.5, 0.8, 1.3, 2.0)
-"""Of the capacity that closed loops found; overload comes last, because it may last."""
+SHARES: Final = (1.0, 2.0, 0.5, 1.3, 0.8)
+"""Of the capacity that closed loops found, those first that say most; beyond 1 is overload."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +44,7 @@ def arrivals(
     Args:
         label: Whose it is.
         capacity_per_s: Pictures a second that it answers in a closed loop.
-        measure: Measures one rate.
+        measure: Measures one rate, at a server that no other has overloaded.
         has_time: Whether another may be begun.
     """
     results: dict[float, LoadResult] = {}

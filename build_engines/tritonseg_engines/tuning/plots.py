@@ -30,10 +30,10 @@ def latency_against_throughput(
     def draw(axes: Axes) -> None:
         for one in measured:
             color, width, label = OTHER, 1.0, None
-            if one.candidate == recommended.candidate:
-                color, width, label = RECOMMENDED, 2.2, "recommended"
-            elif one is today:
+            if one is today:
                 color, width, label = TODAY, 2.2, "as served today"
+            elif one is recommended:
+                color, width, label = RECOMMENDED, 2.2, "recommended"
             results = one.by_callers.values()
             axes.plot(
                 [result.answered_per_s for result in results],
@@ -56,7 +56,7 @@ def step_stack(contestants: Sequence[tuple[str, Contestant]]) -> str:
     def draw(axes: Axes) -> None:
         rows = [(label, load) for label, one in contestants for load in _loads(one)]
         left = [0.0] * len(rows)
-        names = [f"{load.times.model}\n{label}" for label, load in rows]
+        names = [f"{_step_name(load)}\n{label}" for label, load in rows]
         for part, color in COLORS.items():
             values = [_part_ms(load, part) for _, load in rows]
             axes.barh(names, values, left=left, color=color, label=part)
@@ -77,7 +77,7 @@ def queue_to_compute(contestants: Sequence[tuple[str, Contestant]]) -> str:
             color = TODAY if offset == 0 else RECOMMENDED
             at = [index + 0.35 * offset for index in range(len(loads))]
             axes.bar(at, [load.queue_to_compute for load in loads], 0.33, color=color, label=label)
-            axes.set_xticks(at, [load.times.model for load in loads])
+            axes.set_xticks(at, [_step_name(load) for load in loads])
         axes.axhline(1, color="#444444", linestyle="--", linewidth=1)
         axes.set(ylabel="queue : compute")
         axes.legend(frameon=False)
@@ -120,6 +120,11 @@ def accuracy_against_goodput(points: Sequence[Point]) -> str:
 
 def _loads(one: Contestant) -> list[StepLoad]:
     return step_loads(one.candidate, one.typical)
+
+
+def _step_name(load: StepLoad) -> str:
+    """Return what tells a step from the others: "argmax" of "street_argmax"."""
+    return load.setting.removesuffix("_instances")
 
 
 def _part_ms(load: StepLoad, part: str) -> float:

@@ -49,7 +49,7 @@ def _busiest_first(measured: Measured) -> list[str]:
     """Return the settings that multiply steps, by how long requests wait for them."""
     result = measured.best or next(iter(measured.by_callers.values()), None)
     loads = [] if result is None else step_loads(measured.candidate, result)
-    loads.sort(key=lambda load: (-load.times.queue_ms, -load.busy))
+    loads.sort(key=lambda load: (-load.waited_ms, -load.busy))
     return [load.setting for load in loads]
 
 

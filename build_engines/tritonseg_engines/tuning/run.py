@@ -10,7 +10,7 @@ from typing import Final
 
 from tritonseg import SegmentationError
 from tritonseg_engines.errors import LoadTestError, ServerStartError
-from tritonseg_engines.load_test.load import ClosedLoop, Load, LoadTarget, Window
+from tritonseg_engines.load_test.load import ClosedLoop, Load, LoadTarget, OpenLoop, Window
 from tritonseg_engines.load_test.result import LoadResult
 from tritonseg_engines.load_test.tester import LoadTester
 from tritonseg_engines.perf_input import Transport
@@ -149,7 +149,10 @@ class Tuner:
             has_time=lambda: self._spent < CONTEST_SHARE,
         )
         recommended = winner(contestants, LEAST_GAIN)
-        advised = in_time(entrants[contestants.index(recommended)], self._options.latency_ms)
+        advised = recommended.candidate
+        if recommended.goodput_per_s:
+            measured_so = entrants[contestants.index(recommended)]
+            advised = in_time(measured_so, self._options.latency_ms)
         return Tuned(
             options=self._options,
             variants=self._variants,
@@ -201,13 +204,13 @@ class Tuner:
         return tuple(curves)
 
     def _arrivals(self, candidate: Candidate, capacity_per_s: float, until: float) -> Arrivals:
-        with served(candidate) as url:
-            curve = arrivals(
-                candidate.label,
-                capacity_per_s,
-                lambda rate: self._load(url, candidate.variant.model, rate, ARRIVALS),
-                has_time=lambda: self._spent < until,
-            )
+        def measure(rate: OpenLoop) -> LoadResult:
+            with served(candidate) as url:
+                return self._load(url, candidate.variant.model, rate, ARRIVALS)
+
+        curve = arrivals(
+            candidate.label, capacity_per_s, measure, has_time=lambda: self._spent < until
+        )
         self._say(f"Poisson arrivals: {candidate.label}")
         return curve
 

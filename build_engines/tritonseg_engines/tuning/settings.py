@@ -44,17 +44,19 @@ class Settings:
     def described(self, default: Settings) -> str:
         """Return the changes to a default in words, "as built" if there are none."""
         changes = default.changes_to(self)
-        return ", ".join(f"{WORDS[name]} {new}" for name, (_, new) in changes.items()) or "as built"
+        return (
+            ", ".join(WORDS[name].format(new) for name, (_, new) in changes.items()) or "as built"
+        )
 
 
 WORDS: Final = {
-    "engine_instances": "engines",
-    "engine_threads": "threads an engine",
-    "normalize_instances": "normalize processes",
-    "argmax_instances": "argmax processes",
-    "max_batch_size": "largest batch",
-    "queue_delay_us": "queue delay, µs,",
-    "queue_limit": "queue limit",
-    "queue_ms": "longest wait, ms,",
+    "engine_instances": "engines {}",
+    "engine_threads": "threads an engine {}",
+    "normalize_instances": "normalize processes {}",
+    "argmax_instances": "argmax processes {}",
+    "max_batch_size": "largest batch {}",
+    "queue_delay_us": "queue delay {} µs",
+    "queue_limit": "queue limit {}",
+    "queue_ms": "longest wait {} ms",
 }
 """Each setting as reports name it."""
