@@ -96,10 +96,7 @@ class MeasuredWindow:
 
 
 def disagreement(measured: Sequence[MeasuredWindow], window: Window) -> str | None:
-    """Return how the last windows differ by more than they may, or None where they agree.
-
-    Source: perf_analyzer 2.60, src/inference_profiler.cc, CheckWindowForStability.
-    """
+    """Return how the last windows differ by more than they may, or None where they agree."""
     last = measured[-window.windows :]
     if len(last) < window.windows:
         return f"{len(last)} of {window.windows} windows were measured"
@@ -107,11 +104,21 @@ def disagreement(measured: Sequence[MeasuredWindow], window: Window) -> str | No
         return "a window had no answer"
     rates_per_s = [len(one.outcomes.latencies_ms) / one.duration_s for one in last]
     means_ms = [statistics.fmean(one.outcomes.latencies_ms) for one in last]
+    return difference(rates_per_s, means_ms, spread=window.spread)
+
+
+def difference(
+    rates_per_s: Sequence[float], means_ms: Sequence[float], *, spread: float
+) -> str | None:
+    """Return how windows differ in answers a second or mean latency, if it is too much.
+
+    Source: perf_analyzer 2.60, src/inference_profiler.cc, CheckWindowForStability.
+    """
     for values, what in ((rates_per_s, "answers a second"), (means_ms, "ms in the mean")):
-        if max(values) > (1 + window.spread) * min(values):
+        if max(values) > (1 + spread) * min(values):
             return (
-                f"the last {len(last)} windows had {min(values):.4g} to {max(values):.4g} {what}, "
-                f"more than {window.spread:.0%} apart"
+                f"the last {len(values)} windows had {min(values):.4g} to {max(values):.4g} "
+                f"{what}, more than {spread:.0%} apart"
             )
     return None
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
+from tritonseg_engines.errors import LoadTestError
+from tritonseg_engines.load_test.built_in import DEFAULT_WINDOW, BuiltInLoader
 from tritonseg_engines.load_test.load import Load, LoadTarget, Window
+from tritonseg_engines.load_test.perf_analyzer import PerfAnalyzer
+from tritonseg_engines.load_test.perf_program import find_perf_analyzer
 from tritonseg_engines.load_test.result import LoadResult
 
 Choice: TypeAlias = Literal["auto", "perf_analyzer", "built-in"]
-DEFAULT_WINDOW = Window()
 
 
 class LoadTester(Protocol):
@@ -44,7 +47,7 @@ def find_load_tester(
 
     Args:
         choice: "auto" takes perf_analyzer where it runs and the built-in loader elsewhere.
-        executable: perf_analyzer's; None looks on the PATH.
+        executable: perf_analyzer's; None for the variable TRITONSEG_PERF_ANALYZER, then the PATH.
 
     Returns:
         The tester, and one line if "auto" could not take perf_analyzer, else None.
@@ -52,4 +55,11 @@ def find_load_tester(
     Raises:
         LoadTestError: perf_analyzer was chosen and does not run here.
     """
-    raise NotImplementedError
+    if choice == "built-in":
+        return BuiltInLoader(), None
+    try:
+        return PerfAnalyzer(executable=find_perf_analyzer(executable)), None
+    except LoadTestError as error:
+        if choice == "perf_analyzer":
+            raise
+        return BuiltInLoader(), f"measured by the built-in loader: {error}"

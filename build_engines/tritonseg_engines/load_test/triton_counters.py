@@ -36,6 +36,9 @@ Counted = Mapping[str, Counters]
 class CounterReader:
     """Reads the counters of a model and of the steps of its ensemble.
 
+    Attributes:
+        models: The model's name, then its steps' in their order.
+
     Raises:
         grpc.RpcError: The model's config cannot be read.
     """
@@ -46,7 +49,7 @@ class CounterReader:
             service_pb2.ModelConfigRequest(name=model), timeout=CALL_TIMEOUT_S
         )
         steps = answer.config.ensemble_scheduling.step
-        self._models = tuple(dict.fromkeys((model, *(step.model_name for step in steps))))
+        self.models = tuple(dict.fromkeys((model, *(step.model_name for step in steps))))
 
     def read(self) -> Counted:
         """Return the counters of now.
@@ -54,7 +57,7 @@ class CounterReader:
         Raises:
             grpc.RpcError: They cannot be read.
         """
-        return {model: self._counters(model) for model in self._models}
+        return {model: self._counters(model) for model in self.models}
 
     def _counters(self, model: str) -> Counters:
         answer: Any = self._stub.ModelStatistics(
