@@ -27,8 +27,9 @@ ALLOWED = {
     "tritonseg": set(),
     "tritonseg_steps": set(),
     "cli": {
-        "build", "checkpoints", "demo", "perf_input", "preflight", "repository", "serving", "spec",
-        "spec_yaml", "target", "tritonseg", "tritonseg_steps", "zoo", *BASE,
+        "build", "checkpoints", "demo", "evaluation", "perf_input",
+        "preflight", "repository", "serving", "spec", "spec_yaml", "target", "tritonseg",
+        "tritonseg_steps", "zoo", *BASE,
     },
     "demo": {"build", "serving", "tritonseg", "zoo", *BASE},
     "build": {
@@ -37,6 +38,7 @@ ALLOWED = {
     },
     "preflight": {"gate", "graph", "precision", "tensorrt", *BASE},
     "serving": {"repository", "target", "tensorrt", "tritonseg_steps", *BASE},
+    "evaluation": {"html_page", "running", "tritonseg", "zoo", *BASE},
     "gate": {"html_page", "running", "spec", *BASE},
     "precision": {"graph", "running", "tritonseg_steps", *BASE},
     "perf_input": {"tritonseg", "tritonseg_steps", *BASE},
