@@ -29,10 +29,11 @@ table { border-collapse: collapse; overflow-wrap: normal }
 caption { text-align: left; font-weight: 600 }
 th, td { padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
 th:first-child, td:first-child { text-align: left }
+.facts td { text-align: left }
 .verdict { padding: .6rem 1rem; border-left: 6px solid } .passed { border-color: #2a8 }
 .refused { border-color: #c33 } .accepted { border-color: #d90 }
 figure { margin: 1rem 0 } .panels { display: grid; gap: .4rem;
-grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
+grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)) }
 .strip svg { width: 100%; height: 46px; display: block } .strip i { display: inline-block;
 width: .8em; height: .8em; margin: 0 .3em 0 1em }
 .heat { font-size: 12px } .heat th, .heat td { padding: .1rem .3rem; text-align: right;
@@ -69,14 +70,16 @@ def heading(text: str) -> str:
     return f"<h2>{html.escape(text)}</h2>"
 
 
-def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(
+    caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], css_class: str = ""
+) -> str:
     """Return a table of text, which scrolls by itself where the page is narrow."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "\n".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return (
-        f"<div class=wide><table><caption>{html.escape(caption)}</caption>"
+        f"<div class=wide><table class='{css_class}'><caption>{html.escape(caption)}</caption>"
         f"<tr>{head}</tr>\n{body}</table></div>"
     )
 

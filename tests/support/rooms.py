@@ -38,7 +38,7 @@ ALLOWED = {
     },
     "preflight": {"gate", "graph", "precision", "tensorrt", *BASE},
     "serving": {"repository", "target", "tensorrt", "tritonseg_steps", *BASE},
-    "evaluation": {"html_page", "running", "tritonseg", "zoo", *BASE},
+    "evaluation": {"html_page", "running", "spec_yaml", "tritonseg", "zoo", *BASE},
     "gate": {"html_page", "running", "spec", *BASE},
     "precision": {"graph", "running", "tritonseg_steps", *BASE},
     "perf_input": {"tritonseg", "tritonseg_steps", *BASE},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import yaml
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tritonseg_engines.errors import EvaluationError
 from tritonseg_engines.evaluation.class_names import matched_classes
 from tritonseg_engines.evaluation.label_sets import LabelSet
+from tritonseg_engines.spec_yaml.document import parse_yaml, yaml_reason
 
 IGNORED: Final = -1
 UNKNOWN: Final = -2
@@ -117,9 +118,9 @@ def coding_from_file(path: Path, classes: Sequence[str], ignored: Sequence[int])
         EvaluationError: It is no such mapping, or names what the model does not have.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        document = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = yaml_reason(error) if isinstance(error, yaml.YAMLError) else str(error)
         raise EvaluationError(f"{path}: expected YAML or JSON, cannot be read: {reason}") from error
     if not isinstance(document, Mapping) or not document:
         raise EvaluationError(
@@ -134,17 +135,6 @@ def coding_from_file(path: Path, classes: Sequence[str], ignored: Sequence[int])
     if not (table >= 0).any():
         raise EvaluationError(f"{path}: expected at least one label value that is a class")
     return LabelCoding(table=table, classes=tuple(classes), origin=f"by {path.name}")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe YAML that refuses a key that comes twice, of which the last would count in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [str(key.value) for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.YAMLError(f"the key {twice} comes twice")
-        return super().construct_mapping(node, deep)
 
 
 def _value(path: Path, key: object) -> int:

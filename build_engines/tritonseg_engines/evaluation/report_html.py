@@ -42,7 +42,7 @@ def _parts(report: Report) -> Iterator[str]:
     yield html_page.legend(zip(report.evaluation.coding.classes, palette, strict=True))
     yield from (html_page.figure(one.caption, one.images) for one in report.panels)
     yield html_page.heading("How this was measured")
-    yield html_page.table("", ("", ""), facts(report))
+    yield html_page.table("", ("", ""), facts(report), "facts")
 
 
 def _tone(interval: object) -> str:
