@@ -101,7 +101,8 @@ def heat_table(caption: str, names: Sequence[str], shares: NDArray[np.float64]) 
         )
         rows.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
     return (
-        f"<div class=wide><table class=heat><caption>{html.escape(caption)}</caption>"
+        # Outside of what scrolls, or a narrow page shows its beginning alone.
+        f"<p><b>{html.escape(caption)}</b></p><div class=wide><table class=heat>"
         f"<tr><th></th>{head}</tr>\n" + "\n".join(rows) + "</table></div>"
     )
 

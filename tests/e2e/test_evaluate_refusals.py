@@ -10,7 +10,7 @@ import grpc
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tritonseg.testing import FakeTriton
 from tritonseg_engines.cli.app import cli
@@ -80,12 +80,25 @@ def test_a_picture_that_fails_stops_and_can_be_resumed(triton: FakeTriton, folde
     assert outcome.exit_code == 0, outcome.output
 
 
-def test_labels_counted_from_one(triton: FakeTriton, folder: Path) -> None:
-    for file in (folder / "labels").iterdir():
-        Image.fromarray((np.asarray(Image.open(file)) + 1) % 3).save(file)
+@pytest.mark.parametrize("turned", range(1, 9))
+@pytest.mark.parametrize("is_square", [False, True])
+def test_a_picture_that_exif_turns(
+    turned: int, is_square: bool, triton: FakeTriton, folder: Path
+) -> None:
+    """Labels as displayed; only a quarter turn of what is not square shows in the size."""
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    pixels = np.zeros((20, 20 if is_square else 30, 3), np.uint8)
+    pixels[:9] = 1
+    Image.fromarray(pixels).save(folder / "images" / "0.png", exif=exif)
+    displayed = ImageOps.exif_transpose(Image.open(folder / "images" / "0.png"))
+    Image.fromarray(np.asarray(displayed)[..., 0]).save(folder / "labels" / "0.png")
     outcome = evaluate(triton, folder)
-    assert outcome.exit_code in {0, 1}
-    assert "mIoU" in outcome.output or "counted from another number" in outcome.output
+    is_told = turned == 1 or (turned > 4 and not is_square)
+    assert outcome.exit_code == (0 if is_told else 1), outcome.output
+    assert is_told or f"0.png: EXIF turns or mirrors this picture (orientation {turned})" in (
+        outcome.output
+    )
 
 
 def test_a_shift_is_told(triton: FakeTriton, folder: Path) -> None:

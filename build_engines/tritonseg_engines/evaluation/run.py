@@ -20,6 +20,7 @@ from tritonseg_engines.evaluation.dataset import Dataset
 from tritonseg_engines.evaluation.journal import Journal
 from tritonseg_engines.evaluation.label_check import check_labels
 from tritonseg_engines.evaluation.label_coding import LabelCoding
+from tritonseg_engines.evaluation.orientation import check_orientation
 from tritonseg_engines.evaluation.totals import Totals
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.running.labels import read_labels
@@ -64,7 +65,8 @@ class Evaluation:
         """Return a picture's labels, (H, W) int16, and what the models make of it.
 
         Raises:
-            EvaluationError: A label is no class, or a model was replaced.
+            EvaluationError: A label is no class, it is not known which way the labels lie, or a
+                model was replaced.
             CalibrationError: The labels are no class indices, or of another size.
             SegmentationError: The picture could not be segmented.
         """
@@ -73,6 +75,7 @@ class Evaluation:
         if self.contenders[0].asked.transport != "encoded":
             source = load_image(picture.image)  # once for all models
         results = [contender.segment(source) for contender in self.contenders]
+        check_orientation(picture.image)
         values_hw = read_labels(picture.labels, results[0].image_size)
         return self.coding.applied(values_hw, picture.labels), results
 
