@@ -114,7 +114,7 @@ interop-check: $(VENV)/test-installed  ## perf_analyzer, KServe, Node and more a
 	$(INTEROP)/forms/bin/python -m pytest tests/client/test_client_forms.py
 
 evaluate-memory: $(VENV)/test-installed  ## Memory of `tritonseg evaluate` over 10,000 pictures; minutes
-	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/evaluate_memory.py
+	PYTHONPATH=tests/support $(BIN)/python scripts/evaluate_memory.py
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py latency

@@ -1,9 +1,9 @@
 """How much memory `tritonseg evaluate` takes while it goes through ten thousand pictures.
 
-    PYTHONPATH=scripts:tests/support python scripts/evaluate_memory.py [--pictures 10000]
+    PYTHONPATH=tests/support python scripts/evaluate_memory.py [--pictures 10000]
 
-Builds and serves the demo model, draws a few small streets and copies each under many names, and
-reads the command's resident memory while it runs. Ends with 1 if it grows by more than 10 % of
+Builds and serves a tiny network, writes small pictures of noise, and reads the command's resident
+memory while it runs. Ends with 1 if it grows by more than 10 % of
 what it was after a tenth of the pictures.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,36 +18,28 @@ import time
 from pathlib import Path
 from typing import Final
 
-from street_sets import write_streets
+import numpy as np
+import onnx
+from PIL import Image
+
+from tiny_models import CLASSES, SIZE_HW, TinyModel, tiny_spec
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.serving import ServerConfig, TritonServer
-from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
 
-DRAWN: Final = 20
-SIZE: Final = {"height": 64, "width": 96}
 MOST_GROWTH: Final = 0.10
 LOOK_EVERY_S: Final = 0.5
 
 
-def many_streets(root: Path, count: int) -> Path:
-    """Write so many pictures with labels, a few drawings again and again."""
-    few = write_streets(root / "few", min(DRAWN, count), **SIZE)
-    pictures = sorted(few.glob("leftImg8bit/val/*/*.png"))
-    for kind, source in (
-        ("images", lambda picture: picture),
-        (
-            "labels",
-            lambda picture: (
-                few
-                / "gtFine/val"
-                / picture.parent.name
-                / picture.name.replace("leftImg8bit", "gtFine_labelIds")
-            ),
-        ),
-    ):
-        (root / kind).mkdir()
-        for index in range(count):
-            shutil.copy(source(pictures[index % len(pictures)]), root / kind / f"{index:06d}.png")
+def write_noise(root: Path, count: int) -> Path:
+    """Write so many pictures of noise, each with labels of noise."""
+    random = np.random.default_rng(0)
+    for kind in ("images", "labels"):
+        (root / kind).mkdir(parents=True)
+    for index in range(count):
+        pixels = random.integers(0, 256, (*SIZE_HW, 3), np.uint8)
+        labels = random.integers(0, CLASSES, SIZE_HW, np.uint8)
+        for kind, content in (("images", pixels), ("labels", labels)):
+            Image.fromarray(content).save(root / kind / f"{index:06d}.png", compress_level=1)
     return root
 
 
@@ -86,14 +77,13 @@ def main() -> None:
     count = parser.parse_args().pictures
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build_model(demo_spec(), DEMO_ONNX, folder / "repository")
-        streets, output = many_streets(folder / "streets", count), folder / "out"
-        label_map = folder / "labels.yaml"
-        label_map.write_text(_cityscapes_map())
+        onnx.save(TinyModel().model(), folder / "tiny.onnx")
+        build_model(tiny_spec(), folder / "tiny.onnx", folder / "repository")
+        pictures, output = write_noise(folder / "pictures", count), folder / "out"
         with TritonServer(ServerConfig(repositories=(folder / "repository",))) as server:
-            command = [sys.executable, "-m", "tritonseg", "evaluate", "street-demo"]
+            command = [sys.executable, "-m", "tritonseg", "evaluate", "tiny"]
             command += ["--url", server.grpc_url, "--format", "folders", "-o", str(output)]
-            command += ["--dataset", str(streets), "--label-map", str(label_map)]
+            command += ["--dataset", str(pictures)]
             seen = watched(command, output / ".partial.jsonl")
     for tenth in range(1, 11):
         done, mib = next((one for one in seen if one[0] >= count * tenth / 10), seen[-1])
@@ -102,15 +92,6 @@ def main() -> None:
     growth = max(mib for done, mib in seen if done >= count / 10) / begin - 1
     print(f"growth after the first tenth: {growth:.1%}")  # noqa: T201
     raise SystemExit(growth > MOST_GROWTH)
-
-
-def _cityscapes_map() -> str:
-    from tritonseg_engines.evaluation.label_sets import CITYSCAPES_LABEL_IDS_SET
-
-    label_set = CITYSCAPES_LABEL_IDS_SET
-    meanings = {value: str(index) for value, index in label_set.class_of.items()}
-    meanings |= dict.fromkeys(label_set.ignored, "ignore")
-    return "".join(f"{value}: {meaning}\n" for value, meaning in meanings.items())
 
 
 if __name__ == "__main__":

@@ -101,6 +101,14 @@ def test_a_picture_that_exif_turns(
     )
 
 
+def test_nothing_is_called_kept_where_nothing_was_counted(triton: FakeTriton, folder: Path) -> None:
+    triton.fail(grpc.StatusCode.INVALID_ARGUMENT, "no")
+    outcome = evaluate(triton, folder)
+    assert outcome.exit_code == 1
+    assert "--resume" not in outcome.output
+    assert list((folder.parent / "out").iterdir()) == []
+
+
 def test_a_shift_is_told(triton: FakeTriton, folder: Path) -> None:
     triton.mask = lambda image_hwc: np.asarray(image_hwc[..., 0] % 2, np.uint8)
     for file in (folder / "images").iterdir():

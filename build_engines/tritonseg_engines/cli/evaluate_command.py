@@ -175,17 +175,17 @@ def command(
 
 def _measured(evaluation: Evaluation, journal: Journal) -> Report:
     """Measure with a bar, and say how to go on where that is interrupted."""
-    with progress_bars() as bars, _resumable(bars):
+    with progress_bars() as bars, _resumable(journal, bars):
         measured = measure(evaluation, journal, bars)
         return Report.of(evaluation, measured, panels_of(evaluation, measured.totals, bars))
 
 
 @contextmanager
-def _resumable(bars: Bars) -> Iterator[None]:
+def _resumable(journal: Journal, bars: Bars) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SegmentationError, OSError) as error:
-        if not isinstance(error, (ConfigurationError, ProtocolError)):
+        if not journal.is_empty and not isinstance(error, (ConfigurationError, ProtocolError)):
             with bars.aside():
                 click.echo("what was counted is kept; --resume goes on from there", err=True)
         raise

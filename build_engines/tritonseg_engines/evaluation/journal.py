@@ -27,6 +27,9 @@ class Journal:
         header: All that the counts depend on, as JSON; a journal with another is refused.
         resume: Whether to go on with what is there.
 
+    Attributes:
+        is_empty: Whether no picture is in it.
+
     Raises:
         EvaluationError: Another process writes it, or what is there is of another run or damaged.
         OSError: It cannot be written.
@@ -35,7 +38,7 @@ class Journal:
     def __init__(self, path: Path, header: Mapping[str, Any], *, resume: bool) -> None:
         self.path = path
         self._header: dict[str, Any] = json.loads(json.dumps(header))
-        self._is_empty = True
+        self.is_empty = True
         # Opened without being emptied: another process may be at it.
         self._file: BinaryIO = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
@@ -64,7 +67,7 @@ class Journal:
             number += 1
             if not line.endswith(b"\n"):
                 break
-            self._is_empty = False
+            self.is_empty = False
             yield self._counts_of(line, number, class_count)
             end += len(line)
         self._file.seek(end)
@@ -72,7 +75,7 @@ class Journal:
 
     def append(self, counts: PictureCounts) -> None:
         """Write a picture's counts, so that they outlive this process."""
-        self._is_empty = False
+        self.is_empty = False
         self._write(
             {
                 "index": counts.index,
@@ -95,7 +98,7 @@ class Journal:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc is not None and self._is_empty:
+        if exc is not None and self.is_empty:
             self.remove()  # nothing to go on from
         self._file.close()
 
