@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload clean
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -112,6 +112,9 @@ interop-check: $(VENV)/test-installed  ## perf_analyzer, KServe, Node and more a
 	PYTHON=$(BIN)/python scripts/interop_tools.sh $(INTEROP)
 	TRITONSEG_INTEROP=$(INTEROP) $(BIN)/python -m pytest tests/interop
 	$(INTEROP)/forms/bin/python -m pytest tests/client/test_client_forms.py
+
+evaluate-memory: $(VENV)/test-installed  ## Memory of `tritonseg evaluate` over 10,000 pictures; minutes
+	PYTHONPATH=tests/support $(BIN)/python scripts/evaluate_memory.py
 
 bench: $(VENV)/test-installed  ## Latency and throughput against the engine alone and the naive way
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py latency

@@ -5,6 +5,7 @@ EngineBuildError
 ├─ CheckpointError(ValueError)     a weights file that is not the one the model needs
 ├─ OnnxModelError(ValueError)      an ONNX file that is broken or that no engine can be built from
 ├─ CalibrationError(ValueError)    calibration or evaluation pictures that cannot be used
+├─ EvaluationError(ValueError)     a labelled data set, or a run over one, that gives no true figure
 ├─ RepositoryError                 a repository that cannot be written or contradicts itself
 ├─ ServerStartError                a Triton server that cannot be found or does not get ready
 └─ LoadTestError                   a load that cannot be measured here
@@ -33,6 +34,10 @@ class OnnxModelError(EngineBuildError, ValueError):
 
 class CalibrationError(EngineBuildError, ValueError):
     """Pictures given for calibration or evaluation cannot be used."""
+
+
+class EvaluationError(EngineBuildError, ValueError):
+    """A labelled data set, or a run over one, would give a figure that is not what it seems."""
 
 
 class RepositoryError(EngineBuildError):

@@ -99,7 +99,8 @@ def test_a_server_shows_the_same_or_asks_for_the_pixels(kind: Kind) -> None:
 def test_nothing_else_opens_pictures() -> None:
     """The reader, the server's decoder and the labels' reader; whoever needs another asks here.
 
-    `cli/made_by.py` reads no picture: the text in a class map that it wrote itself.
+    `cli/made_by.py` reads no picture: the text in a class map that it wrote itself; and
+    `evaluation/orientation.py` but a tag in the header of what the reader took.
     """
     readers = {
         str(path.relative_to(root))
@@ -115,5 +116,6 @@ def test_nothing_else_opens_pictures() -> None:
         "tritonseg/_pictures/depth.py",
         "tritonseg_steps/encoded_image.py",
         "tritonseg_engines/cli/made_by.py",
+        "tritonseg_engines/evaluation/orientation.py",
         "tritonseg_engines/running/labels.py",
     }

@@ -27,9 +27,9 @@ ALLOWED = {
     "tritonseg": set(),
     "tritonseg_steps": set(),
     "cli": {
-        "build", "checkpoints", "demo", "load_test", "perf_input", "preflight", "repository",
-        "serving", "spec",
-        "spec_yaml", "target", "tritonseg", "tritonseg_steps", "tuning", "zoo", *BASE,
+        "build", "checkpoints", "demo", "evaluation", "load_test", "perf_input", "preflight",
+        "repository", "serving", "spec", "spec_yaml", "target", "tritonseg", "tritonseg_steps",
+        "tuning", "zoo", *BASE,
     },
     "tuning": {
         "html_page", "load_test", "perf_input", "repository", "serving", "tritonseg",
@@ -42,6 +42,7 @@ ALLOWED = {
     },
     "preflight": {"gate", "graph", "precision", "tensorrt", *BASE},
     "serving": {"repository", "target", "tensorrt", "tritonseg_steps", *BASE},
+    "evaluation": {"html_page", "running", "spec_yaml", "tritonseg", "zoo", *BASE},
     "gate": {"html_page", "running", "spec", *BASE},
     "precision": {"graph", "running", "tritonseg_steps", *BASE},
     "load_test": {"perf_input", "tritonseg", "tritonseg_steps", *BASE},
