@@ -98,7 +98,7 @@ def command(
     console = Console(highlight=False)
     variants = read_variants(model, repositories)
     tester, remark = find_load_tester(loader)
-    console.print(f"[dim]measured by {tester.name}{'' if remark is None else f': {remark}'}[/]")
+    console.print(f"[dim]{remark or f'measured by {tester.name}'}[/]", soft_wrap=True)
     with pictures_or_street(variants[0], picture_files(pictures)) as files:
         options = TuneOptions(
             latency_ms=latency_ms,

@@ -70,7 +70,11 @@ def _single(candidate: Candidate, most: Mapping[str, int], cores: int) -> Iterat
             others = (count + 1, 2 * count, count - 1)
             yield from ({name: other} for other in others if 1 <= other <= limit)
     if settings.engine_threads is not None:
-        yield from ({"engine_threads": threads} for threads in sorted({0, 1, cores // 2, cores}))
+        share = max(1, cores // (settings.engine_instances or 1))
+        present = settings.engine_threads or share
+        numbers = sorted({share, 1, max(1, cores // 2), cores} - {present})
+        # 0 follows the cores of whatever machine serves.
+        yield from ({"engine_threads": 0 if count == share else count} for count in numbers)
     if (
         settings.max_batch_size is not None
     ):  # a plan takes every batch up to the one it is built for
