@@ -27,6 +27,7 @@ from tritonseg_engines.tuning.candidate import Candidate
 from tritonseg_engines.tuning.trial import PREFIX, served
 from tritonseg_engines.tuning.variant import read_variants
 
+pytestmark = pytest.mark.e2e
 LAYOUTS = ("ensemble", "single")
 INTERRUPTS = 5
 Regions = Callable[[int], list[str]]

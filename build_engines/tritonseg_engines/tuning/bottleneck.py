@@ -8,6 +8,7 @@ from typing import Final
 from tritonseg_engines.load_test.result import LoadResult, StepTimes
 from tritonseg_engines.tuning.candidate import Candidate
 from tritonseg_engines.tuning.configs import Folders
+from tritonseg_steps.contract import QUEUE_PARAMETER
 
 HARDLY_MS: Final = 1.0
 """Waiting that is no queue: what handing over takes."""
@@ -42,7 +43,13 @@ class StepLoad:
 
 
 def step_loads(candidate: Candidate, result: LoadResult) -> list[StepLoad]:
-    """Return the load of every step that runs something, in the order of a request."""
+    """Return the load of every step that runs something, in the order of a request.
+
+    None where the only step keeps a line of its own: Triton counts neither its waiting nor its
+    computing then.
+    """
+    if keeps_to_itself(candidate):
+        return []
     folders = Folders.of(candidate.variant.model, candidate.variant.configs)
     by_model = {step.model: step for step in result.steps}
     settings = {
@@ -55,6 +62,21 @@ def step_loads(candidate: Candidate, result: LoadResult) -> list[StepLoad]:
         for folder in folders.steps
         if folder in by_model
     ]
+
+
+def keeps_to_itself(candidate: Candidate) -> bool:
+    """Whether Triton does not see where the time of a model without steps goes."""
+    config = candidate.variant.configs[candidate.variant.model]
+    return candidate.variant.layout != "ensemble" and QUEUE_PARAMETER in config.parameters
+
+
+def unseen_ms(result: LoadResult, loads: list[StepLoad]) -> float:
+    """Return what no step counts of a request: the line in the first, and the way."""
+    counted = (load.times for load in loads)
+    steps_ms = sum(
+        times.queue_ms + times.input_ms + times.infer_ms + times.output_ms for times in counted
+    )
+    return max(0.0, result.mean_ms - steps_ms)
 
 
 def bottleneck(loads: list[StepLoad]) -> StepLoad:

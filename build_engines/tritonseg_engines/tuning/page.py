@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tritonseg_engines.html_page import heading, page, paragraph, table
 from tritonseg_engines.tuning import plots, words
+from tritonseg_engines.tuning.bottleneck import keeps_to_itself
 from tritonseg_engines.tuning.frontier import points
 from tritonseg_engines.tuning.run import Tuned
 
@@ -26,8 +27,10 @@ def _parts(tuned: Tuned) -> Iterator[str]:
     yield table("In turns", words.TURNS_HEADER, words.turns_rows(tuned))
     yield from _searched(tuned)
     yield heading("Where the time goes")
-    yield plots.step_stack(words.shown(tuned))
-    yield plots.queue_to_compute(words.shown(tuned))
+    seen = [(name, one) for name, one in words.shown(tuned) if not keeps_to_itself(one.candidate)]
+    if seen:
+        yield plots.step_stack(seen)
+        yield plots.queue_to_compute(seen)
     for name, one in words.shown(tuned):
         yield table(name.capitalize(), words.STEPS_HEADER, words.steps_rows(one))
     if tuned.curves:

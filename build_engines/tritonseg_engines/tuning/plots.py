@@ -74,7 +74,7 @@ def queue_to_compute(contestants: Sequence[tuple[str, Contestant]]) -> str:
     def draw(axes: Axes) -> None:
         for offset, (label, one) in enumerate(contestants):
             loads = _loads(one)
-            color = TODAY if offset == 0 else RECOMMENDED
+            color = TODAY if label == "today" else RECOMMENDED
             at = [index + 0.35 * offset for index in range(len(loads))]
             axes.bar(at, [load.queue_to_compute for load in loads], 0.33, color=color, label=label)
             axes.set_xticks(at, [_step_name(load) for load in loads])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from tritonseg_engines.load_test.result import LoadResult
-from tritonseg_engines.tuning.bottleneck import bottleneck, in_words, step_loads
+from tritonseg_engines.tuning.bottleneck import bottleneck, in_words, step_loads, unseen_ms
 from tritonseg_engines.tuning.contest import Contestant
 from tritonseg_engines.tuning.frontier import points
 from tritonseg_engines.tuning.run import Tuned
@@ -60,22 +60,26 @@ def line_sentence(tuned: Tuned) -> str | None:
 def accuracy(one: Contestant) -> str:
     """Return what the gate measured of the build."""
     found = one.candidate.variant.accuracy
-    lost = (
-        ""
-        if found.miou_drop_points is None
-        else f", {found.miou_drop_points:.2f} points of mIoU lost"
-    )
+    drop = found.miou_drop_points
+    lost = "" if drop is None else f", {abs(drop):.2f} points of mIoU {_which(drop)}"
     return (
         f"When it was built, {found.equal_pixels:.3%} of the pixels had the export's class{lost} "
         f"({found.pictures})."
     )
 
 
+def _which(drop: float) -> str:
+    return "gained" if drop < 0 else "lost"
+
+
 def bottleneck_sentence(tuned: Tuned, one: Contestant) -> str:
     """Return what holds a configuration up."""
     loads = step_loads(one.candidate, one.typical)
     if not loads:
-        return "Triton counted no steps."
+        return (
+            f"{one.candidate.variant.model} keeps its own line, so Triton does not count how long "
+            "requests wait and how long they are worked on"
+        )
     return in_words(
         bottleneck(loads),
         one.typical,
@@ -142,7 +146,8 @@ def frontier_rows(tuned: Tuned) -> Iterator[tuple[str, ...]]:
 
 def steps_rows(one: Contestant) -> Iterator[tuple[str, ...]]:
     """Yield where a request's time goes."""
-    for load in step_loads(one.candidate, one.typical):
+    loads = step_loads(one.candidate, one.typical)
+    for load in loads:
         times = load.times
         yield (
             times.model,
@@ -154,6 +159,8 @@ def steps_rows(one: Contestant) -> Iterator[tuple[str, ...]]:
             f"{load.busy:.0%}",
             f"{load.queue_to_compute:.2f}",
         )
+    unseen = f"{unseen_ms(one.typical, loads):.1f}"
+    yield ("line in the first step, and the way", "", unseen, "", "", "", "", "")
 
 
 def arrivals_rows(tuned: Tuned) -> Iterator[tuple[str, ...]]:
