@@ -12,7 +12,7 @@ LONGEST = (
     "test_other_cpu.py", "test_tiling_zoo.py", "test_zoo.py", "test_reach_zoo.py",
     "test_precision_zoo.py", "test_soak.py", "test_shared_memory.py",
 )  # fmt: skip
-TIERS = {"docker": "e2e", "e2e": "e2e", "interop": "e2e", "serving": "e2e", "soak": "e2e"}
+TIERS = dict.fromkeys(("docker", "e2e", "interop", "load_test", "serving", "soak"), "e2e")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -64,15 +64,15 @@ class Served:
         mask.unlink()
 
 
-def fences(heading: str, language: str) -> list[str]:
-    """Return the page's blocks of code under a heading, down to the next heading."""
-    (found,) = re.findall(rf"^#+ {re.escape(heading)}$(.*?)(?=^#+ |\Z)", _headed(), re.M | re.S)
+def fences(heading: str, language: str, page: Path = PAGE) -> list[str]:
+    """Return a page's blocks of code under a heading, down to the next heading."""
+    (found,) = re.findall(rf"^#+ {re.escape(heading)}$(.*?)(?=^#+ |\Z)", _headed(page), re.M | re.S)
     return re.findall(rf"^```{language}$\n(.*?)^```$", found, re.M | re.S)
 
 
-def _headed() -> str:
-    """Return the page with no comment of a block at the beginning of a line."""
-    text = PAGE.read_text(encoding="utf-8")
+def _headed(page: Path) -> str:
+    """Return a page with no comment of a block at the beginning of a line."""
+    text = page.read_text(encoding="utf-8")
     assert not re.search(r"^```\w+$[^`]*^# ", text, re.M), "a comment would be taken for a heading"
     return text
 

@@ -30,6 +30,7 @@ OPEN_LOOP_CHANNELS: Final = 4
 """Over one connection a large request would hold up all that come behind it."""
 REFUSED_PAUSE_S: Final = 0.01
 """What a refused caller of a closed loop waits, which would only ask again and again otherwise."""
+REFUSED_TRIAL_PAUSE_S: Final = 0.1
 HEARTBEAT_S: Final = 0.01
 MS_PER_S: Final = 1000.0
 
@@ -56,13 +57,27 @@ class Traffic:
         call = self._call()
         for position, request in enumerate(self._requests):
             try:
-                answer = call(request.message, timeout=self._plan.deadline_s)
+                answer = self._patient(call, request)
             except grpc.RpcError as error:
                 yield request, str(self._explained(error))
                 continue
             if position == 0:
                 self._digest = digest_of(answer)
             yield request, complaint(answer, request, self._digest)
+
+    def _patient(self, call: Any, request: PreparedRequest) -> bytes:
+        """Ask again while a server refuses, which may still have a load before this to work off."""
+        ends_at = time.perf_counter() + self._plan.deadline_s
+        while True:
+            try:
+                answer: bytes = call(request.message, timeout=self._plan.deadline_s)
+            except grpc.RpcError as error:
+                is_over = time.perf_counter() > ends_at
+                if is_over or not isinstance(self._explained(error), OverloadedError):
+                    raise
+                time.sleep(REFUSED_TRIAL_PAUSE_S)
+            else:
+                return answer
 
     def start(self) -> None:
         """Begin to send."""
