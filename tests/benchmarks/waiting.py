@@ -1,8 +1,8 @@
 """Callers of pictures of one size and of many: nobody waits for seconds among milliseconds.
 
 A tiny network, because the shorter the engine, the more a queue shows. Beside the repository as it
-is built, with its limit in the first step, stand the same without a limit, and with that of Triton's
-dynamic batcher, as it was built once. All servers run, and take turns in a cell.
+is built, with its limit in the first step, stand the same without a limit, and with that
+of Triton's dynamic batcher, as it was built once. All servers run, and take turns in a cell.
 """
 
 from __future__ import annotations
