@@ -33,6 +33,7 @@ from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import ServingLayout
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
+from tritonseg_steps.admission import CALM_BURSTS, CALM_S, LEAST_BURST
 from tritonseg_steps.geometry import Size
 
 OVERLOAD: Final = 2.0
@@ -42,8 +43,9 @@ DEADLINE_S: Final = 60.0
 UNLOADED_S: Final = 6.0
 LEAST_UNLOADED: Final = 20
 CAPACITY_S: Final = 6.0
-REST_S: Final = 15.0
-"""After an overload; before that, four callers at once are more than are let in."""
+REST: Final = 1.5
+"""After an overload, in times that its end takes; before that, four callers at once are more than
+are let in."""
 SEED: Final = 0
 SECONDS: Final = 300.0
 QUICK_SECONDS: Final = 15.0
@@ -160,7 +162,8 @@ def _measure(load: Load, model: str, folder: Path, seconds: float) -> dict[str, 
         alone_ms = _alone_ms(caller, clients[0])
         before = _capacity(caller, clients)
         outcome = _open_loop(caller, clients, OVERLOAD * before, seconds)
-        time.sleep(REST_S)
+        turn_s = max(outcome.answered_ms) / 1000 / LEAST_BURST
+        time.sleep(REST * max(CALM_S, CALM_BURSTS * LEAST_BURST * turn_s))
         after = _capacity(caller, clients)
         for client in clients:
             client.close()
