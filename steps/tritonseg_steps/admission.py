@@ -1,8 +1,9 @@
 """Who is let into a line, and who is refused at once.
 
-A line that is full all the time makes everybody wait the longest, and nobody gains by it. A line
-that is always short refuses callers who come together once. So it is long as long as that helps,
-and short from the first refusal on until it has been calm.
+Without a time, so many may wait as the count says. With one, what waits is to be answered soon: a
+line that is full all the time makes everybody wait the longest, and nobody gains by it, and one
+that is always short refuses callers who come together once. So it is long as long as that helps, and
+short from the first refusal on until it has been calm.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Admission:
     Args:
         most: So many may wait.
         time_s: How long the last of them may wait for its turn, in seconds, though `LEAST_BURST`
-            always may. None for any time.
+            always may. None for any time, and for a line that is never short.
         clock: Seconds that never go back.
     """
 
@@ -71,7 +72,7 @@ class Admission:
             pace: How fast they are.
         """
         now_s, most = self._clock(), self._burst(pace)
-        is_overload = now_s < self._calm_at_s
+        is_overload = self._time_s is not None and now_s < self._calm_at_s
         waiting = inside - pace.at_once
         if waiting < most and (not is_overload or self._is_soon(inside, pace)):
             return True

@@ -2,7 +2,7 @@
 
 Open loop: whoever asks does not wait for the answer before the next, as a street full of cameras
 does not. Capacity is the rate of a closed loop of four callers, before and after, and unloaded
-times are of one caller. The clients are bare ones, without retries.
+times are of one caller. The line in the first step has a time (`tritonseg_queue_ms`). The clients are bare ones, without retries.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ from results import markdown_table
 from demo_model.scenes import draw_scene
 from tiny_models import SIZE_HW, TinyModel, tiny_spec
 from tritonseg_engines.build.model import build_model
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.spec import ModelSpec
 from tritonseg_engines.target import ServingLayout
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
+from tritonseg_steps.admission import CALM_BURSTS, CALM_S, LEAST_BURST
+from tritonseg_steps.contract import QUEUE_TIME_PARAMETER
 from tritonseg_steps.geometry import Size
 
 OVERLOAD: Final = 2.0
@@ -42,9 +45,11 @@ DEADLINE_S: Final = 60.0
 UNLOADED_S: Final = 6.0
 LEAST_UNLOADED: Final = 20
 CAPACITY_S: Final = 6.0
-REST_S: Final = 15.0
-"""After an overload; before that, four callers at once are more than are let in."""
+REST: Final = 1.5
+"""After an overload, in times that its end takes; before that, four callers at once are more than
+are let in."""
 SEED: Final = 0
+QUEUE_MS: Final = 1000
 SECONDS: Final = 300.0
 QUICK_SECONDS: Final = 15.0
 MANY_HW: Final[tuple[Size, ...]] = ((512, 1024), (360, 480), (768, 1024), (400, 900))
@@ -149,6 +154,7 @@ def _measure(load: Load, model: str, folder: Path, seconds: float) -> dict[str, 
     spec, export, sizes_hw = _model(model, here)
     repository = here / "models"
     build_model(spec, export, repository, layout=load.layout)
+    _keep_answers_soon(repository / spec.name, load.layout)
     if load.pictures == "one size":
         sizes_hw = sizes_hw[:1]
     requests = [_request(number, size_hw, load) for number, size_hw in enumerate(sizes_hw)]
@@ -160,7 +166,8 @@ def _measure(load: Load, model: str, folder: Path, seconds: float) -> dict[str, 
         alone_ms = _alone_ms(caller, clients[0])
         before = _capacity(caller, clients)
         outcome = _open_loop(caller, clients, OVERLOAD * before, seconds)
-        time.sleep(REST_S)
+        turn_s = max(outcome.answered_ms) / 1000 / LEAST_BURST
+        time.sleep(REST * max(CALM_S, CALM_BURSTS * LEAST_BURST * turn_s))
         after = _capacity(caller, clients)
         for client in clients:
             client.close()
@@ -187,6 +194,15 @@ def _measure(load: Load, model: str, folder: Path, seconds: float) -> dict[str, 
         "refused_p99_ms": _p99(outcome.refused_ms or [0.0]),
         "shared_memory_mib": regions,
     }
+
+
+def _keep_answers_soon(model: Path, layout: ServingLayout) -> None:
+    """Let nobody wait long, as `tritonseg tune` writes it for a service with a latency to keep."""
+    first = f"{model.name}_normalize" if layout is ServingLayout.ENSEMBLE else model.name
+    path = model.with_name(first) / "config.pbtxt"
+    config = read_config(path)
+    config.parameters[QUEUE_TIME_PARAMETER].string_value = str(QUEUE_MS)
+    path.write_text(str(config))
 
 
 def _model(name: str, folder: Path) -> tuple[ModelSpec, Path, Sequence[Size]]:

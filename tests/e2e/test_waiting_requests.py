@@ -118,17 +118,22 @@ def test_pictures_of_many_sizes_at_once_get_their_own_masks(server, pictures) ->
     assert sum(len(np.unique(class_map)) > 3 for class_map in alone) > 12
 
 
-def test_whom_there_is_no_place_for_is_told_so(client, repository: Path, pictures) -> None:
+def test_whom_there_is_no_place_for_is_told_so(repository: Path, pictures) -> None:
+    """By a server of its own: after a refusal the line is short for a while."""
     callers = 3 * CALLERS
-    with ThreadPoolExecutor(callers) as threads:
+    with (
+        TritonServer(ServerConfig(repositories=(repository,))) as server,
+        triton.InferenceServerClient(server.grpc_url) as client,
+        ThreadPoolExecutor(callers) as threads,
+    ):
         answers = Counter(threads.map(lambda _: infer(client, pictures[4]), range(callers)))
-    assert answers["answered"] > CALLERS
-    refusals = answers.keys() - {"answered"}
-    assert len(refusals) == is_limited(repository)
-    for refusal in refusals:
-        assert refusal.startswith("StatusCode.UNAVAILABLE")
-        assert "as many requests wait as may wait" in refusal
-    assert infer(client, pictures[0]) == "answered"
+        assert answers["answered"] >= CALLERS
+        refusals = answers.keys() - {"answered"}
+        assert len(refusals) == is_limited(repository)
+        for refusal in refusals:
+            assert refusal.startswith("StatusCode.UNAVAILABLE")
+            assert "as many requests wait as may wait" in refusal
+        assert infer(client, pictures[0]) == "answered"
 
 
 def test_one_who_leaves_is_no_trouble_to_those_who_wait(client, large_hwc) -> None:

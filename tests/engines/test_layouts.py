@@ -109,7 +109,9 @@ def test_the_config_is_the_engines_with_the_ensembles_border(
     for of_the_engine in ("backend", "max_batch_size", "instance_group"):
         assert getattr(fused, of_the_engine) == getattr(engine, of_the_engine)
     digest = sha256_of(tmp_path / "r" / "tiny_engine" / "1" / "model.onnx")
-    both = {**documents(ensemble), **documents(engine)}
+    first = documents(read_config(tmp_path / "r" / "tiny_normalize" / "config.pbtxt"))
+    limits = {key: first[key] for key in (contract.QUEUE_PARAMETER, contract.QUEUE_TIME_PARAMETER)}
+    both = {**documents(ensemble), **documents(engine), **limits}
     fused_engine = documents(fused)[contract.ENGINE_PARAMETER]
     assert fused_engine.pop("sha256") != both[contract.ENGINE_PARAMETER].pop("sha256") == digest
     of_the_build = documents(fused)

@@ -66,6 +66,12 @@ def test_an_overload_begins_with_a_refusal_and_ends_with_calm() -> None:
     assert admission.admits(5, PACE)
 
 
+def test_without_a_time_the_line_is_never_short() -> None:
+    admission = Admission(64, None)
+    assert together(admission, PACE) == 65
+    assert together(admission, PACE) == 65
+
+
 @pytest.mark.parametrize("at_once", [1, 3])
 @pytest.mark.parametrize("load", [1.2, 2.0, 5.0])
 def test_what_comes_too_often_is_answered_soon_and_leaves_nobody_idle(

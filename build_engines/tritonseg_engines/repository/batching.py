@@ -58,7 +58,8 @@ class Serving:
             Those of a GPU's engine wait in Triton, all others in the first step that runs on the
             CPU, of which Triton's statistics then see neither waiting nor computing.
         queue_time_ms: How long the last of those in a step may wait for its turn, in milliseconds,
-            by what the step measures; 8 may wait all the same. 0 for any time.
+            by what the step measures; 8 may wait all the same. From the first refusal on the line
+            is short, until it has been calm. 0 for any time, and a line that is never short.
         warm_up: Run every step once before the model counts as ready, where sizes are known.
 
     Raises:
@@ -72,7 +73,7 @@ class Serving:
     queue_delay_us: int = 0
     preferred_batch_sizes: tuple[int, ...] = ()
     max_queue_size: int = MAX_QUEUE
-    queue_time_ms: int = QUEUE_TIME_MS
+    queue_time_ms: int = 0
     warm_up: bool = True
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ def in_time(measured: Measured, latency_ms: float) -> Candidate:
         latency_ms: Within which 99 of 100 pictures shall be answered.
     """
     candidate = measured.candidate
-    if not candidate.settings.queue_ms or not candidate.variant.on_cpu:
+    if not candidate.settings.queue_limit or not candidate.variant.on_cpu:
         return candidate
     served_ms = next(one.p99_ms for one in measured.by_callers.values() if one.answered)
     wait_ms = max(1, round(latency_ms - served_ms))

@@ -51,8 +51,9 @@ def line_sentence(tuned: Tuned) -> str | None:
     before, after = tuned.recommended.candidate.settings.queue_ms, tuned.advised.settings.queue_ms
     if before == after:
         return None
+    instead = f"{before}" if before else "as long as there is room"
     return (
-        f"Let requests wait {after} ms at most, and not {before}: who waits longer is not answered "
+        f"Let requests wait {after} ms at most, and not {instead}: who waits longer is not answered "
         f"within {tuned.options.latency_ms:g} ms, and is better refused at once."
     )
 
