@@ -2,8 +2,8 @@
 
 Without a time, so many may wait as the count says. With one, what waits is to be answered soon: a
 line that is full all the time makes everybody wait the longest, and nobody gains by it, and one
-that is always short refuses callers who come together once. So it is long as long as that helps, and
-short from the first refusal on until it has been calm.
+that is always short refuses callers who come together once. So it is long as long as that helps,
+and short from the first refusal on until it has been calm.
 """
 
 from __future__ import annotations

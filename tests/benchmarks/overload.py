@@ -2,7 +2,8 @@
 
 Open loop: whoever asks does not wait for the answer before the next, as a street full of cameras
 does not. Capacity is the rate of a closed loop of four callers, before and after, and unloaded
-times are of one caller. The line in the first step has a time (`tritonseg_queue_ms`). The clients are bare ones, without retries.
+times are of one caller. The line in the first step has a time, `tritonseg_queue_ms`. The clients
+are bare ones, without retries.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from tritonseg import OverloadedError, SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
-from tritonseg_steps.contract import QUEUE_PARAMETER, QUEUE_TIME_PARAMETER
+from tritonseg_steps.contract import QUEUE_PARAMETER
 
 PROCESSES: Final = 2
 THREADS: Final = 40
@@ -76,7 +76,7 @@ def measure(folder: Path, pace: Pace) -> list[dict[str, Any]]:
             build_model(spec, export, repository, layout="single")
             path = repository / MODEL / "config.pbtxt"
             config = read_config(path)
-            del config.parameters[QUEUE_PARAMETER], config.parameters[QUEUE_TIME_PARAMETER]
+            del config.parameters[QUEUE_PARAMETER]
             if queue is not None:
                 config.parameters[QUEUE_PARAMETER].string_value = str(queue)
             path.write_text(str(config))

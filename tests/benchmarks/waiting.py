@@ -29,7 +29,7 @@ from tritonseg_engines.build.model import build_model
 from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.target import ServingLayout
-from tritonseg_steps.contract import QUEUE_PARAMETER, QUEUE_TIME_PARAMETER
+from tritonseg_steps.contract import QUEUE_PARAMETER
 from tritonseg_steps.geometry import Size
 from tritonseg_steps.resize_policy import FitPad
 
@@ -84,7 +84,7 @@ def _change(model: Path, change: Callable[[pb.ModelConfig], None]) -> None:
 
 
 def _lift(config: pb.ModelConfig) -> None:
-    del config.parameters[QUEUE_PARAMETER], config.parameters[QUEUE_TIME_PARAMETER]
+    del config.parameters[QUEUE_PARAMETER]
 
 
 def _batch(config: pb.ModelConfig) -> None:

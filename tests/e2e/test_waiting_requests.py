@@ -23,7 +23,7 @@ from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.target import ServingLayout
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
-from tritonseg_steps.contract import QUEUE_PARAMETER, QUEUE_TIME_PARAMETER
+from tritonseg_steps.contract import QUEUE_PARAMETER
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +50,7 @@ def is_limited(repository: Path) -> bool:
 def limit(repository: Path, waiting: int) -> None:
     path = repository / first_of(repository) / "config.pbtxt"
     config = read_config(path)
-    del config.parameters[QUEUE_PARAMETER], config.parameters[QUEUE_TIME_PARAMETER]
+    del config.parameters[QUEUE_PARAMETER]
     if waiting:
         config.parameters[QUEUE_PARAMETER].string_value = str(waiting)
     path.write_text(str(config))

@@ -110,7 +110,7 @@ def test_the_config_is_the_engines_with_the_ensembles_border(
         assert getattr(fused, of_the_engine) == getattr(engine, of_the_engine)
     digest = sha256_of(tmp_path / "r" / "tiny_engine" / "1" / "model.onnx")
     first = documents(read_config(tmp_path / "r" / "tiny_normalize" / "config.pbtxt"))
-    limits = {key: first[key] for key in (contract.QUEUE_PARAMETER, contract.QUEUE_TIME_PARAMETER)}
+    limits = {contract.QUEUE_PARAMETER: first[contract.QUEUE_PARAMETER]}
     both = {**documents(ensemble), **documents(engine), **limits}
     fused_engine = documents(fused)[contract.ENGINE_PARAMETER]
     assert fused_engine.pop("sha256") != both[contract.ENGINE_PARAMETER].pop("sha256") == digest
@@ -307,7 +307,7 @@ def test_the_single_layout_is_one_folder_with_the_ensembles_contract(
         assert single.parameters[key] == parameter
     assert not single.HasField("dynamic_batching")
     assert single.parameters[contract.QUEUE_PARAMETER].string_value == "64"
-    assert single.parameters[contract.QUEUE_TIME_PARAMETER].string_value == "1000"
+    assert contract.QUEUE_TIME_PARAMETER not in single.parameters
     assert "WholePipelineStep" in (tmp_path / "r" / "tiny" / "1" / "model.py").read_text()
     build("ensemble")
     assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == FOUR

@@ -33,6 +33,7 @@ def run(street: Served, tools: Path) -> Run:
     def one(line: str, layout: str) -> str:
         if line.startswith("tritonseg"):
             line += f" --overwrite --url {street.server.grpc_url}"
+            return run_bash(street.written(line, layout), street.folder)
         return run_bash(street.written(line, layout), street.folder, path)
 
     return one

@@ -53,8 +53,8 @@ def line_sentence(tuned: Tuned) -> str | None:
         return None
     instead = f"{before}" if before else "as long as there is room"
     return (
-        f"Let requests wait {after} ms at most, and not {instead}: who waits longer is not answered "
-        f"within {tuned.options.latency_ms:g} ms, and is better refused at once."
+        f"Let requests wait {after} ms at most, and not {instead}: who waits longer is not "
+        f"answered within {tuned.options.latency_ms:g} ms, and is better refused at once."
     )
 
 
