@@ -68,5 +68,5 @@ def check(street: Served, printed: str, report: str, layout: str) -> None:
 
 def test_its_version_is_as_the_page_says(run: Run) -> None:
     assert re.match(
-        r"Perf Analyzer Version 0\.0\.0 \(commit \w+\)", run("perf_analyzer --version", "")
+        r"Perf Analyzer Version 0\.0\.0 \(commit \w+\)", run("perf_analyzer --version 2>&1", "")
     )
