@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload clean
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -142,6 +142,9 @@ bench-pools: $(VENV)/test-installed  ## Web workers with thread pools at a queue
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py pools
 
 OVERLOAD ?=
+
+bench-loaders: $(VENV)/test-installed  ## perf_analyzer against the built-in loader; needs perf_analyzer
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py loaders
 
 bench-overload: $(VENV)/test-installed  ## Twice as many requests as can be answered; OVERLOAD='--seconds 60'
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py overload $(OVERLOAD)

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/run.py PART [--quick]
 
-PART is latency, throughput, peers, scaling, resampling, waiting, start, client, pools or
-overload.
+PART is latency, throughput, peers, scaling, resampling, waiting, start, client, pools,
+loaders or overload.
 
 Results are written to out/benchmarks and, unless the run is a quick one, into
 docs/benchmarks.md.
@@ -19,6 +19,7 @@ from typing import Any
 
 import client_overhead
 import latency
+import loaders
 import overload
 import peers
 import pools
@@ -33,6 +34,15 @@ from pace import FULL, QUICK
 from results import publish
 
 BY_MODEL = {"latency": latency, "throughput": throughput, "peers": peers}
+BY_PACE: dict[str, Any] = {
+    "scaling": scaling,
+    "resampling": resampling,
+    "waiting": waiting,
+    "start": start,
+    "client": client_overhead,
+    "pools": pools,
+    "loaders": loaders,
+}
 PEERS_VENV = PROJECT / "out" / "benchmarks" / "peers-venv"
 
 
@@ -44,29 +54,15 @@ def main() -> None:
     result: dict[str, Any] = {"machine": describe_machine(), "quick": arguments.quick}
     with tempfile.TemporaryDirectory(prefix="tritonseg_bench_") as name:
         folder = Path(name)
-        if arguments.part == "scaling":
-            result["sweeps"] = scaling.measure(folder, pace)
-            table = scaling.table(result["sweeps"])
-        elif arguments.part == "resampling":
-            result["pictures"] = resampling.measure(folder, pace)
-            table = resampling.table(result["pictures"])
-        elif arguments.part == "waiting":
-            result["cells"] = waiting.measure(folder, pace)
-            table = waiting.table(result["cells"])
-        elif arguments.part == "client":
-            result["cells"] = client_overhead.measure(folder, pace)
-            table = client_overhead.table(result["cells"])
-        elif arguments.part == "pools":
-            result["cells"] = pools.measure(folder, pace)
-            table = pools.table(result["cells"])
+        if arguments.part in BY_PACE:
+            part = BY_PACE[arguments.part]
+            result["found"] = part.measure(folder, pace)
+            table = part.table(result["found"])
         elif arguments.part == "overload":
             seconds = overload.QUICK_SECONDS if arguments.quick else arguments.seconds
             models = arguments.overloaded or overload.MODELS
             result["rows"] = overload.measure(folder, seconds, models)
             table = overload.table(result["rows"])
-        elif arguments.part == "start":
-            result["seconds"] = start.measure(folder, pace)
-            table = start.table(result["seconds"])
         else:
             result["models"] = _by_model(arguments, folder, pace)
             table = BY_MODEL[arguments.part].table(result["models"])
@@ -88,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = [*BY_MODEL, "scaling", "resampling", "waiting", "start", "client", "pools", "overload"]
+    parts = [*BY_MODEL, *BY_PACE, "overload"]
     parser.add_argument("part", choices=parts)
     parser.add_argument(
         "--quick", action="store_true", help="try it out; the docs stay as they are"

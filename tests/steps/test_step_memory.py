@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tritonseg_steps.step_request import NetworkError
+
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -25,11 +27,13 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Any:
     )
     module.Logger = SimpleNamespace(log_error=lambda text: None)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.delitem(sys.modules, "tritonseg_steps.step", raising=False)
+    for name in ("tritonseg_steps.step", "tritonseg_steps.step_response"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     import tritonseg_steps.step as steps
 
     yield steps
-    monkeypatch.delitem(sys.modules, "tritonseg_steps.step", raising=False)
+    for name in ("tritonseg_steps.step", "tritonseg_steps.step_response"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def request(value: float) -> Any:
@@ -49,7 +53,7 @@ def test_the_others_keep_their_answers(steps: Any) -> None:
             answers = []
             for one in requests:
                 if not np.isfinite(one.tensors["X"]).all():
-                    raise steps.NetworkError("the network gave NaN")
+                    raise NetworkError("the network gave NaN")
                 memory[:] = one.tensors["X"]
                 answers.append({"Y": memory})
             return answers
