@@ -18,11 +18,13 @@ import numpy as np
 import onnx
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from own_mask import own_mask
 from tiny_models import SIZE_HW, TinyModel, tiny_spec
 from tritonseg import SegmentationClient
 from tritonseg_engines.build.model import build_model
+from tritonseg_engines.cli.app import cli
 from tritonseg_engines.tuning.candidate import Candidate
 from tritonseg_engines.tuning.trial import PREFIX, served
 from tritonseg_engines.tuning.variant import read_variants
@@ -144,3 +146,25 @@ def test_a_crash_leaves_the_repository_and_no_server(
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
     assert {layout: digest(path) for layout, path in repositories.items()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--latency-ms", "nan"], "expected milliseconds, got nan"),
+        (["--latency-ms", "300", "--repository", "missing"], "holds no model 'tiny'"),
+        (["--latency-ms", "300", "--pictures", "{no_picture}"], "expected a picture"),
+    ],
+)
+def test_what_is_wrong_is_said_before_servers_start(
+    repositories: dict[str, Path], tmp_path: Path, options: list[str], said: str
+) -> None:
+    no_picture = tmp_path / "notes.png"
+    no_picture.write_text("no picture")
+    words = [word.format(no_picture=no_picture) for word in options]
+    if "--repository" not in words:
+        words += ["--repository", str(repositories["single"])]
+    outcome = CliRunner().invoke(cli, ["tune", "tiny", "-o", str(tmp_path / "out"), *words])
+    assert outcome.exit_code != 0
+    assert said in outcome.output
+    assert "pictures/s" not in outcome.output

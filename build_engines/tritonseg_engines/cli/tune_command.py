@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
 LEAST_MINUTES: Final = 0.5
 
 
+def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"expected milliseconds, got {value}")
+    return value
+
+
 @click.command(name="tune")
 @click.argument("model")
 @click.option(
     "--latency-ms",
     type=click.FloatRange(min=0, min_open=True),
     required=True,
+    callback=_finite,
     metavar="P99",
     help="Within which 99 of 100 pictures shall be answered.",
 )

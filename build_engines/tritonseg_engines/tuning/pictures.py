@@ -11,6 +11,7 @@ from typing import Final
 
 from PIL import Image
 
+from tritonseg import load_image
 from tritonseg_engines.tuning.variant import Variant
 from tritonseg_engines.zoo.street_demo import STREET
 from tritonseg_steps.contract import NETWORK_SIZES_PARAMETER
@@ -23,8 +24,13 @@ def pictures_or_street(variant: Variant, pictures: Sequence[Path]) -> Iterator[t
     """Yield the pictures if there are some, else a street of the size that the network takes.
 
     Where the network leaves its size open, the street has the size at which it ships, 512x1024.
+
+    Raises:
+        InvalidImageError: A picture that a client would refuse.
     """
     if pictures:
+        for picture in pictures:  # what a client refuses is better refused before servers start
+            load_image(picture)
         yield tuple(pictures)
         return
     sizes = json.loads(

@@ -231,7 +231,7 @@ def _found(measured: Measured) -> str:
     """Return what came of a candidate in one line."""
     label, best = measured.candidate.label, measured.best
     if measured.failure is not None:
-        return f"{label}: cannot be served: {measured.failure.splitlines()[0]}"
+        return f"{label}: could not be measured: {measured.failure.splitlines()[0]}"
     if best is None:
         return f"{label}: p99 {measured.least_p99_ms:.0f} ms at best, above the latency"
     return f"{label}: {_figures(best)}"

@@ -141,7 +141,7 @@ def frontier_rows(tuned: Tuned) -> Iterator[tuple[str, ...]]:
         )
     for one in tuned.measured:
         if one.best is None:
-            why = "cannot be served" if one.failure else "above the latency"
+            why = "not measured" if one.failure else "above the latency"
             yield (one.candidate.label, "", why, "", "", "")
 
 
