@@ -52,10 +52,17 @@ def drawn(count: int, resamples: int, at_once: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
+@pytest.mark.parametrize("is_rare", [False, True])
 @pytest.mark.parametrize("at_once", [7, 1000])
-def test_equal_to_a_plain_loop(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_to_a_plain_loop(
+    at_once: int, is_rare: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bootstrap, "_DRAWS_AT_ONCE", at_once * 6)
     seen = pictures(6, 0.6)
+    if is_rare:  # the last class, which one picture has
+        for one in seen[1:]:
+            one.labels[one.labels == CLASSES - 1] = 0
+            one.class_map[one.class_map == CLASSES - 1] = 0
     found = resampled_mean_iou(totals_of(seen).models[0].by_picture, resamples=20)
     expected = independent_figures.resampled(seen, CLASSES, IGNORED, drawn(6, 20, at_once))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
@@ -63,13 +70,29 @@ def test_equal_to_a_plain_loop(at_once: int, monkeypatch: pytest.MonkeyPatch) ->
     assert len(set(found)) > 10
 
 
-def test_a_class_in_few_pictures_is_left_out_where_it_was_not_drawn() -> None:
+def test_a_class_in_few_pictures_is_in_the_mean_where_it_was_not_drawn() -> None:
     by_picture = np.zeros((4, 2, 2), np.int64)
     by_picture[:, :, 0] = 10
     by_picture[0, 1, 1] = 5  # a class that one picture has, all wrong
     found = resampled_mean_iou(by_picture, resamples=200)
     assert found is not None
-    assert set(found) == {0.5, 1.0}
+    assert set(found) == {0.5}
+
+
+def test_the_figure_lies_in_its_interval_where_many_classes_are_rare() -> None:
+    """As of 150 classes: each picture has a few that no other has, all wrong."""
+    random = np.random.default_rng(0)
+    by_picture = np.zeros((24, 2, 150), np.int64)
+    for sums in by_picture:
+        sums[1, :8] = random.integers(500, 1000, 8)
+        sums[0, :8] = sums[1, :8] * random.uniform(0.5, 0.9, 8)
+        sums[1, random.choice(np.arange(8, 150), 3, replace=False)] = 20
+    hits, union = by_picture.sum(axis=0)
+    figure = (hits[union > 0] / union[union > 0]).mean()
+    found = resampled_mean_iou(by_picture)
+    assert found is not None
+    interval = interval_of(found)
+    assert interval.low < figure < interval.high
 
 
 def test_no_interval_of_one_picture() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,64 @@ def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
             Journal(path, HEADER, resume=True) as journal,
         ):
             list(journal.counted(CLASSES))
+
+
+def test_lines_twice_or_gone_or_exchanged_are_noticed(tmp_path: Path) -> None:
+    """Each line is whole by itself, and the sums would be others."""
+    path = tmp_path / "journal"
+    head, one, two, three = written(path, 3).splitlines(keepends=True)
+    other = tmp_path / "other"
+    with Journal(other, {**HEADER, "form": 2}, resume=False) as journal:
+        journal.append(counts(0))
+    foreign = other.read_bytes().splitlines(keepends=True)[1]
+    for lines, number in (
+        ([one, two, three, two], 5),
+        ([one, one], 3),
+        ([one, three], 3),
+        ([two, one], 2),
+        ([foreign], 2),
+        ([one, head, two], 3),
+    ):
+        path.write_bytes(b"".join([head, *lines]))
+        with (
+            pytest.raises(EvaluationError, match=f"line {number} is damaged"),
+            Journal(path, HEADER, resume=True) as journal,
+        ):
+            list(journal.counted(CLASSES))
+
+
+def test_what_was_counted_is_kept_before_it_is_read(tmp_path: Path) -> None:
+    """Ctrl-C may come between the opening and the first line; half a line counts for nothing."""
+    path = tmp_path / "journal"
+    whole = written(path, 1)
+    with pytest.raises(KeyboardInterrupt), Journal(path, HEADER, resume=True):
+        raise KeyboardInterrupt
+    assert path.read_bytes() == whole
+    path.write_bytes(whole[:-5])
+    with Journal(path, HEADER, resume=True) as journal:
+        assert list(journal.counted(CLASSES)) == []
+        assert journal.is_empty
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def fill_the_disk() -> None:
+        with Journal(path, HEADER, resume=False) as journal:
+            journal.append(counts(0))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, hard))
+            journal.append(counts(1))
+
+    try:
+        with pytest.raises(OSError, match="too large") as told:
+            fill_the_disk()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert told.value.filename == str(path)
+    assert read(path) == [0]
 
 
 @pytest.mark.parametrize("key", HEADER)

@@ -117,6 +117,7 @@ def test_a_map_of_the_users(text: str, tmp_path: Path) -> None:
         ("-1: road\n", "expected label values of 0 to 255, got -1"),
         ("a: road\n", "expected label values of 0 to 255, got 'a'"),
         ("3: road\n3: car\n", "twice|3"),
+        ('3: road\n"3": car\n', "every label value once, got 3 twice"),
         ("3: ignore\n", "at least one label value that is a class"),
         ("[road, car]", "expected a mapping"),
         ("", "expected a mapping"),
@@ -128,6 +129,14 @@ def test_a_map_that_cannot_be_right(text: str, told: str, tmp_path: Path) -> Non
     with pytest.raises(EvaluationError, match=told) as caught:
         coding_from_file(tmp_path / "map.yaml", ("road", "car"), ())
     assert "\n" not in str(caught.value)
+
+
+def test_classes_that_no_label_can_be_are_told() -> None:
+    assert coding_of(None, ("a", "b")).remarks == ()
+    (remark,) = coding_of(None, ("a", "b", "c"), ignored=(1,)).remarks
+    assert remark.startswith("no label value is b: where that is predicted, it is wrong")
+    (remark,) = coding_of(None, [f"c{n}" for n in range(20)], ignored=range(9)).remarks
+    assert "c0, c1, c2, c3, c4, c5, c6, c7 and 1 more:" in remark
 
 
 def test_names_are_found_whatever_their_spelling() -> None:

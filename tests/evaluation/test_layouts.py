@@ -145,12 +145,46 @@ def test_labels_without_a_picture_are_told(tmp_path: Path) -> None:
     )
 
 
+def test_names_that_are_no_text_are_told_as_one_line(tmp_path: Path) -> None:
+    """A name in Latin-1, and one of two lines."""
+    dataset = opened("folders", laid_out(tmp_path, ["images/\udce9\n.png", "labels/\udce9\n.png",
+                                                    "labels/\udce8\n.png"]))  # fmt: skip
+    assert dataset.pictures[0].image.is_file()
+    assert dataset.shown(0) == r"\udce9\n.png"
+    assert dataset.remarks == (r"1 label file has no picture and is left out: \udce8\n.png",)
+
+
+def test_pictures_in_folders_below_are_told(tmp_path: Path) -> None:
+    files = ["a.jpg", "more/b.jpg", "labels/a.png", "notes/readme.txt"]
+    laid_out(tmp_path, files)
+    place = Place(root=None, images=tmp_path, labels=tmp_path / "labels")
+    assert open_dataset("folders", place).remarks == (
+        "pictures in folders below are left out: more",
+    )
+
+
+def test_a_list_in_another_encoding(tmp_path: Path) -> None:
+    root = voc(tmp_path, "a\n")
+    listed = root / VOC_LIST
+    listed.write_bytes(b"\xef\xbb\xbfa\n")
+    assert [one.name for one in opened("voc", root).pictures] == ["a.jpg"]
+    listed.write_text("a\n", encoding="utf-16")
+    with pytest.raises(EvaluationError, match=r"val.txt: expected names in UTF-8"):
+        opened("voc", root)
+
+
 @pytest.mark.parametrize(
     ("format_name", "place", "told"),
     [
         ("folders", {"root": None}, "expected --dataset DIR, or --images DIR with --labels DIR"),
         ("folders", {"root": Path(), "images": Path()}, "--images and --labels go together"),
         ("voc", {"root": Path(), "images": Path(), "labels": Path()}, "with the formats camvid"),
+        ("folders", {"root": Path(), "images": Path(), "labels": Path()}, "leave --dataset and"),
+        (
+            "camvid",
+            {"root": None, "split": "val", "images": Path(), "labels": Path()},
+            "leave --dataset and --split out",
+        ),
         ("cityscapes", {"root": Path(), "split": "test"}, "labels are not published"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,17 +94,30 @@ def calibration_error(pictures: Sequence[Seen], ignored: int, bins: int = 15) ->
 def resampled(
     pictures: Sequence[Seen], class_count: int, ignored: int, draws: np.ndarray
 ) -> np.ndarray:
-    """Return the mean IoU of every row of `draws`, picture by picture."""
-    found = []
-    for row in draws:
+    """Return the mean IoU of every row of `draws`, picture by picture.
+
+    A class that a row does not have counts with its IoU of all pictures.
+    """
+
+    def sums(indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         hits, union = np.zeros(class_count, int), np.zeros(class_count, int)
-        for index in row:
+        for index in indices:
             one = pictures[index]
             kept = one.labels != ignored
             for c in range(class_count):
                 a, b = (one.labels == c) & kept, (one.class_map == c) & kept
                 hits[c] += int((a & b).sum())
                 union[c] += int((a | b).sum())
-        present = union > 0
-        found.append(float(np.mean(hits[present] / union[present])))
+        return hits, union
+
+    all_hits, all_union = sums(range(len(pictures)))
+    found = []
+    for row in draws:
+        hits, union = sums(row)
+        one_by_one = [
+            hits[c] / union[c] if union[c] else all_hits[c] / all_union[c]
+            for c in range(class_count)
+            if all_union[c]
+        ]
+        found.append(float(np.mean(one_by_one)))
     return np.array(found)

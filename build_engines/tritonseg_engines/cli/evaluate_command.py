@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import click
 
 from tritonseg import ConfigurationError, ProtocolError, SegmentationClient, SegmentationError
 from tritonseg_engines.cli.compared_models import NamedModel, named_model
-from tritonseg_engines.cli.evaluate_output import summary
+from tritonseg_engines.cli.evaluate_output import summary, writable_journal
 from tritonseg_engines.cli.progress_bars import Bars, progress_bars
 from tritonseg_engines.cli.server_options import ServerAccess, access_options
-from tritonseg_engines.evaluation.contender import Asked, Contender
+from tritonseg_engines.evaluation.contender import Asked, Contender, check_different
 from tritonseg_engines.evaluation.dataset import Dataset
 from tritonseg_engines.evaluation.journal import Journal
 from tritonseg_engines.evaluation.label_coding import LabelCoding, coding_from_file, coding_of
 from tritonseg_engines.evaluation.layouts import FORMATS, Place, open_dataset
-from tritonseg_engines.evaluation.report import REPORT_NAMES, Report, write_report
+from tritonseg_engines.evaluation.report import Report, write_report
 from tritonseg_engines.evaluation.run import Evaluation, measure
 from tritonseg_engines.evaluation.worst_pictures import panels_of
 
-JOURNAL_NAME: Final = ".partial.jsonl"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -106,7 +105,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="For each picture.",
+    help="For each picture, and for a server that is overloaded.",
 )
 @click.option(
     "--transport",
@@ -155,7 +154,7 @@ def command(
     first = NamedModel(name=model, version=version, url=url)
     named = [first, *(named_model(text, first) for text in compared)]
     dataset = open_dataset(format_name, Place(root=root, split=split, images=images, labels=labels))
-    journal_path = _writable(output, overwrite=overwrite, resume=resume)
+    journal_path = writable_journal(output, overwrite=overwrite, resume=resume)
     arguments = {"timeout_s": timeout_s, **_credentials(named, ServerAccess(**access))}
     asked = Asked(transport=transport, confidence=confidence, tiling=tiling)
     with _contenders(named, asked, arguments) as contenders:
@@ -166,18 +165,20 @@ def command(
             max_in_flight=max_in_flight,
         )
         with Journal(journal_path, evaluation.header(), resume=resume) as journal:
-            report = _measured(evaluation, journal)
-            write_report(report, output)
+            report = _measured(evaluation, journal, output)
             journal.remove()
     for line in summary(report, output):
         click.echo(line)
 
 
-def _measured(evaluation: Evaluation, journal: Journal) -> Report:
-    """Measure with a bar, and say how to go on where that is interrupted."""
+def _measured(evaluation: Evaluation, journal: Journal, output: Path) -> Report:
+    """Measure with a bar, write the report, and say how to go on where that is interrupted."""
     with progress_bars() as bars, _resumable(journal, bars):
         measured = measure(evaluation, journal, bars)
-        return Report.of(evaluation, measured, panels_of(evaluation, measured.totals, bars))
+        panels = panels_of(evaluation, measured.totals, bars)
+        report = Report.of(evaluation, measured, panels)
+        write_report(report, output)
+    return report
 
 
 @contextmanager
@@ -201,8 +202,8 @@ def _coding(
     classes = first.model.classes
     if label_map is not None:
         return coding_from_file(label_map, classes, ignored)
-    if dataset.label_set is None and not ignored and first.model.ignore_index is not None:
-        ignored = (first.model.ignore_index,)
+    if dataset.label_set is None and first.model.ignore_index is not None:
+        ignored = (*ignored, first.model.ignore_index)
     return coding_of(dataset.label_set, classes, ignored=ignored, match=match)
 
 
@@ -226,8 +227,10 @@ def _contenders(
                     name=one.name,
                     version=one.version,
                     first=contenders[0].model if contenders else None,
+                    patience_s=arguments["timeout_s"],
                 )
             )
+        check_different(contenders)
         yield contenders
 
 
@@ -240,21 +243,3 @@ def _credentials(named: Sequence[NamedModel], access: ServerAccess) -> dict[str,
             "evaluate each server by itself"
         )
     return access.client_arguments
-
-
-def _writable(output: Path, *, overwrite: bool, resume: bool) -> Path:
-    """Return where the journal goes; refuse to replace what nobody said may be replaced."""
-    if overwrite and resume:
-        raise click.UsageError("--overwrite begins anew and --resume goes on: give one of them")
-    journal = output / JOURNAL_NAME
-    if journal.exists() and not overwrite and not resume:
-        raise click.ClickException(
-            f"{output} holds a run that was interrupted: --resume goes on, --overwrite begins anew"
-        )
-    there = next((name for name in REPORT_NAMES if (output / name).exists()), None)
-    if there is not None and not overwrite and not (resume and journal.exists()):
-        raise click.ClickException(
-            f"{output / there} would be replaced: give --overwrite, or another folder with -o"
-        )
-    output.mkdir(parents=True, exist_ok=True)
-    return journal

@@ -1,4 +1,4 @@
-"""What `tritonseg evaluate` prints when it is done."""
+"""Where `tritonseg evaluate` writes, and what it prints when it is done."""
 
 from __future__ import annotations
 
@@ -6,11 +6,42 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import click
+
 from tritonseg_engines.cli.typed import quoted
 from tritonseg_engines.evaluation.figures import Figures
 from tritonseg_engines.evaluation.report import REPORT_NAMES, Report
 
+JOURNAL_NAME: Final = ".partial.jsonl"
 LOWEST_SHOWN: Final = 3
+
+
+def writable_journal(output: Path, *, overwrite: bool, resume: bool) -> Path:
+    """Return where the journal goes; refuse to replace what nobody said may be replaced.
+
+    Args:
+        output: Folder of the report; made if it is not there.
+        overwrite: Whether a report or journal that is there may be replaced.
+        resume: Whether to go on with the journal that is there.
+
+    Raises:
+        click.ClickException: Something is there.
+        OSError: The folder cannot be made.
+    """
+    if overwrite and resume:
+        raise click.UsageError("--overwrite begins anew and --resume goes on: give one of them")
+    journal = output / JOURNAL_NAME
+    if journal.exists() and not overwrite and not resume:
+        raise click.ClickException(
+            f"{output} holds a run that was interrupted: --resume goes on, --overwrite begins anew"
+        )
+    there = next((name for name in REPORT_NAMES if (output / name).exists()), None)
+    if there is not None and not overwrite and not (resume and journal.exists()):
+        raise click.ClickException(
+            f"{output / there} would be replaced: give --overwrite, or another folder with -o"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    return journal
 
 
 def summary(report: Report, folder: Path) -> Iterator[str]:

@@ -40,8 +40,10 @@ def resampled_mean_iou(
     """Return the mean IoU of data sets that are drawn from the pictures of one.
 
     The same seed and number of pictures draw the same, so that differences of two models are of
-    the same pictures. A class that neither occurs nor is predicted in what was drawn is left out of
-    its mean, as it is of all pictures.
+    the same pictures. Every mean is over the classes of all pictures' mean: one that neither
+    occurs nor is predicted in what was drawn keeps its IoU of all pictures. Were it left out, data
+    sets without rare classes, which are low, would have higher means, and the figure itself could
+    lie below its own interval.
 
     Args:
         by_picture: (N, 2, C) int64, intersection and union of every class in every picture.
@@ -55,6 +57,7 @@ def resampled_mean_iou(
     if count < 2:
         return None
     # Sums of pixels are exact in float64, up to 2^53, and products of it are fast.
+    whole = by_picture.sum(axis=0).astype(np.float64)
     flat = by_picture.reshape(count, 2 * classes).astype(np.float64)
     random = np.random.default_rng(seed)
     at_once = max(1, _DRAWS_AT_ONCE // count)
@@ -62,7 +65,7 @@ def resampled_mean_iou(
     for begin in range(0, resamples, at_once):
         times = _drawn(random, min(at_once, resamples - begin), count)
         sums = (times @ flat).reshape(-1, 2, classes)
-        found.append(_mean_iou(sums[:, 0], sums[:, 1]))
+        found.append(_mean_iou(sums[:, 0], sums[:, 1], whole))
     return np.concatenate(found)
 
 
@@ -80,7 +83,10 @@ def _drawn(random: np.random.Generator, rows: int, count: int) -> NDArray[np.flo
     return times.astype(np.float64)
 
 
-def _mean_iou(hits: NDArray[np.float64], union: NDArray[np.float64]) -> NDArray[np.float64]:
-    iou = np.divide(hits, union, out=np.zeros_like(hits), where=union > 0)
-    mean: NDArray[np.float64] = iou.sum(axis=1) / np.maximum((union > 0).sum(axis=1), 1)
+def _mean_iou(
+    hits: NDArray[np.float64], union: NDArray[np.float64], whole: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    of_all = np.divide(whole[0], whole[1], out=np.zeros_like(whole[0]), where=whole[1] > 0)
+    iou = np.divide(hits, union, out=np.tile(of_all, (len(hits), 1)), where=union > 0)
+    mean: NDArray[np.float64] = iou.sum(axis=1) / max(int((whole[1] > 0).sum()), 1)
     return mean

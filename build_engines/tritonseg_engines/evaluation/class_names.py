@@ -24,8 +24,19 @@ class MatchedClasses:
     how: str
 
 
+OF_LABELS: Final = (
+    "--label-map FILE says which class each label value is; --match index trusts that both count "
+    "the same classes alike"
+)
+
+
 def matched_classes(
-    wanted: Sequence[str], given: Sequence[str], match: str = "name", *, whose: str = "the data set"
+    wanted: Sequence[str],
+    given: Sequence[str],
+    match: str = "name",
+    *,
+    whose: str = "the data set",
+    advice: str = OF_LABELS,
 ) -> MatchedClasses:
     """Find classes by their names, whatever their case, spaces and hyphens.
 
@@ -34,6 +45,7 @@ def matched_classes(
         given: The model's.
         match: "name", or "index" to trust that both lists have the same order.
         whose: The first list's owner, for messages.
+        advice: What to do where they are others.
 
     Raises:
         EvaluationError: They are not the same classes.
@@ -49,7 +61,7 @@ def matched_classes(
         )
     keys, others = [_key(name) for name in wanted], [_key(name) for name in given]
     if set(keys) != set(others) or len(keys) != len(others) or len(set(keys)) < len(keys):
-        raise EvaluationError(_unlike(wanted, given, whose))
+        raise EvaluationError(f"{_unlike(wanted, given, whose)}. {advice}")
     if keys == others:
         return MatchedClasses(index_of=tuple(range(len(keys))), how="classes of the same names")
     return MatchedClasses(
@@ -76,8 +88,7 @@ def _unlike(wanted: Sequence[str], given: Sequence[str], whose: str) -> str:
     ] or ["a name comes more than once"]
     return (
         f"expected the {len(wanted)} classes of {whose}, got a model with {len(given)}: "
-        f"{'; '.join(parts)}. --label-map FILE says which class each label value is; --match index "
-        "trusts that both count the same classes alike"
+        f"{'; '.join(parts)}"
     )
 
 

@@ -91,7 +91,7 @@ def _sentence(
     few = ""
     if len(totals.pixels) < FEW_PICTURES:
         few = f"; from fewer than {FEW_PICTURES} pictures such bounds are too narrow"
-    if interval.low <= 0 <= interval.high:
+    if min(change, interval.low) <= 0 <= max(change, interval.high):
         return (
             f"{other} against {first}: no difference can be told from {pictures}: {bounds}; "
             f"{share}{few}"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonseg import ModelInfo, Segmentation, SegmentationClient
+from tritonseg import ModelInfo, OverloadedError, Segmentation, SegmentationClient
 from tritonseg_engines.errors import EvaluationError
 from tritonseg_engines.evaluation.class_names import matched_classes
+from tritonseg_engines.evaluation.dataset import one_line
 
+OF_MODELS = "models of other classes have no figure in common: evaluate each by itself"
+PATIENCE_S: Final = 60.0
+PAUSE_S: Final = 1.0
+"""Between a refusal as overload and the next try, after those of the client."""
 Transport = Literal["raw", "encoded", "shared_memory"]
 
 
@@ -42,6 +48,7 @@ class Contender:
         model: What the server said of it at the beginning.
         asked: What is asked of it.
         class_of: (C,) uint8, the first model's class by this one's; None where they are the same.
+        patience_s: How long a picture waits for a server that is overloaded.
     """
 
     client: SegmentationClient = field(repr=False)
@@ -49,6 +56,7 @@ class Contender:
     model: ModelInfo
     asked: Asked
     class_of: NDArray[np.uint8] | None
+    patience_s: float = PATIENCE_S
 
     @classmethod
     def of(
@@ -60,6 +68,7 @@ class Contender:
         name: str,
         version: str | None,
         first: ModelInfo | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> Contender:
         """Ask a server for a model, and hold its classes against the first model's.
 
@@ -70,6 +79,7 @@ class Contender:
             name: Of the model.
             version: Of the model; None for the highest, at which it stays.
             first: The model that it is compared with; None where it is that.
+            patience_s: How long a picture waits for a server that is overloaded.
 
         Raises:
             EvaluationError: It has other classes than the first model.
@@ -79,9 +89,18 @@ class Contender:
         model = client.describe(model=name, model_version=chosen)
         class_of = None
         if first is not None and model.classes != first.classes:
-            matched = matched_classes(model.classes, first.classes, whose=f"model '{name}'")
+            matched = matched_classes(
+                model.classes, first.classes, whose=f"model '{name}'", advice=OF_MODELS
+            )
             class_of = np.array(matched.index_of, np.uint8)
-        return cls(client=client, url=url, model=model, asked=asked, class_of=class_of)
+        return cls(
+            client=client,
+            url=url,
+            model=model,
+            asked=asked,
+            class_of=class_of,
+            patience_s=patience_s,
+        )
 
     @property
     def gives_confidence(self) -> bool:
@@ -91,7 +110,7 @@ class Contender:
     @property
     def title(self) -> str:
         """Name, version and precision in words."""
-        return f"{self.model.name} {self.model.version}, {self.model.precision}"
+        return f"{self.model.name} {self.model.version}, {one_line(self.model.precision)}"
 
     def segment(self, image: Path | NDArray[np.uint8]) -> Segmentation:
         """Segment a picture.
@@ -100,14 +119,7 @@ class Contender:
             EvaluationError: The server has another model under that name and version meanwhile.
             SegmentationError: It could not be segmented.
         """
-        result = self.client.segment(
-            image,
-            model=self.model.name,
-            model_version=self.model.version,
-            transport=self.asked.transport,
-            confidence=self.gives_confidence,
-            tiling=self.asked.tiling,
-        )
+        result = self._answer(image)
         if result.model != self.model:
             raise EvaluationError(
                 f"model '{self.model.name}' version {self.model.version} at {self.url} was "
@@ -115,6 +127,24 @@ class Contender:
                 "of the one before: begin anew with --overwrite"
             )
         return result
+
+    def _answer(self, image: Path | NDArray[np.uint8]) -> Segmentation:
+        """Ask, and go on where a client gives up: nobody waits, and other callers come first."""
+        give_up_s = time.monotonic() + self.patience_s
+        while True:
+            try:
+                return self.client.segment(
+                    image,
+                    model=self.model.name,
+                    model_version=self.model.version,
+                    transport=self.asked.transport,
+                    confidence=self.gives_confidence,
+                    tiling=self.asked.tiling,
+                )
+            except OverloadedError:
+                if time.monotonic() + PAUSE_S >= give_up_s:
+                    raise
+            time.sleep(PAUSE_S)
 
     def class_map(self, result: Segmentation) -> NDArray[np.uint8]:
         """Return a result's (H, W) uint8 classes, as the first model counts them."""
@@ -128,6 +158,24 @@ class Contender:
         before, after = asdict(self.model), asdict(other)
         changed = [key for key in before if before[key] != after[key]]
         return f"another {' and '.join(changed)}"
+
+
+def check_different(contenders: Sequence[Contender]) -> None:
+    """Refuse to hold a model against itself.
+
+    Raises:
+        EvaluationError: A version of a model is there twice, at the same address.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    for contender in contenders:
+        model = contender.model
+        key = (model.name, model.version, contender.url)
+        if key in seen:
+            raise EvaluationError(
+                f"expected models that differ, got '{model.name}' version {model.version} at "
+                f"{contender.url} twice"
+            )
+        seen.add(key)
 
 
 def told_apart(contenders: Sequence[Contender]) -> list[str]:

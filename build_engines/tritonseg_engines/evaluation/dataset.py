@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tritonseg_engines.errors import EvaluationError
 from tritonseg_engines.evaluation.label_sets import LabelSet
+from tritonseg_engines.picture_files import SUFFIXES
 
 NAMED_FILES = 3
 
@@ -47,6 +48,10 @@ class Dataset:
     pictures: tuple[LabelledPicture, ...] = field(repr=False)
     label_set: LabelSet | None
     remarks: tuple[str, ...] = ()
+
+    def shown(self, index: int) -> str:
+        """Return a picture's name as one line of text, whatever bytes it has."""
+        return one_line(self.pictures[index].name)
 
     @property
     def title(self) -> str:
@@ -118,6 +123,41 @@ def without_picture(labels: Iterable[Path], pictures: Iterable[LabelledPicture])
     left = sorted(file.name for file in labels if file not in used)
     if not left:
         return ()
-    named = ", ".join(left[:NAMED_FILES])
+    named = ", ".join(map(one_line, left[:NAMED_FILES]))
     more = ", ..." if len(left) > NAMED_FILES else ""
-    return (f"{len(left)} label files have no picture and are left out: {named}{more}",)
+    count = (
+        "1 label file has no picture and is"
+        if len(left) == 1
+        else (f"{len(left)} label files have no picture and are")
+    )
+    return (f"{count} left out: {named}{more}",)
+
+
+def is_picture(file: Path) -> bool:
+    """Return whether a file is called like a picture."""
+    return file.suffix.lower() in SUFFIXES
+
+
+def folders_of_pictures(beside: Iterable[Path], labels: Path) -> list[Path]:
+    """Return which of the files and folders beside pictures hold more of them, not labels."""
+    return [
+        folder
+        for folder in beside
+        if folder.is_dir()
+        and not labels.resolve().is_relative_to(folder.resolve())
+        and any(map(is_picture, folder.iterdir()))
+    ]
+
+
+def not_looked_into(folders: Sequence[Path]) -> tuple[str, ...]:
+    """Return a remark on folders whose pictures are not evaluated, if there are any."""
+    if not folders:
+        return ()
+    named = ", ".join(one_line(folder.name) for folder in folders[:NAMED_FILES])
+    more = ", ..." if len(folders) > NAMED_FILES else ""
+    return (f"pictures in folders below are left out: {named}{more}",)
+
+
+def one_line(name: str) -> str:
+    """Return a file's name as text that can be written: such names may be no UTF-8, or lines."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)

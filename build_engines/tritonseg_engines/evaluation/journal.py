@@ -7,6 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final
@@ -20,7 +21,9 @@ ANEW: Final = "--overwrite begins anew"
 class Journal:
     """One line for every picture, after one that says of what run.
 
-    A process that is killed leaves whole lines and perhaps half of one, which is dropped.
+    A process that is killed leaves whole lines and perhaps half of one, which is dropped. Every
+    line's checksum is of all lines up to it, so that one that stands twice, is gone from between
+    others or is another run's is as damaged as one that was edited.
 
     Args:
         path: The file; its folder exists.
@@ -39,14 +42,15 @@ class Journal:
         self.path = path
         self._header: dict[str, Any] = json.loads(json.dumps(header))
         self.is_empty = True
+        self._checksum = 0
         # Opened without being emptied: another process may be at it.
         self._file: BinaryIO = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
             self._lock()
-            if not resume or not self._holds_this_run():
-                self._file.seek(0)
-                self._file.truncate()
-                self._write({"run": self._header})
+            if resume and self._holds_this_run():
+                self.is_empty = not self._file.read(1)
+            else:
+                self._begin()
         except BaseException:
             self._file.close()
             raise
@@ -61,15 +65,17 @@ class Journal:
             EvaluationError: A line is damaged.
         """
         self._file.seek(0)
-        self._file.readline()
-        end, number = self._file.tell(), 1
+        self._checksum = 0
+        self._document(self._file.readline(), 1)
+        begin = end = self._file.tell()
+        number = 1
         for line in self._file:
             number += 1
             if not line.endswith(b"\n"):
                 break
-            self.is_empty = False
             yield self._counts_of(line, number, class_count)
             end += len(line)
+        self.is_empty = end == begin
         self._file.seek(end)
         self._file.truncate()
 
@@ -100,7 +106,9 @@ class Journal:
     ) -> None:
         if exc is not None and self.is_empty:
             self.remove()  # nothing to go on from
-        self._file.close()
+        # What could not be written is tried once more here; that it failed was told before.
+        with suppress(OSError) if exc is not None else nullcontext():
+            self._file.close()
 
     def _lock(self) -> None:
         try:
@@ -111,6 +119,12 @@ class Journal:
             ) from None
         except OSError:  # a file system without locks
             return
+
+    def _begin(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._checksum = 0
+        self._write({"run": self._header})
 
     def _holds_this_run(self) -> bool:
         """Return whether there is a first line, and it is this run's."""
@@ -143,12 +157,17 @@ class Journal:
 
     def _write(self, document: Mapping[str, Any]) -> None:
         text = json.dumps(document, separators=(",", ":")).encode()
-        self._file.write(b"%08x %s\n" % (zlib.crc32(text), text))
-        self._file.flush()
+        self._checksum = zlib.crc32(text, self._checksum)
+        try:
+            self._file.write(b"%08x %s\n" % (self._checksum, text))
+            self._file.flush()
+        except OSError as error:  # which names no file
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def _document(self, line: bytes, number: int) -> dict[str, Any]:
         checksum, _, text = line.rstrip(b"\n").partition(b" ")
-        if checksum != b"%08x" % zlib.crc32(text):
+        self._checksum = zlib.crc32(text, self._checksum)
+        if checksum != b"%08x" % self._checksum:
             raise self._damaged(number)
         document: dict[str, Any] = json.loads(text)
         return document

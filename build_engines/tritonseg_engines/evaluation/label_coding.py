@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tritonseg_engines.errors import EvaluationError
 from tritonseg_engines.evaluation.class_names import matched_classes
+from tritonseg_engines.evaluation.dataset import one_line
 from tritonseg_engines.evaluation.label_sets import LabelSet
 from tritonseg_engines.spec_yaml.document import parse_yaml, yaml_reason
 
@@ -63,6 +64,19 @@ class LabelCoding:
         return (
             f"expected label values {self.known} ({self.origin}), got {seen}{more}; --ignore-index "
             "leaves one out, --label-map says what each value is"
+        )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader has to know of classes that no label can be, as sentences."""
+        lost = [name for index, name in enumerate(self.classes) if not (self.table == index).any()]
+        if not lost:
+            return ()
+        named = ", ".join(lost[:NAMED_VALUES])
+        more = f" and {len(lost) - NAMED_VALUES} more" if lost[NAMED_VALUES:] else ""
+        return (
+            f"no label value is {named}{more}: where that is predicted, it is wrong, and an IoU of "
+            "0 is in the mean",
         )
 
     @property
@@ -129,12 +143,15 @@ def coding_from_file(path: Path, classes: Sequence[str], ignored: Sequence[int])
         )
     table = np.full(VALUES, UNKNOWN, np.int16)
     for key, meaning in document.items():
-        table[_value(path, key)] = _class_index(path, meaning, classes)
+        value = _value(path, key)
+        if table[value] != UNKNOWN:  # as a number and as text, which YAML holds for two
+            raise EvaluationError(f"{path}: expected every label value once, got {value} twice")
+        table[value] = _class_index(path, meaning, classes)
     if ignored:
         table[list(ignored)] = IGNORED
     if not (table >= 0).any():
         raise EvaluationError(f"{path}: expected at least one label value that is a class")
-    return LabelCoding(table=table, classes=tuple(classes), origin=f"by {path.name}")
+    return LabelCoding(table=table, classes=tuple(classes), origin=f"by {one_line(path.name)}")
 
 
 def _value(path: Path, key: object) -> int:

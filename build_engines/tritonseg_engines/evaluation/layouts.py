@@ -13,10 +13,12 @@ from tritonseg_engines.evaluation.dataset import (
     Dataset,
     LabelledPicture,
     checked_pictures,
+    folders_of_pictures,
+    is_picture,
+    not_looked_into,
     without_picture,
 )
 from tritonseg_engines.evaluation.label_sets import LabelSet
-from tritonseg_engines.picture_files import SUFFIXES
 
 CITY_PICTURE: Final = "_leftImg8bit"
 LABEL_IDS: Final = "_gtFine_labelIds.png"
@@ -52,6 +54,7 @@ class Found:
         labels_of: Where the labels of a picture must lie.
         label_set: What label values mean; None for the model's own class indices.
         label_files: All that lies where labels lie; empty where a list says which are meant.
+        unseen: Folders with pictures that the layout does not look into.
     """
 
     split: str | None
@@ -60,6 +63,7 @@ class Found:
     labels_of: Callable[[Path], Path]
     label_set: LabelSet | None
     label_files: Sequence[Path] = ()
+    unseen: Sequence[Path] = ()
 
 
 def open_dataset(format_name: str, place: Place) -> Dataset:
@@ -90,7 +94,7 @@ def open_dataset(format_name: str, place: Place) -> Dataset:
         root=place.root or found.images,
         pictures=pictures,
         label_set=found.label_set,
-        remarks=without_picture(found.label_files, pictures),
+        remarks=(*without_picture(found.label_files, pictures), *not_looked_into(found.unseen)),
     )
 
 
@@ -127,7 +131,7 @@ def _voc(place: Place) -> Found:
     home = next((home for home in homes if (home / listed).is_file()), None)
     if home is None:
         raise EvaluationError(f"{root}: expected a file {listed} in it or in VOC2012, found none")
-    names = (home / listed).read_text(encoding="utf-8").split()
+    names = _listed(home / listed)
     images = home / "JPEGImages"
     files = [images / f"{name}.jpg" for name in names]
     for file in files:
@@ -142,6 +146,13 @@ def _voc(place: Place) -> Found:
     )
 
 
+def _listed(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig").split()
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"{file}: expected names in UTF-8, got {error}") from error
+
+
 def _ade20k(place: Place) -> Found:
     root, split = _root(place), place.split or "validation"
     split = "validation" if split == "val" else split
@@ -152,7 +163,8 @@ def _ade20k(place: Place) -> Found:
 
 def _camvid(place: Place) -> Found:
     if place.images is not None and place.labels is not None:
-        return _by_stem(place.split, place.images, place.labels, label_sets.CAMVID_SET)
+        _check_alone(place)
+        return _by_stem(None, place.images, place.labels, label_sets.CAMVID_SET)
     root, split = _root(place), place.split or "test"
     images = _folder(root, split, f"CamVid/{split}")
     labels = _folder(images.parent, f"{split}annot", f"{split}_labels")
@@ -161,7 +173,8 @@ def _camvid(place: Place) -> Found:
 
 def _folders(place: Place) -> Found:
     if place.images is not None and place.labels is not None:
-        return _by_stem(place.split, place.images, place.labels, None)
+        _check_alone(place)
+        return _by_stem(None, place.images, place.labels, None)
     root, part = _root(place), "" if place.split is None else f"/{place.split}"
     images, labels = _folder(root, f"images{part}"), _folder(root, f"labels{part}")
     return _by_stem(place.split, images, labels, None)
@@ -195,14 +208,24 @@ def _by_stem(
     for folder, content in ((images, "pictures"), (labels, "labels")):
         if not folder.is_dir():
             raise EvaluationError(f"{folder}: expected a folder of {content}, found none")
+    beside = sorted(images.iterdir())
     return Found(
         split=split,
         images=images,
-        files=sorted(file for file in images.iterdir() if file.suffix.lower() in SUFFIXES),
+        files=[file for file in beside if is_picture(file)],
         labels_of=lambda image: labels / f"{image.stem}{ending}.png",
         label_set=label_set,
         label_files=sorted(labels.glob(f"*{ending}.png")),
+        unseen=folders_of_pictures(beside, labels),
     )
+
+
+def _check_alone(place: Place) -> None:
+    """Refuse what would be in a report's title and chose nothing."""
+    if place.root is not None or place.split is not None:
+        raise EvaluationError(
+            "--images and --labels say where everything is: leave --dataset and --split out"
+        )
 
 
 def _root(place: Place) -> Path:

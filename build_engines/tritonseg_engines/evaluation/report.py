@@ -58,7 +58,8 @@ class Report:
         first = evaluation.contenders[0]
         card = card_remark(first.model, evaluation.dataset, totals, first.asked)
         strange = [one.caption for one in panels if not one.is_repeated]
-        remarks = [*evaluation.dataset.remarks, *([] if card is None else [card])]
+        remarks = [*evaluation.dataset.remarks, *evaluation.coding.remarks]
+        remarks += [] if card is None else [card]
         if strange:
             remarks.append(
                 f"the server gave other masks when it was asked once more, first for {strange[0]}: "
@@ -182,11 +183,17 @@ def write_report(report: Report, folder: Path) -> None:
     from tritonseg_engines.evaluation.report_html import html_report
     from tritonseg_engines.evaluation.report_markdown import markdown_report
 
-    write_atomically(folder / PICTURES_NAME, pictures_csv(report))
-    write_atomically(folder / MARKDOWN_NAME, markdown_report(report).encode())
-    write_atomically(folder / HTML_NAME, html_report(report).encode())
     text = json.dumps(report.to_json(), indent=2, allow_nan=False) + "\n"
-    write_atomically(folder / JSON_NAME, text.encode())
+    for name, content in (
+        (PICTURES_NAME, pictures_csv(report)),
+        (MARKDOWN_NAME, markdown_report(report).encode()),
+        (HTML_NAME, html_report(report).encode()),
+        (JSON_NAME, text.encode()),
+    ):
+        try:
+            write_atomically(folder / name, content)
+        except OSError as error:  # that of a full disk names no file
+            raise OSError(error.errno, error.strerror, str(folder / name)) from error
 
 
 def _bounds(interval: Interval | None) -> list[float] | None:

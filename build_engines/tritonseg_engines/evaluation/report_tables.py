@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from tritonseg_engines.evaluation.dataset import one_line
+
 if TYPE_CHECKING:
     from tritonseg_engines.evaluation.bootstrap import Interval
     from tritonseg_engines.evaluation.report import Report
@@ -109,7 +111,10 @@ def facts(report: Report) -> Iterator[Row]:
     yield "labels", f"values {coding.known}: {coding.origin}"
     for title, contender in zip(evaluation.titles, evaluation.contenders, strict=True):
         model = contender.model
-        yield title, f"{model.runtime}, export {model.onnx_sha256[:12]}, at {contender.url}"
+        yield (
+            title,
+            f"{one_line(model.runtime)}, export {model.onnx_sha256[:12]}, at {contender.url}",
+        )
     asks: list[str] = [asked.transport]
     asks += (
         ["with confidence"] if any(one.gives_confidence for one in evaluation.contenders) else []

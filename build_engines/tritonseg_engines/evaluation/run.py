@@ -14,19 +14,22 @@ from typing import Any, Final
 import numpy as np
 
 from tritonseg import Segmentation, SegmentationError, load_image
+from tritonseg_engines.errors import EvaluationError
 from tritonseg_engines.evaluation.contender import Contender, told_apart
 from tritonseg_engines.evaluation.counts import PictureCounts, count_picture
 from tritonseg_engines.evaluation.dataset import Dataset
-from tritonseg_engines.evaluation.journal import Journal
+from tritonseg_engines.evaluation.journal import ANEW, Journal
 from tritonseg_engines.evaluation.label_check import check_labels
 from tritonseg_engines.evaluation.label_coding import LabelCoding
+from tritonseg_engines.evaluation.label_files import read_undamaged_labels
 from tritonseg_engines.evaluation.orientation import check_orientation
 from tritonseg_engines.evaluation.totals import Totals
 from tritonseg_engines.progress import Progress, unheard
-from tritonseg_engines.running.labels import read_labels
 
 BEGUN_PER_IN_FLIGHT: Final = 2
 """How many pictures may be begun and not counted yet, so that one slow picture idles nobody."""
+JOURNAL_FORM: Final = 2
+"""Of the lines in a journal; 1 had checksums of single lines."""
 CHECKED_EARLY: Final = 20
 """Pictures after which labels of other classes are noticed, before hours are spent on them."""
 
@@ -55,7 +58,7 @@ class Evaluation:
     def header(self) -> dict[str, Any]:
         """Return all that the counts depend on, as JSON."""
         return {
-            "form": 1,
+            "form": JOURNAL_FORM,
             "models": [contender.identity() for contender in self.contenders],
             "dataset": {"format": self.dataset.format, "files": self.dataset.digest()},
             "labels": hashlib.sha256(self.coding.table.tobytes()).hexdigest(),
@@ -65,8 +68,8 @@ class Evaluation:
         """Return a picture's labels, (H, W) int16, and what the models make of it.
 
         Raises:
-            EvaluationError: A label is no class, it is not known which way the labels lie, or a
-                model was replaced.
+            EvaluationError: A label is no class, it is not known which way the labels lie, their
+                file is damaged, or a model was replaced.
             CalibrationError: The labels are no class indices, or of another size.
             SegmentationError: The picture could not be segmented.
         """
@@ -76,7 +79,7 @@ class Evaluation:
             source = load_image(picture.image)  # once for all models
         results = [contender.segment(source) for contender in self.contenders]
         check_orientation(picture.image)
-        values_hw = read_labels(picture.labels, results[0].image_size)
+        values_hw = read_undamaged_labels(picture.labels, results[0].image_size)
         return self.coding.applied(values_hw, picture.labels), results
 
     def count(self, index: int) -> PictureCounts:
@@ -118,12 +121,12 @@ def measure(evaluation: Evaluation, journal: Journal, progress: Progress = unhea
         progress: Told after every picture.
 
     Raises:
-        EvaluationError: Labels are not what they should be, or a model was replaced; no figure of
-            what was counted would be true.
+        EvaluationError: Labels are not what they should be, or a model or files were replaced; no
+            figure of what was counted would be true.
         CalibrationError: A file of labels cannot be read.
         SegmentationError: A picture could not be segmented; names it.
     """
-    count = len(evaluation.dataset.pictures)
+    count, files = len(evaluation.dataset.pictures), evaluation.dataset.digest()
     totals = Totals(len(evaluation.coding.classes), count, len(evaluation.contenders))
     for counts in journal.counted(len(evaluation.coding.classes)):
         totals.add(counts)
@@ -138,6 +141,11 @@ def measure(evaluation: Evaluation, journal: Journal, progress: Progress = unhea
         if done == CHECKED_EARLY:
             check_labels(totals.models[0].confusion, evaluation.coding.classes, so_far=True)
     elapsed_s = time.monotonic() - begun
+    if evaluation.dataset.digest() != files:
+        raise EvaluationError(
+            f"{evaluation.dataset.root}: pictures or labels were changed during the run, so that "
+            f"what was counted is of several data sets; {ANEW}"
+        )
     check_labels(totals.models[0].confusion, evaluation.coding.classes)
     return Measured(totals=totals, pictures_now=len(left), elapsed_s=elapsed_s)
 

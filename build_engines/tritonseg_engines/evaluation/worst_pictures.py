@@ -69,14 +69,14 @@ def chosen_pictures(evaluation: Evaluation, totals: Totals) -> list[Chosen]:
         evaluation: What was measured.
         totals: Sums over all pictures.
     """
-    first, pictures = totals.models[0], evaluation.dataset.pictures
+    first, dataset = totals.models[0], evaluation.dataset
     labelled = first.labelled_by_picture
     right = first.right_by_picture / np.maximum(labelled, 1)
     worst = [int(one) for one in np.argsort(right, kind="stable") if labelled[one]]
     chosen = [
         Chosen(
             index=index,
-            caption=f"{pictures[index].name}: {right[index]:.1%} of the labelled pixels right",
+            caption=f"{dataset.shown(index)}: {right[index]:.1%} of the labelled pixels right",
             positions=(0,),
         )
         for index in worst[:PICTURES_SHOWN]
@@ -88,7 +88,7 @@ def chosen_pictures(evaluation: Evaluation, totals: Totals) -> list[Chosen]:
         chosen += [
             Chosen(
                 index=index,
-                caption=f"{pictures[index].name}: {title} has {lost[index]:.1%} fewer right",
+                caption=f"{dataset.shown(index)}: {title} has {lost[index]:.1%} fewer right",
                 positions=(0, position),
             )
             for index in most[:LOSSES_SHOWN]
