@@ -61,7 +61,7 @@ def test_a_model_that_is_replaced_ends_the_run(triton: FakeTriton, folder: Path)
     assert "was replaced during the run, another onnx_sha256" in outcome.output
     again = evaluate(triton, folder, "--resume")
     assert again.exit_code == 1
-    assert "expected a run that goes on, got one of another models" in again.output
+    assert "expected a run that goes on, got one of another onnx_sha256" in again.output
 
 
 def test_a_picture_that_fails_stops_and_can_be_resumed(triton: FakeTriton, folder: Path) -> None:
@@ -132,6 +132,8 @@ def test_other_classes_are_not_compared(triton: FakeTriton, folder: Path) -> Non
         outcome = evaluate(triton, folder, "--compare", f"={other.url}")
     assert outcome.exit_code == 1
     assert "model 'street-demo' alone has tree; the model alone has sky" in outcome.output
+    assert "evaluate each by itself" in outcome.output
+    assert "--label-map" not in outcome.output
 
 
 @pytest.mark.parametrize("text", ["", "a@", "a@x", "@0", "a=", "street-demo"])

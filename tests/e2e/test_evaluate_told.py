@@ -78,6 +78,21 @@ def test_names_of_any_bytes_are_reported(triton: FakeTriton, tmp_path: Path) -> 
     assert b"caf\xe9.png" in (out / "pictures.csv").read_bytes()
 
 
+def test_words_of_a_server_are_no_markup(triton: FakeTriton, folder: Path) -> None:
+    published = json.loads(triton.parameters["tritonseg_provenance"])
+    odd = {"precision": "<b>\n# `\ud800", "runtime": "|<i>\n"}
+    triton.parameters["tritonseg_provenance"] = json.dumps({**published, **odd})
+    outcome = evaluate(triton, folder)
+    assert outcome.exit_code == 0, outcome.output
+    out = folder.parent / "out"
+    heading, *lines = (out / "report.md").read_text(encoding="utf-8").splitlines()
+    assert heading.startswith(r"# street-demo 1, \<b\>\\n\# \`\\ud800 on folders, 6 pictures")
+    assert not any(line.startswith("#") for line in lines if not line.startswith("## "))
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "<i>" not in page
+    assert "<b>\\n" not in page
+
+
 def test_one_value_more_to_leave_out_is_one_more(triton: FakeTriton, folder: Path) -> None:
     """Beside the model's own, which is a class here."""
     published = json.loads(triton.parameters["tritonseg_model"])

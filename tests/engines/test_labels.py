@@ -98,7 +98,7 @@ def test_what_is_no_label_picture_is_said_with_its_file(tmp_path: Path) -> None:
         read_labels(path, (3, 5))
     whole = write_png(path, INDICES, 8, GRAY).read_bytes()
     path.write_bytes(whole[:-30])
-    with pytest.raises(CalibrationError, match=r"a\.png: expected labels, cannot be read"):
+    with pytest.raises(CalibrationError, match=r"a\.png: expected labels, got a damaged PNG"):
         read_labels(path, (3, 5))
 
 
@@ -193,3 +193,20 @@ def test_a_picture_is_not_its_own_label(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     with pytest.raises(CalibrationError, match="a picture and its labels, got one file for both"):
         picture_folder(tmp_path, tmp_path)
+
+
+def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    path = write_png(tmp_path / "a.png", INDICES, 8, GRAY)
+    whole, expected = path.read_bytes(), read_labels(path, INDICES.shape)
+    wrong, refused = [], 0
+    for at in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[at // 8] ^= 1 << at % 8
+        path.write_bytes(flipped)
+        try:
+            if not np.array_equal(read_labels(path, INDICES.shape), expected):
+                wrong.append(at)
+        except CalibrationError:
+            refused += 1
+    assert not wrong
+    assert refused > 4 * len(whole)

@@ -148,6 +148,19 @@ def test_of_another_run(key: str, tmp_path: Path) -> None:
         assert list(journal.counted(CLASSES)) == []
 
 
+def test_what_differs_is_named_and_not_what_it_is_in(tmp_path: Path) -> None:
+    """A model is described in more than a line has room for."""
+    path = tmp_path / "journal"
+    classes = [f"class {number}" for number in range(100)]
+    models = [{"classes": classes, "precision": one} for one in ("fp32", "int8")]
+    with Journal(path, {"models": models[:1]}, resume=False) as journal:
+        journal.append(counts(0))
+    with pytest.raises(EvaluationError, match='another precision: "fp32" then, "int8" now'):
+        Journal(path, {"models": models[1:]}, resume=True)
+    with pytest.raises(EvaluationError, match="another models: "):
+        Journal(path, {"models": models}, resume=True)
+
+
 def test_a_run_that_counted_nothing_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     with pytest.raises(RuntimeError), Journal(path, HEADER, resume=False):

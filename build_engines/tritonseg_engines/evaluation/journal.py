@@ -134,12 +134,12 @@ class Journal:
         before = self._document(line, 1).get("run")
         if not isinstance(before, dict):
             raise self._damaged(1)
-        for key in [*self._header, *before]:
-            if before.get(key) != self._header.get(key):
-                raise EvaluationError(
-                    f"{self.path}: expected a run that goes on, got one of another {key}: "
-                    f"{_short(before.get(key))} then, {_short(self._header.get(key))} now; {ANEW}"
-                )
+        if before != self._header:
+            what, then, now = _difference("run", before, self._header)
+            raise EvaluationError(
+                f"{self.path}: expected a run that goes on, got one of another {what}: "
+                f"{_short(then)} then, {_short(now)} now; {ANEW}"
+            )
         return True
 
     def _counts_of(self, line: bytes, number: int, class_count: int) -> PictureCounts:
@@ -176,6 +176,17 @@ class Journal:
         return EvaluationError(
             f"{self.path}: line {number} is damaged, so nothing can go on from it; {ANEW}"
         )
+
+
+def _difference(name: str, then: object, now: object) -> tuple[str, object, object]:
+    """Return the innermost that differs first, by its name."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        key = next(key for key in [*now, *then] if then.get(key) != now.get(key))
+        return _difference(key, then.get(key), now.get(key))
+    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        pairs = zip(then, now, strict=True)
+        return next(_difference(name, *pair) for pair in pairs if pair[0] != pair[1])
+    return name, then, now
 
 
 def _short(value: object) -> str:

@@ -61,8 +61,8 @@ step, tank, trade name, microwave, pot, animal, bicycle, lake, dishwasher, scree
 sculpture, hood, sconce, vase, traffic light, tray, ashcan, fan, pier, crt screen, plate,
 monitor, bulletin board, shower, radiator, glass, clock, flag"""
 )
-"""Source: SceneParsing benchmark (ADEChallengeData2016), `objectInfo150`, the first name of each,
-as trainers spell them."""
+"""Source: mmsegmentation, `mmseg/utils/class_names.py`, `ade_classes`, as trainers spell them; the
+data set's own list, `objectInfo150`, was not used."""
 
 COCO_STUFF_CLASSES: Final = _names(
     """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
@@ -83,7 +83,8 @@ shelf, sky-other, skyscraper, snow, solid-other, stairs, stone, straw, structura
 tent, textile-other, towel, tree, vegetable, wall-brick, wall-concrete, wall-other, wall-panel,
 wall-stone, wall-tile, wall-wood, water-other, waterdrops, window-blind, window-other, wood"""
 )
-"""Source: COCO-Stuff 164k, `labels.txt`, the 171 of 182 that occur."""
+"""The 171 of 182 that occur. Source: mmsegmentation, `mmseg/utils/class_names.py`,
+`cocostuff_classes`; the data set's own `labels.txt` was not used."""
 
 CAMVID_CLASSES: Final = (
     "Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car",

@@ -23,7 +23,7 @@ def markdown_report(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"# {report.evaluation.titles[0]} on {report.evaluation.dataset.title}"
+    yield f"# {_plain(f'{report.evaluation.titles[0]} on {report.evaluation.dataset.title}')}"
     yield ""
     for sentence in (*(one.sentence for one in report.differences), *report.remarks):
         yield f"- {_plain(sentence)}"

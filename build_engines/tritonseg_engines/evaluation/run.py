@@ -21,10 +21,10 @@ from tritonseg_engines.evaluation.dataset import Dataset
 from tritonseg_engines.evaluation.journal import ANEW, Journal
 from tritonseg_engines.evaluation.label_check import check_labels
 from tritonseg_engines.evaluation.label_coding import LabelCoding
-from tritonseg_engines.evaluation.label_files import read_undamaged_labels
 from tritonseg_engines.evaluation.orientation import check_orientation
 from tritonseg_engines.evaluation.totals import Totals
 from tritonseg_engines.progress import Progress, unheard
+from tritonseg_engines.running.labels import read_labels
 
 BEGUN_PER_IN_FLIGHT: Final = 2
 """How many pictures may be begun and not counted yet, so that one slow picture idles nobody."""
@@ -79,7 +79,7 @@ class Evaluation:
             source = load_image(picture.image)  # once for all models
         results = [contender.segment(source) for contender in self.contenders]
         check_orientation(picture.image)
-        values_hw = read_undamaged_labels(picture.labels, results[0].image_size)
+        values_hw = read_labels(picture.labels, results[0].image_size)
         return self.coding.applied(values_hw, picture.labels), results
 
     def count(self, index: int) -> PictureCounts:

@@ -39,7 +39,7 @@ def read_labels(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
         `(H, W)` uint8, as in the file: class indices, and what is to be ignored.
 
     Raises:
-        CalibrationError: It is something else, of another size, or has values above 255.
+        CalibrationError: It is something else, damaged, of another size, or has values above 255.
     """
     try:
         encoded = path.read_bytes()
@@ -66,10 +66,15 @@ def _stored_values(
         image = PngImagePlugin.PngImageFile(io.BytesIO(encoded))
         _check_frame(path, image, size_hw)
         values_hw = np.asarray(image)
+        # Decoding skips the checksums of pixels, and stops at the last of them.
+        PngImagePlugin.PngImageFile(io.BytesIO(encoded)).verify()
     except CalibrationError:
         raise
     except Exception as error:  # on corrupt files Pillow raises all kinds
-        raise CalibrationError(f"{path}: expected labels, cannot be read: {error}") from error
+        raise CalibrationError(
+            f"{path}: expected labels, got a damaged PNG, which cannot be read or whose pixels "
+            f"would be other classes: {error}; fetch it again"
+        ) from error
     bits = encoded[_BIT_DEPTH]
     if encoded[_COLOR_TYPE] == _GRAY and bits < 8:
         # Pillow gives a bit as a bool, and stretches 2 and 4 of them to 0-255.

@@ -12,6 +12,7 @@ from typing import Final
 from PIL import Image
 
 from tritonseg import load_image
+from tritonseg_engines.tuning.trial import PREFIX
 from tritonseg_engines.tuning.variant import Variant
 from tritonseg_engines.zoo.street_demo import STREET
 from tritonseg_steps.contract import NETWORK_SIZES_PARAMETER
@@ -36,10 +37,8 @@ def pictures_or_street(variant: Variant, pictures: Sequence[Path]) -> Iterator[t
     sizes = json.loads(
         variant.configs[variant.model].parameters[NETWORK_SIZES_PARAMETER].string_value
     )
-    with (
-        tempfile.TemporaryDirectory(prefix="tritonseg-tune-") as folder,
-        Image.open(STREET) as street,
-    ):
+    street = Image.fromarray(load_image(STREET))
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
         size_wh = (sizes["width"] or street.width, sizes["height"] or street.height)
         path = Path(folder) / STREET.name
         street.resize(size_wh).save(path, quality=JPEG_QUALITY)
