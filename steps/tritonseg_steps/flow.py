@@ -36,6 +36,7 @@ class Flow:
         version: Of them.
         most: Requests that may be on their way; None for one more than there are processes.
         look: Finds the counts of all processes of this server.
+        warn: Told once if the last step is not found, so that nothing is kept back.
     """
 
     def __init__(
@@ -46,11 +47,14 @@ class Flow:
         *,
         most: int | None = None,
         look: Look = lambda: tallies(os.getppid()),
+        warn: Callable[[str], object] = lambda _text: None,
     ) -> None:
         self._own = tally
         self._names = [tally_name(step, version) for step in steps]
         self._most = most
         self._find = look
+        self._warn: Callable[[str], object] | None = warn
+        self._blind_since_s: float | None = None
         self._steps: list[list[Counts]] = [[] for _ in steps]
         self._looked_s = -LOOK_AGAIN_S
         self._lock = Lock()
@@ -100,3 +104,17 @@ class Flow:
         self._looked_s = now_s
         found = list(self._find())
         self._steps = [[counts for name, counts in found if name == one] for one in self._names]
+        self._say_if_blind(now_s)
+
+    def _say_if_blind(self, now_s: float) -> None:
+        """Warn if the last step is not to be found although requests come."""
+        if self._steps[-1]:
+            self._blind_since_s = None
+            return
+        self._blind_since_s = self._blind_since_s or now_s
+        if self._warn is not None and now_s - self._blind_since_s >= LOOK_AGAIN_S:
+            self._warn(
+                f"{self._names[-1]} is not found among the server's processes, so what is behind "
+                f"{self._names[0]} is not limited"
+            )
+            self._warn = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
 from tritonseg_steps.compile_ahead import try_normalizer
@@ -51,7 +52,13 @@ class NormalizeStep(Step):
         """Return the view of this ensemble's steps."""
         model = config.name.removesuffix(NORMALIZE_SUFFIX)
         steps = [model + one for one in (NORMALIZE_SUFFIX, ENGINE_SUFFIX, ARGMAX_SUFFIX)]
-        return Flow(tally, steps, config.version, most=config.in_flight)
+        return Flow(
+            tally,
+            steps,
+            config.version,
+            most=config.in_flight,
+            warn=pb_utils.Logger.log_warn,
+        )
 
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
         """Normalise every request by itself; pictures of one request share their size."""

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tritonseg_steps.flow import LOST_S, Flow
+from tritonseg_steps import tally
+from tritonseg_steps.flow import LOOK_AGAIN_S, LOST_S, Flow
 from tritonseg_steps.tally import Tally, pace_of, tallies, tally_name
 
 STEPS = ("m_normalize", "m_engine", "m_argmax")
@@ -120,3 +122,25 @@ def test_processes_of_the_same_server_are_found_and_leave_nothing(
     other.kill()
     other.wait()
     assert tallies(os.getpid()) == []
+
+
+def test_a_descriptor_that_cannot_be_read_hides_no_other(
+    other: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = list(Path(f"/proc/{other.pid}/fd").iterdir())
+    gone = Path(f"/proc/{other.pid}/fd/999999")
+    monkeypatch.setattr(tally, "_open_files", lambda _server: [gone, *files, gone])
+    assert [name for name, _ in tallies(os.getpid())] == [tally_name("m_argmax", "2")]
+
+
+def test_a_last_step_that_is_not_found_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    first = Tally(STEPS[0], "1")
+    found = {tally_name(STEPS[0], "1"): first.counts}
+    flow = Flow(first, STEPS, "1", look=found.items, warn=told.append)
+    now_s = time.monotonic()
+    for after_s in (0, 1, LOOK_AGAIN_S / 2, LOOK_AGAIN_S + 1, 3 * LOOK_AGAIN_S):
+        monkeypatch.setattr(time, "monotonic", lambda at_s=now_s + after_s: at_s)
+        assert flow.count() == 0
+        assert len(told) == (after_s > LOOK_AGAIN_S)
+    assert told[0].startswith(tally_name("m_argmax", "1"))
