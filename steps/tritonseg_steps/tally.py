@@ -126,13 +126,14 @@ def pace_of(processes: Sequence[Counts]) -> Pace:
 
 def tallies(server: int) -> list[tuple[str, Counts]]:
     """Return the counts of every process that a server has started, each with its name."""
-    # More than one descriptor may stand for the same memory.
-    files = {file.stat().st_ino: (name, file) for name, file in _files(server)}
-    found = []
-    for name, file in files.values():
+    found: dict[int, tuple[str, Counts]] = {}
+    for name, file in _files(server):
         with contextlib.suppress(OSError, ValueError):  # gone meanwhile
-            found.append((name, Counts(_mapped(file))))
-    return found
+            # More than one descriptor may stand for the same memory.
+            inode = file.stat().st_ino
+            if inode not in found:
+                found[inode] = (name, Counts(_mapped(file)))
+    return list(found.values())
 
 
 def _files(server: int) -> Iterator[tuple[str, Path]]:
@@ -146,9 +147,16 @@ def _files(server: int) -> Iterator[tuple[str, Path]]:
 
 def _open_files(server: int) -> Iterator[Path]:
     for children in PROC.glob(f"{server}/task/*/children"):
-        with contextlib.suppress(OSError):  # gone, or of another user
-            for process in children.read_text(encoding="ascii").split():
+        for process in _words(children):
+            with contextlib.suppress(OSError):  # gone, or of another user
                 yield from (PROC / process / "fd").iterdir()
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="ascii").split()
+    except OSError:  # its thread is gone
+        return []
 
 
 def _mapped(file: Path) -> NDArray[Any]:
