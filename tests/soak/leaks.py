@@ -20,6 +20,9 @@ from figures import KINDS, Figure
 
 CALLERS = 4
 MAX_GROWTH_KIB = 1024
+# gRPC's pool takes one more when all of its threads are busy, on a machine that is short of cores
+# at any time; it is no leak, which would be one for every so many requests.
+MAX_MORE_THREADS = 2
 SHARED_MEMORY = Path("/dev/shm")
 _OF_A_SERVER = re.compile(r"tritonseg_\d+_[0-9a-f]{8}_")
 
@@ -60,7 +63,12 @@ class Growth:
     @property
     def leaks(self) -> list[str]:
         """What grew beyond what is allowed."""
-        allowed = {"rss_kib": MAX_GROWTH_KIB, "descriptors": 0, "threads": 0, "regions": 0}
+        allowed = {
+            "rss_kib": MAX_GROWTH_KIB,
+            "descriptors": 0,
+            "threads": MAX_MORE_THREADS,
+            "regions": 0,
+        }
         return [name for name, limit in allowed.items() if getattr(self, name) > limit]
 
 
@@ -85,7 +93,7 @@ def _figure(kind: str, growth: Growth, requests: int) -> Figure:
         kind=kind,
         found=f"{growth.rss_kib:+} KiB, {growth.descriptors:+}, {growth.threads:+}, "
         f"{growth.regions:+}",
-        limit=f"+{MAX_GROWTH_KIB} KiB, +0, +0, +0",
+        limit=f"+{MAX_GROWTH_KIB} KiB, +0, +{MAX_MORE_THREADS}, +0",
         is_kept=not growth.leaks,
     )
 
