@@ -27,14 +27,15 @@ ALLOWED = {
     "tritonseg": set(),
     "tritonseg_steps": set(),
     "cli": {
-        "build", "checkpoints", "demo", "evaluation", "load_test", "perf_input", "preflight",
-        "repository", "serving", "spec", "spec_yaml", "target", "tritonseg", "tritonseg_steps",
-        "tuning", "zoo", *BASE,
+        "agreement", "build", "checkpoints", "demo", "evaluation", "load_test", "perf_input",
+        "preflight", "repository", "serving", "spec", "spec_yaml", "target", "tritonseg",
+        "tritonseg_steps", "tuning", "zoo", *BASE,
     },
     "tuning": {
         "html_page", "load_test", "perf_input", "repository", "serving", "tritonseg",
         "tritonseg_steps", "zoo", *BASE,
     },
+    "agreement": {"evaluation", "html_page", "tritonseg", *BASE},
     "demo": {"build", "serving", "tritonseg", "zoo", *BASE},
     "build": {
         "gate", "graph", "precision", "preflight", "repository", "running", "spec", "target",

@@ -24,6 +24,7 @@ COMMANDS = {
     "shm-size": "Print the shared memory that a repository's models need.",
     "segment": "Segment pictures through a running server.",
     "evaluate": "Measure a served model on a labelled data set.",
+    "compare": "Hold one served model's masks against another's.",
     "perf-input": "Write pictures as input data for NVIDIA's perf_analyzer.",
     "tune": "Find how a model answers most pictures within a latency.",
     "repository": "Write the published models' repository, without engines.",

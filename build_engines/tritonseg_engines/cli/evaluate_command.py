@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from tritonseg import ConfigurationError, ProtocolError, SegmentationClient, SegmentationError
-from tritonseg_engines.cli.compared_models import NamedModel, named_model
+from tritonseg import ConfigurationError, ProtocolError, SegmentationError
+from tritonseg_engines.cli.compared_models import (
+    NamedModel,
+    connected,
+    named_model,
+    shown_to,
+)
 from tritonseg_engines.cli.evaluate_output import summary, writable_journal
 from tritonseg_engines.cli.progress_bars import Bars, progress_bars
 from tritonseg_engines.cli.server_options import ServerAccess, access_options
-from tritonseg_engines.evaluation.contender import Asked, Contender, check_different
+from tritonseg_engines.evaluation.contender import Asked, Contender
 from tritonseg_engines.evaluation.dataset import Dataset
 from tritonseg_engines.evaluation.journal import Journal
 from tritonseg_engines.evaluation.label_coding import LabelCoding, coding_from_file, coding_of
@@ -155,9 +160,9 @@ def command(
     named = [first, *(named_model(text, first) for text in compared)]
     dataset = open_dataset(format_name, Place(root=root, split=split, images=images, labels=labels))
     journal_path = writable_journal(output, overwrite=overwrite, resume=resume)
-    arguments = {"timeout_s": timeout_s, **_credentials(named, ServerAccess(**access))}
+    arguments = {"timeout_s": timeout_s, **shown_to(named, ServerAccess(**access))}
     asked = Asked(transport=transport, confidence=confidence, tiling=tiling)
-    with _contenders(named, asked, arguments) as contenders:
+    with connected(named, asked, arguments) as contenders:
         evaluation = Evaluation(
             dataset=dataset,
             coding=_coding(dataset, contenders[0], label_map, ignored, match),
@@ -205,41 +210,3 @@ def _coding(
     if dataset.label_set is None and first.model.ignore_index is not None:
         ignored = (*ignored, first.model.ignore_index)
     return coding_of(dataset.label_set, classes, ignored=ignored, match=match)
-
-
-@contextmanager
-def _contenders(
-    named: Sequence[NamedModel], asked: Asked, arguments: dict[str, Any]
-) -> Iterator[list[Contender]]:
-    """Yield the models with a client for each server, and close those."""
-    contenders: list[Contender] = []
-    with ExitStack() as stack:
-        clients = {
-            url: stack.enter_context(SegmentationClient(url, **arguments))
-            for url in dict.fromkeys(one.url for one in named)
-        }
-        for one in named:
-            contenders.append(
-                Contender.of(
-                    clients[one.url],
-                    one.url,
-                    asked,
-                    name=one.name,
-                    version=one.version,
-                    first=contenders[0].model if contenders else None,
-                    patience_s=arguments["timeout_s"],
-                )
-            )
-        check_different(contenders)
-        yield contenders
-
-
-def _credentials(named: Sequence[NamedModel], access: ServerAccess) -> dict[str, Any]:
-    """Return what a client shows a server; what is meant for one is not shown to another."""
-    others = {one.url for one in named} - {named[0].url}
-    if others and (access.headers or access.token or access.key):
-        raise click.ClickException(
-            f"--header, --token and --cert would be shown to {', '.join(sorted(others))} as well; "
-            "evaluate each server by itself"
-        )
-    return access.client_arguments

@@ -124,7 +124,7 @@ class Contender:
             raise EvaluationError(
                 f"model '{self.model.name}' version {self.model.version} at {self.url} was "
                 f"replaced during the run, {self._difference(result.model)}; what was counted is "
-                "of the one before: begin anew with --overwrite"
+                "of the one before: begin anew"
             )
         return result
 

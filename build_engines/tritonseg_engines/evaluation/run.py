@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +16,7 @@ from tritonseg_engines.errors import EvaluationError
 from tritonseg_engines.evaluation.contender import Contender, told_apart
 from tritonseg_engines.evaluation.counts import PictureCounts, count_picture
 from tritonseg_engines.evaluation.dataset import Dataset
+from tritonseg_engines.evaluation.in_order import in_order
 from tritonseg_engines.evaluation.journal import ANEW, Journal
 from tritonseg_engines.evaluation.label_check import check_labels
 from tritonseg_engines.evaluation.label_coding import LabelCoding
@@ -26,8 +25,6 @@ from tritonseg_engines.evaluation.totals import Totals
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.running.labels import read_labels
 
-BEGUN_PER_IN_FLIGHT: Final = 2
-"""How many pictures may be begun and not counted yet, so that one slow picture idles nobody."""
 JOURNAL_FORM: Final = 2
 """Of the lines in a journal; 1 had checksums of single lines."""
 CHECKED_EARLY: Final = 20
@@ -134,7 +131,7 @@ def measure(evaluation: Evaluation, journal: Journal, progress: Progress = unhea
     begun = time.monotonic()
     progress("evaluating", count - len(left), count)
     work = _named(evaluation)
-    for done, counts in enumerate(_in_order(left, work, evaluation.max_in_flight), 1):
+    for done, counts in enumerate(in_order(left, work, evaluation.max_in_flight), 1):
         journal.append(counts)
         totals.add(counts)
         progress("evaluating", count - len(left) + done, count)
@@ -163,20 +160,3 @@ def _named(evaluation: Evaluation) -> Callable[[int], PictureCounts]:
             raise
 
     return work
-
-
-def _in_order(
-    indices: Iterable[int], work: Callable[[int], PictureCounts], max_in_flight: int
-) -> Iterator[PictureCounts]:
-    """Yield what comes of each, worked on by threads and never far ahead of what is taken."""
-    pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="evaluate")
-    window: deque[Future[PictureCounts]] = deque()
-    try:
-        for index in indices:
-            window.append(pool.submit(work, index))
-            if len(window) >= BEGUN_PER_IN_FLIGHT * max_in_flight:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
