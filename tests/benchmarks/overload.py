@@ -74,6 +74,11 @@ class Load:
     encoded: bool = False
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is of pixels of one size."""
+        return self.pictures == "one size" and not self.encoded
+
+    @property
     def name(self) -> str:
         """Return it in words."""
         return f"{self.layout}, {self.pictures}, {'files' if self.encoded else 'pixels'}"
@@ -139,13 +144,15 @@ class Caller:
         return self._requests[number % len(self._requests)]
 
 
-def measure(folder: Path, seconds: float, models: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row for every model and load."""
+def measure(
+    folder: Path, seconds: float, models: Sequence[str], *, plain: bool = False
+) -> list[dict[str, Any]]:
+    """Return a row for every model and load; of pixels of one size only if that is plain."""
     return [
         {"model": model, **_measure(load, model, folder, seconds)}
         for model in models
         for load in LOADS
-        if load.pictures == "one size" or model in MANY
+        if load.is_plain or not (plain or (load.pictures != "one size" and model not in MANY))
     ]
 
 

@@ -61,7 +61,7 @@ def main() -> None:
         elif arguments.part == "overload":
             seconds = overload.QUICK_SECONDS if arguments.quick else arguments.seconds
             models = arguments.overloaded or overload.MODELS
-            result["rows"] = overload.measure(folder, seconds, models)
+            result["rows"] = overload.measure(folder, seconds, models, plain=arguments.plain)
             table = overload.table(result["rows"])
         else:
             result["models"] = _by_model(arguments, folder, pace)
@@ -95,6 +95,9 @@ def _arguments() -> argparse.Namespace:
         "--overloaded", action="append", choices=["tiny", "small", "demo", "hrnet"],
         help="may be given repeatedly; demo without",
     )  # fmt: skip
+    parser.add_argument(
+        "--plain", action="store_true", help="overload with pixels of one size only"
+    )
     parser.add_argument("--weights", type=Path, help="folder with checkpoints MODEL.pth")
     parser.add_argument(
         "--peers-venv", type=Path, default=PEERS_VENV, help="made if it is not there"
