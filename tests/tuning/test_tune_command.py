@@ -106,7 +106,22 @@ def test_it_writes_a_report_and_changes_nothing(
         or document["keeps_default"]
     )
     assert "today:" in output
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(PREFIX)]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_copy_and_no_server(
+    repositories: dict[str, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = tune(repositories, tmp_path / "out", "--max-minutes", "5")
+    while not list(tmp_path.glob(f"{PREFIX}*/models/*")):
+        time.sleep(0.1)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, list(tmp_path.iterdir())) == (128 + number, [])
+    assert output.endswith(f"stopped by {number.name}\n")
+    assert not psutil.wait_procs(family, timeout=10)[1]
 
 
 def test_ctrl_c_at_any_time_leaves_everything_as_it_was(
@@ -124,7 +139,7 @@ def test_ctrl_c_at_any_time_leaves_everything_as_it_was(
         assert process.returncode == 130, (wait_s, output)
         assert output.rstrip().endswith("stopped by Ctrl-C"), (wait_s, output)
         assert {layout: digest(path) for layout, path in repositories.items()} == before, wait_s
-        assert not [path for path in tmp_path.iterdir() if path.name.startswith(PREFIX)], wait_s
+        assert not list(tmp_path.iterdir()), wait_s
         _, alive = psutil.wait_procs(family, timeout=10)
         assert not alive, (wait_s, alive)
         assert not shm_regions(process.pid), wait_s
@@ -154,6 +169,8 @@ def test_a_crash_leaves_the_repository_and_no_server(
         (["--latency-ms", "nan"], "expected milliseconds, got nan"),
         (["--latency-ms", "300", "--repository", "missing"], "holds no model 'tiny'"),
         (["--latency-ms", "300", "--pictures", "{no_picture}"], "expected a picture"),
+        (["--latency-ms", "300", "--pictures", "{folder}"], "holds no picture"),
+        (["--latency-ms", "300", "-o", "{no_picture}/out"], "Not a directory"),
     ],
 )
 def test_what_is_wrong_is_said_before_servers_start(
@@ -161,7 +178,8 @@ def test_what_is_wrong_is_said_before_servers_start(
 ) -> None:
     no_picture = tmp_path / "notes.png"
     no_picture.write_text("no picture")
-    words = [word.format(no_picture=no_picture) for word in options]
+    (folder := tmp_path / "no pictures").mkdir()
+    words = [word.format(no_picture=no_picture, folder=folder) for word in options]
     if "--repository" not in words:
         words += ["--repository", str(repositories["single"])]
     outcome = CliRunner().invoke(cli, ["tune", "tiny", "-o", str(tmp_path / "out"), *words])

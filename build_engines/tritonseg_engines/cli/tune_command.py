@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.console import Console
 
+from tritonseg_engines.cli.ended_in_order import ended_in_order
 from tritonseg_engines.cli.repository_option import built_repositories_option
 from tritonseg_engines.cli.typed import quoted, typed_program
-from tritonseg_engines.picture_files import picture_files
 
 if TYPE_CHECKING:
     from tritonseg_engines.load_test.tester import Choice
@@ -43,8 +43,8 @@ def _finite(_context: click.Context, _option: click.Parameter, value: float) -> 
     "--pictures",
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
-    help="A picture or folder of what your callers send; repeatable.  [default: a drawn street of "
-    "the model's size]",
+    help="A picture or folder of what your callers send; repeatable. Of many, 16 are taken.  "
+    "[default: a drawn street of the model's size]",
 )
 @click.option(
     "--transport",
@@ -98,7 +98,7 @@ def command(
     """
     from tritonseg_engines.load_test.tester import find_load_tester
     from tritonseg_engines.tuning.pictures import pictures_or_street
-    from tritonseg_engines.tuning.report import write_report
+    from tritonseg_engines.tuning.report import refuse_unwritable, write_report
     from tritonseg_engines.tuning.run import TuneOptions, Tuner
     from tritonseg_engines.tuning.variant import read_variants
     from tritonseg_steps.cores import available_cores
@@ -107,7 +107,9 @@ def command(
     variants = read_variants(model, repositories)
     tester, remark = find_load_tester(loader)
     console.print(f"[dim]{remark or f'measured by {tester.name}'}[/]", soft_wrap=True)
-    with pictures_or_street(variants[0], picture_files(pictures)) as files:
+    for folder in (output, *(one.repository / model for one in variants if is_applied)):
+        refuse_unwritable(folder)
+    with ended_in_order(), pictures_or_street(variants[0], pictures) as files:
         options = TuneOptions(
             latency_ms=latency_ms,
             most_s=60 * max_minutes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,17 @@ class Written:
     csv: Path
     json: Path
     patch: Path | None
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, or made, before minutes are spent on what goes there.
+
+    Raises:
+        OSError: It cannot.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    with tempfile.TemporaryFile(dir=there):
+        pass
 
 
 def write_report(tuned: Tuned, folder: Path) -> Written:
