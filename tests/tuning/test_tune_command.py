@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,12 +22,16 @@ import pytest
 from click.testing import CliRunner
 
 from own_mask import own_mask
+from stepped_queue import Steps
 from tiny_models import SIZE_HW, TinyModel, tiny_spec
 from tritonseg import SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.cli.app import cli
-from tritonseg_engines.tuning.candidate import Candidate
-from tritonseg_engines.tuning.trial import PREFIX, served
+from tritonseg_engines.load_test.result import LoadResult
+from tritonseg_engines.serving import TritonServer
+from tritonseg_engines.tuning.candidate import Candidate, Measured
+from tritonseg_engines.tuning.contest import contest
+from tritonseg_engines.tuning.trial import PREFIX, refuse_ended, served
 from tritonseg_engines.tuning.variant import read_variants
 
 pytestmark = pytest.mark.e2e
@@ -77,7 +82,7 @@ def test_a_tuned_model_gives_the_exports_masks(repositories: dict[str, Path], la
     onnx_path = repositories[layout].parent / "tiny.onnx"
     expected, stable = own_mask(onnx_path, tiny_spec(), picture)
     candidate = Candidate(variant=variant, settings=settings)
-    with served(candidate) as url, SegmentationClient(url, model="tiny") as client:
+    with served(candidate) as server, SegmentationClient(server.grpc_url, model="tiny") as client:
         masks = [client.segment(picture).class_map for _ in range(4)]
     assert stable.mean() > 0.9
     for mask in masks:
@@ -161,6 +166,29 @@ def test_a_crash_leaves_the_repository_and_no_server(
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
     assert {layout: digest(path) for layout, path in repositories.items()} == before
+
+
+def test_a_finalist_whose_server_dies_is_left_out_and_said(repositories: dict[str, Path]) -> None:
+    entrants = []
+    for path in (repositories["ensemble"], repositories["single"]):
+        (variant,) = read_variants("tiny", [path])
+        entrants.append(Measured(candidate=Candidate.as_built(variant), by_callers={}))
+    result = Steps((1.0, 1.0, 1.0), 100.0).result(entrants[0].candidate, 1)
+
+    def measure(server: TritonServer, one: Measured) -> LoadResult:
+        if one is entrants[1]:
+            os.kill(server.pid, signal.SIGKILL)
+            server.wait(timeout_s=10)
+        refuse_ended(server)
+        return result
+
+    contestants, dropped = contest(entrants, measure, has_time=lambda: True)
+    assert [(one.candidate, len(one.turns)) for one in contestants] == [(entrants[0].candidate, 3)]
+    assert len(dropped) == 1
+    assert "single fp32, as built, in turns: could not be measured: its server ended" in dropped[0]
+    log = Path(dropped[0].rpartition(" ")[2])
+    assert log.is_file()
+    shutil.rmtree(log.parent)
 
 
 @pytest.mark.parametrize(

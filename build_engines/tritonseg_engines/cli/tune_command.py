@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tritonseg_engines.load_test.tester import Choice
     from tritonseg_engines.perf_input import Transport
     from tritonseg_engines.tuning.report import Written
-    from tritonseg_engines.tuning.run import Tuned
+    from tritonseg_engines.tuning.tuned import Tuned
 
 LEAST_MINUTES: Final = 0.5
 
@@ -97,9 +97,10 @@ def command(
     first is what is served today.
     """
     from tritonseg_engines.load_test.tester import find_load_tester
-    from tritonseg_engines.tuning.pictures import pictures_or_street
+    from tritonseg_engines.tuning.pictures import named_pictures, pictures_or_street
     from tritonseg_engines.tuning.report import refuse_unwritable, write_report
-    from tritonseg_engines.tuning.run import TuneOptions, Tuner
+    from tritonseg_engines.tuning.run import Tuner
+    from tritonseg_engines.tuning.tuned import TuneOptions
     from tritonseg_engines.tuning.variant import read_variants
     from tritonseg_steps.cores import available_cores
 
@@ -109,13 +110,15 @@ def command(
     console.print(f"[dim]{remark or f'measured by {tester.name}'}[/]", soft_wrap=True)
     for folder in (output, *(one.repository / model for one in variants if is_applied)):
         refuse_unwritable(folder)
-    with ended_in_order(), pictures_or_street(variants[0], pictures) as files:
+    named = named_pictures(pictures)
+    with ended_in_order(), pictures_or_street(variants[0], named) as files:
         options = TuneOptions(
             latency_ms=latency_ms,
             most_s=60 * max_minutes,
             pictures=files,
             transport=transport,
             cores=available_cores(),
+            named_pictures=len(named),
         )
         tuned = Tuner(
             variants,

@@ -8,7 +8,7 @@ from tritonseg_engines.html_page import heading, page, paragraph, table
 from tritonseg_engines.tuning import plots, words
 from tritonseg_engines.tuning.bottleneck import keeps_to_itself
 from tritonseg_engines.tuning.frontier import points
-from tritonseg_engines.tuning.run import Tuned
+from tritonseg_engines.tuning.tuned import Tuned
 
 
 def html_report(tuned: Tuned) -> str:

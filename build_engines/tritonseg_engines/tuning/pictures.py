@@ -26,21 +26,19 @@ MOST_PICTURES: Final = 16
 
 @contextmanager
 def pictures_or_street(variant: Variant, named: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
-    """Yield the pictures that are named, else a street of the size that the network takes.
+    """Yield the pictures that were found, else a street of the size that the network takes.
 
     Where the network leaves its size open, the street has the size at which it ships, 512x1024.
 
     Args:
         variant: That will get them.
-        named: Pictures and folders; empty for a street.
+        named: What `named_pictures` found.
 
     Raises:
-        LoadTestError: A folder holds no picture.
         InvalidImageError: A picture that a client would refuse.
-        OSError: A folder cannot be read.
     """
     if named:
-        pictures = some_of(_found(named))
+        pictures = some_of(named)
         for picture in pictures:  # what a client refuses is better refused before servers start
             load_image(picture)
         yield pictures
@@ -62,7 +60,13 @@ def some_of(pictures: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(pictures[index * len(pictures) // count] for index in range(count))
 
 
-def _found(named: Sequence[Path]) -> list[Path]:
+def named_pictures(named: Sequence[Path]) -> list[Path]:
+    """Return the pictures that are meant by pictures and folders.
+
+    Raises:
+        LoadTestError: A folder holds none.
+        OSError: A folder cannot be read.
+    """
     found: list[Path] = []
     for path in named:
         files = picture_files([path])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,8 +17,8 @@ from tritonseg_engines.load_test.result import LoadResult
 from tritonseg_engines.tuning.contest import Contestant
 from tritonseg_engines.tuning.page import html_report
 from tritonseg_engines.tuning.patch import PATCH_NAME, unified_patch
-from tritonseg_engines.tuning.run import Tuned
-from tritonseg_engines.tuning.words import markdown_report
+from tritonseg_engines.tuning.tuned import Tuned
+from tritonseg_engines.tuning.words import markdown_report, remarks
 
 JSON_NAME: Final = "tune.json"
 CSV_NAME: Final = "tune.csv"
@@ -54,7 +55,7 @@ def write_report(tuned: Tuned, folder: Path) -> Written:
         HTML_NAME: html_report(tuned),
         MARKDOWN_NAME: markdown_report(tuned),
         CSV_NAME: _csv(tuned),
-        JSON_NAME: json.dumps(_document(tuned), indent=2) + "\n",
+        JSON_NAME: json.dumps(_finite(_document(tuned)), indent=2, allow_nan=False) + "\n",
         **({PATCH_NAME: patch} if patch else {}),
     }
     if not patch:
@@ -108,6 +109,7 @@ def _document(tuned: Tuned) -> dict[str, Any]:
         "advised": tuned.advised.label,
         "repository": str(tuned.advised.variant.repository),
         "keeps_default": tuned.keeps_default,
+        "remarks": list(remarks(tuned)),
         "in_turns": [_contestant(one) for one in tuned.contestants],
         "searched": [
             {
@@ -124,6 +126,15 @@ def _document(tuned: Tuned) -> dict[str, Any]:
             for curve in tuned.curves
         ],
     }
+
+
+def _finite(value: Any) -> Any:
+    """Return the same with null, which JSON has, for numbers that it has not."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _contestant(one: Contestant) -> dict[str, Any]:

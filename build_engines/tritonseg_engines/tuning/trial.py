@@ -17,7 +17,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg import SegmentationError
-from tritonseg_engines.errors import LoadTestError
+from tritonseg_engines.errors import LoadTestError, ServerStartError
 from tritonseg_engines.repository.files import CONFIG_FILE
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.tuning.candidate import Candidate
@@ -25,15 +25,17 @@ from tritonseg_engines.tuning.configs import Configs
 
 PREFIX: Final = "tritonseg-tune-"
 READY_TIMEOUT_S: Final = 300.0
+FAILURES: Final = (ServerStartError, LoadTestError, SegmentationError, OSError)
+"""Of one candidate, which end neither the search nor what was found."""
 
 
 @contextmanager
-def served(candidate: Candidate) -> Iterator[str]:
-    """Serve a candidate alone; yield the HOST:PORT of its gRPC.
+def served(candidate: Candidate) -> Iterator[TritonServer]:
+    """Serve a candidate alone.
 
     Raises:
         ServerStartError: It does not become ready.
-        LoadTestError: It ended by itself.
+        OSError: The model cannot be copied.
     """
     # In the repository's own file system links serve for engines, which may be gigabytes.
     with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
@@ -45,20 +47,16 @@ def served(candidate: Candidate) -> Iterator[str]:
             ready_timeout_s=READY_TIMEOUT_S,
             drain_timeout_s=0,
         )
-        with _running(TritonServer(config)) as url:
-            yield url
+        with _running(TritonServer(config)) as server:
+            yield server
 
 
 @contextmanager
-def _running(server: TritonServer) -> Iterator[str]:
+def _running(server: TritonServer) -> Iterator[TritonServer]:
     """Run a server that is not waited for in the end; Triton calls that an error and logs it."""
     server.start()
     try:
-        yield server.grpc_url
-        _refuse_ended(server)
-    except (LoadTestError, SegmentationError):
-        _refuse_ended(server)
-        raise
+        yield server
     finally:
         is_explained = server.is_running
         server.stop()
@@ -66,7 +64,12 @@ def _running(server: TritonServer) -> Iterator[str]:
             shutil.rmtree(server.log_path.parent, ignore_errors=True)
 
 
-def _refuse_ended(server: TritonServer) -> None:
+def refuse_ended(server: TritonServer) -> None:
+    """Refuse what was measured of a server that has ended meanwhile.
+
+    Raises:
+        LoadTestError: It has.
+    """
     exit_code = server.poll()
     if exit_code is not None:
         raise LoadTestError(
