@@ -17,7 +17,7 @@ from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository import Serving
 from tritonseg_engines.repository.check import changed_since_build
 from tritonseg_engines.tuning.candidate import Candidate
-from tritonseg_engines.tuning.patch import apply, unified_patch
+from tritonseg_engines.tuning.patch import apply, rewritten, unified_patch
 from tritonseg_engines.tuning.settings import WORDS, Settings
 from tritonseg_engines.tuning.trial import write_copy
 from tritonseg_engines.tuning.variant import read_variants
@@ -71,7 +71,7 @@ def test_as_built_changes_nothing(tmp_path: Path, layout: str, runtime: str) -> 
     as_built = Candidate.as_built(variant)
     assert as_built.configs == variant.configs
     assert unified_patch(as_built) == ""
-    assert as_built.label == f"{layout} fp32, as built"
+    assert as_built.label == f"{layout} fp32, as it is"
 
 
 def test_settings_are_where_triton_looks_for_them(tmp_path: Path) -> None:
@@ -105,6 +105,19 @@ def test_a_patch_makes_what_apply_makes(tmp_path: Path, layout: str, runtime: st
             )
     (applied,) = read_variants("tiny", [variant.repository])
     assert applied.settings == candidate.settings
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n", "\n# ours: ask Anna"])
+def test_a_patch_applies_however_a_config_ends(tmp_path: Path, ending: str) -> None:
+    path = build(tmp_path / "built", layout="single").repository / "tiny" / "config.pbtxt"
+    path.write_text(path.read_text().rstrip() + ending)
+    (variant,) = read_variants("tiny", [tmp_path / "built"])
+    candidate = Candidate(variant=variant, settings=replace(variant.settings, engine_instances=2))
+    command = ["patch", "-p1", "-d", str(variant.repository)]
+    subprocess.run(command, input=unified_patch(candidate), text=True, check=True)
+    (patched,) = read_variants("tiny", [tmp_path / "built"])
+    assert patched.settings == candidate.settings
+    assert rewritten(candidate) == ([] if ending == "\n" else ["tiny"])
 
 
 def test_apply_refuses_a_config_that_changed_meanwhile(tmp_path: Path) -> None:

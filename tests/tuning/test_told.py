@@ -16,7 +16,7 @@ from tritonseg_engines.load_test.result import LoadResult
 from tritonseg_engines.tuning.candidate import Candidate, Measured
 from tritonseg_engines.tuning.contest import Contestant, winner
 from tritonseg_engines.tuning.pictures import MOST_PICTURES, some_of
-from tritonseg_engines.tuning.queue_time import advise
+from tritonseg_engines.tuning.queue_time import Advice, advise
 from tritonseg_engines.tuning.report import write_report
 from tritonseg_engines.tuning.search import LEAST_GAIN
 from tritonseg_engines.tuning.told import found
@@ -88,7 +88,7 @@ def test_remarks_of_the_measurements_are_in_the_report(tmp_path: Path) -> None:
     first = replace(whole.default.turns[0], is_stable=False, remarks=(busy,))
     default = replace(whole.default, turns=(first, *whole.default.turns[1:]))
     said = list(remarks(replace(whole, contestants=(default, *whole.contestants[1:]), curves=())))
-    assert f"ensemble fp32, as built, 1 of 3 turns: {busy}." in said
+    assert f"ensemble fp32, as it is, 1 of 3 turns: {busy}." in said
     assert "There was no time for arrivals that do not wait; --max-minutes gives more." in said
 
 
@@ -98,7 +98,7 @@ def test_today_that_keeps_no_latency_is_said_so(tmp_path: Path) -> None:
             for one in whole.default.turns]  # fmt: skip
     default = replace(whole.default, turns=tuple(late))
     said = verdict(replace(whole, contestants=(default, *whole.contestants[1:])))
-    assert "which today's does not keep: ensemble fp32, as built, " in said
+    assert "which today's does not keep: ensemble fp32, as it is, " in said
     assert "p99 500 ms" in said
 
 
@@ -162,3 +162,21 @@ def test_of_many_pictures_some_are_taken_evenly() -> None:
     assert len(taken) == MOST_PICTURES
     assert {after - before for before, after in itertools.pairwise(taken)} <= {312, 313}
     assert some_of(pictures[:3]) == tuple(pictures[:3])
+
+
+def test_times_that_triton_does_not_tell_apart_are_no_queue(tmp_path: Path) -> None:
+    whole = tuned(tmp_path)
+    single = Candidate.as_built(build(tmp_path / "single", layout="single"))
+    alone = Contestant(candidate=single, callers=1, turns=whole.default.turns)
+    of = replace(
+        whole,
+        contestants=(alone,),
+        recommended=alone,
+        curves=(),
+        advice=Advice(candidate=single),
+        measured=(Measured(candidate=single, by_callers={1: alone.turns[0]}),),
+    )
+    written = write_report(of, tmp_path / "out")
+    for path in (written.html, written.markdown):
+        assert "keeps its own line, so Triton does not count" in path.read_text()
+        assert "queue, ms" not in path.read_text()

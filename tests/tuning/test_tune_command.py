@@ -100,7 +100,7 @@ def test_it_writes_a_report_and_changes_nothing(
     assert {layout: digest(path) for layout, path in repositories.items()} == before
     document = json.loads((tmp_path / "out" / "tune.json").read_text())
     tried = [one["configuration"] for one in document["searched"]]
-    assert tried[:2] == ["ensemble fp32, as built", "single fp32, as built"]
+    assert tried[:2] == ["ensemble fp32, as it is", "single fp32, as it is"]
     assert document["recommended"] in tried
     assert document["measured_by"].startswith("built-in")
     recommended = next(
@@ -185,7 +185,7 @@ def test_a_finalist_whose_server_dies_is_left_out_and_said(repositories: dict[st
     contestants, dropped = contest(entrants, measure, has_time=lambda: True)
     assert [(one.candidate, len(one.turns)) for one in contestants] == [(entrants[0].candidate, 3)]
     assert len(dropped) == 1
-    assert "single fp32, as built, in turns: could not be measured: its server ended" in dropped[0]
+    assert "single fp32, as it is, in turns: could not be measured: its server ended" in dropped[0]
     log = Path(dropped[0].rpartition(" ")[2])
     assert log.is_file()
     shutil.rmtree(log.parent)
@@ -194,7 +194,8 @@ def test_a_finalist_whose_server_dies_is_left_out_and_said(repositories: dict[st
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--latency-ms", "nan"], "expected milliseconds, got nan"),
+        (["--latency-ms", "nan"], "expected a finite number, got nan"),
+        (["--latency-ms", "300", "--max-minutes", "nan"], "expected a finite number, got nan"),
         (["--latency-ms", "300", "--repository", "missing"], "holds no model 'tiny'"),
         (["--latency-ms", "300", "--pictures", "{no_picture}"], "expected a picture"),
         (["--latency-ms", "300", "--pictures", "{folder}"], "holds no picture"),

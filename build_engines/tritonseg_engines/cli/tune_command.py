@@ -24,7 +24,7 @@ LEAST_MINUTES: Final = 0.5
 
 def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
     if not math.isfinite(value):
-        raise click.BadParameter(f"expected milliseconds, got {value}")
+        raise click.BadParameter(f"expected a finite number, got {value}")
     return value
 
 
@@ -56,6 +56,7 @@ def _finite(_context: click.Context, _option: click.Parameter, value: float) -> 
 @click.option(
     "--max-minutes",
     type=click.FloatRange(min=LEAST_MINUTES),
+    callback=_finite,
     default=10.0,
     show_default=True,
     help="How long it may take; a measurement that runs then is finished.",
@@ -149,10 +150,15 @@ def _show(tuned: Tuned, written: Written, *, is_applied: bool) -> None:
 
 
 def _show_change(tuned: Tuned, patch: Path, *, is_applied: bool) -> None:
-    from tritonseg_engines.tuning.patch import apply
+    from tritonseg_engines.tuning.patch import apply, rewritten
 
     repository = tuned.advised.variant.repository
     if not is_applied:
+        for folder in rewritten(tuned.advised):
+            click.echo(
+                f"mind: {folder}/config.pbtxt has comments or an order of its own, which the patch "
+                "takes away; make its changes by hand to keep them"
+            )
         click.echo(
             f"nothing was changed; this does: patch -p1 -d {quoted(repository.absolute())} < "
             f"{quoted(patch.absolute())}"

@@ -58,8 +58,7 @@ def write_report(tuned: Tuned, folder: Path) -> Written:
         JSON_NAME: json.dumps(_finite(_document(tuned)), indent=2, allow_nan=False) + "\n",
         **({PATCH_NAME: patch} if patch else {}),
     }
-    if not patch:
-        (folder / PATCH_NAME).unlink(missing_ok=True)  # of an earlier run
+    (folder / PATCH_NAME).unlink(missing_ok=True)  # one of an earlier run beside this report lies
     for name, text in texts.items():
         write_atomically(folder / name, text.encode())
     return Written(

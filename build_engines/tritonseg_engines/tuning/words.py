@@ -41,8 +41,13 @@ def verdict(tuned: Tuned) -> str:
     )
     return (
         f"Serve {best.candidate.label}: {best.goodput_per_s:.2f} pictures/s within "
-        f"{tuned.options.latency_ms:g} ms, {over}. {accuracy(best)}"
+        f"{tuned.options.latency_ms:g} ms, {over}{_hasty(tuned)}. {accuracy(best)}"
     )
+
+
+def _hasty(tuned: Tuned) -> str:
+    rounds = len(tuned.default.turns)
+    return "" if rounds == ROUNDS else f" (of {ROUNDS} rounds there was time for {rounds})"
 
 
 def line_sentence(tuned: Tuned) -> str | None:
@@ -96,9 +101,8 @@ def remarks(tuned: Tuned) -> Iterator[str]:
         f"{'as files' if tuned.options.transport == 'encoded' else 'as pixels'}, callers on this "
         f"machine; {len(tuned.measured)} configurations in {tuned.took_s / 60:.1f} minutes."
     )
-    rounds = len(tuned.default.turns)
-    if rounds < ROUNDS:
-        yield f"There was time for {rounds} of {ROUNDS} rounds of turns; --max-minutes gives more."
+    if len(tuned.default.turns) < ROUNDS:
+        yield f"There was no time for {ROUNDS} rounds of turns; --max-minutes gives more."
     few = [turn for one in tuned.contestants for turn in one.turns if turn.answered < FEW_ANSWERS]
     if few:
         yield (
@@ -131,6 +135,11 @@ def shown(tuned: Tuned) -> list[tuple[str, Contestant]]:
     """Return what is served today and, if it is another, the recommendation, by name."""
     found = [("today", tuned.default)]
     return found if tuned.keeps_default else [*found, ("recommended", tuned.recommended)]
+
+
+def seen(tuned: Tuned) -> list[tuple[str, Contestant]]:
+    """Return those of them of whose steps Triton tells."""
+    return [(name, one) for name, one in shown(tuned) if step_loads(one.candidate, one.typical)]
 
 
 def turns_rows(tuned: Tuned) -> Iterator[tuple[str, ...]]:
@@ -200,7 +209,7 @@ def markdown_report(tuned: Tuned) -> str:
         "## All that was tried",
         _table(FRONTIER_HEADER, frontier_rows(tuned)),
     ]
-    for name, one in shown(tuned):
+    for name, one in seen(tuned):
         parts += [f"## Where the time goes, {name}", _table(STEPS_HEADER, steps_rows(one))]
     if tuned.curves:
         parts += ["## Poisson arrivals", _table(ARRIVALS_HEADER, arrivals_rows(tuned))]
