@@ -51,7 +51,8 @@ class LoadResult:
         answered: Answers that came in it, with a mask.
         within_budget: Those of them that took `latency_budget_ms` at most.
         refused: Requests that the server refused as overload (gRPC's UNAVAILABLE).
-        failed: Requests that failed in any other way, or were not answered by their deadline.
+        failed: Requests that failed in any other way, or were not answered by their deadline; of
+            callers who waited in vain at the end, as many as they could have sent.
         mean_ms: Mean latency of the answers.
         percentiles_ms: Latency by percentile: 50, 90, 95 and 99. With an open loop latency begins
             when a request was to be sent.

@@ -138,7 +138,7 @@ class Tuner:
         def measure(candidate: Candidate, callers: int) -> LoadResult:
             with served(candidate) as server:
                 result = self._load(server, candidate, ClosedLoop(callers=callers), self._long)
-            self._say(f"as it will run: {candidate.label}: {figures(result)}")
+            self._say(f"once more: {candidate.label}: {figures(result)}")
             return result
 
         (of,) = (one for one in entrants if one.candidate == recommended.candidate)

@@ -125,10 +125,11 @@ def _of(tuned: Tuned) -> str:
 
 
 def _said_of(label: str, what: str, results: Sequence[LoadResult]) -> Iterator[str]:
-    """Yield the first remark of the results that have one, and how many have."""
+    """Yield the remarks of the first result that has some, and how many have."""
     remarked = [one for one in results if one.remarks]
     if remarked:
-        yield f"{label}, {len(remarked)} of {len(results)} {what}: {remarked[0].remarks[0]}."
+        first = "; ".join(remarked[0].remarks)
+        yield f"{label}, {len(remarked)} of {len(results)} {what}: {first}."
 
 
 def shown(tuned: Tuned) -> list[tuple[str, Contestant]]:
