@@ -50,10 +50,15 @@ class ModelConfig:
         """Return the JSON value of one parameter.
 
         Raises:
-            RuntimeError: It is not there.
+            RuntimeError: It is not there, or no JSON.
         """
         try:
             return json.loads(self._parameters[key])
+        except json.JSONDecodeError:
+            raise RuntimeError(
+                f"{self.name}: config.pbtxt: {key}: expected a JSON value, got "
+                f"{self._parameters[key]!r}"
+            ) from None
         except KeyError:
             raise RuntimeError(
                 f"{self.name}: config.pbtxt lacks the parameter {key!r}; was it written by "

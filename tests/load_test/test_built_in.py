@@ -21,6 +21,7 @@ from tritonseg_engines.errors import LoadTestError
 from tritonseg_engines.load_test import ClosedLoop, LoadResult, LoadTarget, OpenLoop, Window
 from tritonseg_engines.load_test.built_in import BuiltInLoader
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.tuning.climb import is_in_time
 
 BUDGET_MS = 200.0
 WINDOW = Window(warm_up_s=0.5, window_s=1.0, most_s=4.0)
@@ -81,6 +82,18 @@ def test_refusals_are_counted_apart(target: Target) -> None:
     assert result.refused == pytest.approx(result.sent / 2, abs=5)
     assert result.answered == pytest.approx(result.sent / 2, abs=5)
     assert result.percentiles_ms[50] < 4 * SERVICE_MS
+
+
+def test_a_caller_who_is_never_answered_is_counted(target: Target) -> None:
+    result = measure(target("losing"), ClosedLoop(callers=4))
+    assert result.answered > 50
+    assert result.percentiles_ms[99] < BUDGET_MS
+    waited_s = re.search(r"1 of 4 callers had waited longer than 200 ms, (.*) s at most",
+                         result.remarks[-1])  # fmt: skip
+    assert waited_s is not None
+    assert result.failed == pytest.approx(1000 * float(waited_s[1]) / BUDGET_MS, abs=2)
+    assert not result.is_stable
+    assert not is_in_time(result)
 
 
 def test_a_frozen_server_makes_all_late_that_were_due_meanwhile(target: Target) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import statistics
 
 import pytest
 
 from tritonseg_steps.admission import CALM_BURSTS, CALM_S, LEAST_BURST, Admission, Pace
+from tritonseg_steps.contract import CONTRACT_PARAMETER, CONTRACT_VERSION
+from tritonseg_steps.model_config import ModelConfig
 
 TURN_S = 0.4
 PACE = Pace(turn_s=TURN_S, left_s=TURN_S)
@@ -29,6 +33,25 @@ def together(admission: Admission, pace: Pace) -> int:
     while admission.admits(inside, pace):
         inside += 1
     return inside
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("abc", "tiny: config.pbtxt: tritonseg_queue: expected a JSON value, got 'abc'"),
+     ("0", "tritonseg_queue: expected an integer above 0, got 0"),
+     ("1e9", "tritonseg_queue: expected an integer above 0, got 1000000000.0")],
+)  # fmt: skip
+def test_a_limit_that_is_none_is_named(text: str, said: str) -> None:
+    parameters = {
+        CONTRACT_PARAMETER: {"string_value": json.dumps(CONTRACT_VERSION)},
+        "tritonseg_queue": {"string_value": text},
+    }
+    config = ModelConfig({
+        "model_config": json.dumps({"name": "tiny", "parameters": parameters}),
+        "model_version": "1", "model_repository": "models", "model_instance_kind": "CPU",
+    })  # fmt: skip
+    with pytest.raises((RuntimeError, ValueError), match=re.escape(said)):
+        config.admission  # noqa: B018 - it is read
 
 
 @pytest.mark.parametrize(

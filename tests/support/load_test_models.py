@@ -30,6 +30,10 @@ class TritonPythonModel:
         responses = []
         for request in requests:
             self.count += 1
+            if {loses} and self.count == {loses}:
+                self.lost = request.get_response_sender()  # and never an answer by it
+                responses.append(None)
+                continue
             if {refuses} and self.count % 2:
                 error = pb_utils.TritonError("try again later", pb_utils.TritonError.UNAVAILABLE)
                 responses.append(pb_utils.InferenceResponse(error=error))
@@ -42,9 +46,12 @@ class TritonPythonModel:
 """
 WHOLE = "..."
 SERVICE = str(SERVICE_MS / 1000)
+LOST = 10
+"""The request that a model of that kind never answers."""
 MODELS = {
     "slow": (SERVICE, WHOLE, False),
     "refusing": (SERVICE, WHOLE, True),
+    "losing": (SERVICE, WHOLE, False),
     "freezing": (
         f"{FREEZE_S} if self.count % {FREEZE_EVERY} == 0 else {SERVICE}", WHOLE, False,
     ),
@@ -58,5 +65,8 @@ def write_models(repository: Path) -> Path:
         version = repository / name / "1"
         version.mkdir(parents=True)
         (repository / name / "config.pbtxt").write_text(CONFIG.format(name=name))
-        (version / "model.py").write_text(MODEL.format(seconds=seconds, crop=crop, refuses=refuses))
+        loses = LOST if name == "losing" else 0
+        (version / "model.py").write_text(
+            MODEL.format(seconds=seconds, crop=crop, refuses=refuses, loses=loses)
+        )
     return repository

@@ -124,14 +124,14 @@ def test_the_frontier_is_what_nothing_beats(tmp_path: Path) -> None:
     ]
     found = {point.label: point.on_frontier for point in points(measured)}
     assert found == {
-        "ensemble int8, as built": True,
-        "ensemble fp16, as built": False,  # int8 is faster and more accurate
-        "ensemble fp32, as built": True,
+        "ensemble int8, as it is": True,
+        "ensemble fp16, as it is": False,  # int8 is faster and more accurate
+        "ensemble fp32, as it is": True,
     }
 
 
 def test_settings_are_described_by_what_changed() -> None:
     built = Settings(engine_instances=1, argmax_instances=1)
-    assert built.described(built) == "as built"
+    assert built.described(built) == "as it is"
     changed = replace(built, engine_instances=2, argmax_instances=3)
     assert changed.described(built) == "engines 2, argmax processes 3"

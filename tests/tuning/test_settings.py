@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 from dataclasses import fields, replace
@@ -15,7 +17,7 @@ from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository import Serving
 from tritonseg_engines.repository.check import changed_since_build
 from tritonseg_engines.tuning.candidate import Candidate
-from tritonseg_engines.tuning.patch import apply, unified_patch
+from tritonseg_engines.tuning.patch import apply, rewritten, unified_patch
 from tritonseg_engines.tuning.settings import WORDS, Settings
 from tritonseg_engines.tuning.trial import write_copy
 from tritonseg_engines.tuning.variant import read_variants
@@ -69,7 +71,7 @@ def test_as_built_changes_nothing(tmp_path: Path, layout: str, runtime: str) -> 
     as_built = Candidate.as_built(variant)
     assert as_built.configs == variant.configs
     assert unified_patch(as_built) == ""
-    assert as_built.label == f"{layout} fp32, as built"
+    assert as_built.label == f"{layout} fp32, as it is"
 
 
 def test_settings_are_where_triton_looks_for_them(tmp_path: Path) -> None:
@@ -103,6 +105,19 @@ def test_a_patch_makes_what_apply_makes(tmp_path: Path, layout: str, runtime: st
             )
     (applied,) = read_variants("tiny", [variant.repository])
     assert applied.settings == candidate.settings
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n", "\n# ours: ask Anna"])
+def test_a_patch_applies_however_a_config_ends(tmp_path: Path, ending: str) -> None:
+    path = build(tmp_path / "built", layout="single").repository / "tiny" / "config.pbtxt"
+    path.write_text(path.read_text().rstrip() + ending)
+    (variant,) = read_variants("tiny", [tmp_path / "built"])
+    candidate = Candidate(variant=variant, settings=replace(variant.settings, engine_instances=2))
+    command = ["patch", "-p1", "-d", str(variant.repository)]
+    subprocess.run(command, input=unified_patch(candidate), text=True, check=True)
+    (patched,) = read_variants("tiny", [tmp_path / "built"])
+    assert patched.settings == candidate.settings
+    assert rewritten(candidate) == ([] if ending == "\n" else ["tiny"])
 
 
 def test_apply_refuses_a_config_that_changed_meanwhile(tmp_path: Path) -> None:
@@ -158,3 +173,42 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_every_setting_has_words() -> None:
     assert WORDS.keys() == {one.name for one in fields(Settings)}
+
+
+@pytest.mark.parametrize("text", ["abc", '"abc"', "0", "-1", "1.5", "1e9", "true", ""])
+def test_a_number_that_no_step_would_load_with_is_refused(tmp_path: Path, text: str) -> None:
+    path = build(tmp_path / "built", layout="single").repository / "tiny/config.pbtxt"
+    config = text_format.Parse(path.read_text(), pb.ModelConfig())
+    config.parameters["tritonseg_queue"].string_value = text
+    path.write_text(text_format.MessageToString(config))
+    with pytest.raises(RepositoryError, match=r"tiny/config\.pbtxt: tritonseg_queue: expected an"):
+        read_variants("tiny", [tmp_path / "built"])
+
+
+def test_accuracy_is_that_of_the_version_that_is_served(tmp_path: Path) -> None:
+    repository = build(tmp_path / "built", layout="single", equal_pixels=0.99).repository
+    first = repository / "tiny" / "1"
+    shutil.copytree(first, repository / "tiny" / "2")
+    manifest = json.loads((first / "manifest.json").read_text())
+    manifest["gate"]["equal_pixels"] = 0.5
+    manifest["files"] = {name.replace("/1/", "/2/"): one for name, one in manifest["files"].items()}
+    (repository / "tiny/2/manifest.json").write_text(json.dumps({**manifest, "version": "2"}))
+    config = repository / "tiny/config.pbtxt"
+    for served, equal_pixels in (("versions: 1", 0.99), ("versions: 1 versions: 2", 0.5)):
+        text = re.sub(
+            r"version_policy \{.*?\n\}\n", "", config.read_text(), flags=re.S
+        )  # as Triton wants it, once
+        config.write_text(f"{text}version_policy {{\n  specific {{ {served} }}\n}}\n")
+        (variant,) = read_variants("tiny", [repository])
+        assert variant.accuracy.equal_pixels == equal_pixels
+
+
+def test_a_linked_engine_is_what_it_leads_to(tmp_path: Path) -> None:
+    """As a store of blobs has it, by a relative link."""
+    variant = build(tmp_path / "built", layout="single")
+    engine = variant.repository / "tiny/1/model.onnx"
+    engine.rename(tmp_path / "blob")
+    engine.symlink_to(Path("../../../blob"))
+    write_copy(variant.repository, variant.configs, tmp_path / "somewhere" / "else" / "copy")
+    copied = tmp_path / "somewhere/else/copy/tiny/1/model.onnx"
+    assert copied.read_bytes() == b"the engine"

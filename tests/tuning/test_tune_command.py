@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,12 +22,16 @@ import pytest
 from click.testing import CliRunner
 
 from own_mask import own_mask
+from stepped_queue import Steps
 from tiny_models import SIZE_HW, TinyModel, tiny_spec
 from tritonseg import SegmentationClient
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.cli.app import cli
-from tritonseg_engines.tuning.candidate import Candidate
-from tritonseg_engines.tuning.trial import PREFIX, served
+from tritonseg_engines.load_test.result import LoadResult
+from tritonseg_engines.serving import TritonServer
+from tritonseg_engines.tuning.candidate import Candidate, Measured
+from tritonseg_engines.tuning.contest import contest
+from tritonseg_engines.tuning.trial import PREFIX, refuse_ended, served
 from tritonseg_engines.tuning.variant import read_variants
 
 pytestmark = pytest.mark.e2e
@@ -77,7 +82,7 @@ def test_a_tuned_model_gives_the_exports_masks(repositories: dict[str, Path], la
     onnx_path = repositories[layout].parent / "tiny.onnx"
     expected, stable = own_mask(onnx_path, tiny_spec(), picture)
     candidate = Candidate(variant=variant, settings=settings)
-    with served(candidate) as url, SegmentationClient(url, model="tiny") as client:
+    with served(candidate) as server, SegmentationClient(server.grpc_url, model="tiny") as client:
         masks = [client.segment(picture).class_map for _ in range(4)]
     assert stable.mean() > 0.9
     for mask in masks:
@@ -95,7 +100,7 @@ def test_it_writes_a_report_and_changes_nothing(
     assert {layout: digest(path) for layout, path in repositories.items()} == before
     document = json.loads((tmp_path / "out" / "tune.json").read_text())
     tried = [one["configuration"] for one in document["searched"]]
-    assert tried[:2] == ["ensemble fp32, as built", "single fp32, as built"]
+    assert tried[:2] == ["ensemble fp32, as it is", "single fp32, as it is"]
     assert document["recommended"] in tried
     assert document["measured_by"].startswith("built-in")
     recommended = next(
@@ -106,7 +111,22 @@ def test_it_writes_a_report_and_changes_nothing(
         or document["keeps_default"]
     )
     assert "today:" in output
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(PREFIX)]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_copy_and_no_server(
+    repositories: dict[str, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = tune(repositories, tmp_path / "out", "--max-minutes", "5")
+    while not list(tmp_path.glob(f"{PREFIX}*/models/*")):
+        time.sleep(0.1)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, list(tmp_path.iterdir())) == (128 + number, [])
+    assert output.endswith(f"stopped by {number.name}\n")
+    assert not psutil.wait_procs(family, timeout=10)[1]
 
 
 def test_ctrl_c_at_any_time_leaves_everything_as_it_was(
@@ -124,7 +144,7 @@ def test_ctrl_c_at_any_time_leaves_everything_as_it_was(
         assert process.returncode == 130, (wait_s, output)
         assert output.rstrip().endswith("stopped by Ctrl-C"), (wait_s, output)
         assert {layout: digest(path) for layout, path in repositories.items()} == before, wait_s
-        assert not [path for path in tmp_path.iterdir() if path.name.startswith(PREFIX)], wait_s
+        assert not list(tmp_path.iterdir()), wait_s
         _, alive = psutil.wait_procs(family, timeout=10)
         assert not alive, (wait_s, alive)
         assert not shm_regions(process.pid), wait_s
@@ -148,12 +168,38 @@ def test_a_crash_leaves_the_repository_and_no_server(
     assert {layout: digest(path) for layout, path in repositories.items()} == before
 
 
+def test_a_finalist_whose_server_dies_is_left_out_and_said(repositories: dict[str, Path]) -> None:
+    entrants = []
+    for path in (repositories["ensemble"], repositories["single"]):
+        (variant,) = read_variants("tiny", [path])
+        entrants.append(Measured(candidate=Candidate.as_built(variant), by_callers={}))
+    result = Steps((1.0, 1.0, 1.0), 100.0).result(entrants[0].candidate, 1)
+
+    def measure(server: TritonServer, one: Measured) -> LoadResult:
+        if one is entrants[1]:
+            os.kill(server.pid, signal.SIGKILL)
+            server.wait(timeout_s=10)
+        refuse_ended(server)
+        return result
+
+    contestants, dropped = contest(entrants, measure, has_time=lambda: True)
+    assert [(one.candidate, len(one.turns)) for one in contestants] == [(entrants[0].candidate, 3)]
+    assert len(dropped) == 1
+    assert "single fp32, as it is, in turns: could not be measured: its server ended" in dropped[0]
+    log = Path(dropped[0].rpartition(" ")[2])
+    assert log.is_file()
+    shutil.rmtree(log.parent)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--latency-ms", "nan"], "expected milliseconds, got nan"),
+        (["--latency-ms", "nan"], "expected a finite number, got nan"),
+        (["--latency-ms", "300", "--max-minutes", "nan"], "expected a finite number, got nan"),
         (["--latency-ms", "300", "--repository", "missing"], "holds no model 'tiny'"),
         (["--latency-ms", "300", "--pictures", "{no_picture}"], "expected a picture"),
+        (["--latency-ms", "300", "--pictures", "{folder}"], "holds no picture"),
+        (["--latency-ms", "300", "-o", "{no_picture}/out"], "Not a directory"),
     ],
 )
 def test_what_is_wrong_is_said_before_servers_start(
@@ -161,7 +207,8 @@ def test_what_is_wrong_is_said_before_servers_start(
 ) -> None:
     no_picture = tmp_path / "notes.png"
     no_picture.write_text("no picture")
-    words = [word.format(no_picture=no_picture) for word in options]
+    (folder := tmp_path / "no pictures").mkdir()
+    words = [word.format(no_picture=no_picture, folder=folder) for word in options]
     if "--repository" not in words:
         words += ["--repository", str(repositories["single"])]
     outcome = CliRunner().invoke(cli, ["tune", "tiny", "-o", str(tmp_path / "out"), *words])

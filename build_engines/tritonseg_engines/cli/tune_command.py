@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.console import Console
 
+from tritonseg_engines.cli.ended_in_order import ended_in_order
 from tritonseg_engines.cli.repository_option import built_repositories_option
 from tritonseg_engines.cli.typed import quoted, typed_program
-from tritonseg_engines.picture_files import picture_files
 
 if TYPE_CHECKING:
     from tritonseg_engines.load_test.tester import Choice
     from tritonseg_engines.perf_input import Transport
     from tritonseg_engines.tuning.report import Written
-    from tritonseg_engines.tuning.run import Tuned
+    from tritonseg_engines.tuning.tuned import Tuned
 
 LEAST_MINUTES: Final = 0.5
 
 
 def _finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
     if not math.isfinite(value):
-        raise click.BadParameter(f"expected milliseconds, got {value}")
+        raise click.BadParameter(f"expected a finite number, got {value}")
     return value
 
 
@@ -43,8 +43,8 @@ def _finite(_context: click.Context, _option: click.Parameter, value: float) -> 
     "--pictures",
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
-    help="A picture or folder of what your callers send; repeatable.  [default: a drawn street of "
-    "the model's size]",
+    help="A picture or folder of what your callers send; repeatable. Of many, 16 are taken.  "
+    "[default: a drawn street of the model's size]",
 )
 @click.option(
     "--transport",
@@ -56,6 +56,7 @@ def _finite(_context: click.Context, _option: click.Parameter, value: float) -> 
 @click.option(
     "--max-minutes",
     type=click.FloatRange(min=LEAST_MINUTES),
+    callback=_finite,
     default=10.0,
     show_default=True,
     help="How long it may take; a measurement that runs then is finished.",
@@ -97,9 +98,10 @@ def command(
     first is what is served today.
     """
     from tritonseg_engines.load_test.tester import find_load_tester
-    from tritonseg_engines.tuning.pictures import pictures_or_street
-    from tritonseg_engines.tuning.report import write_report
-    from tritonseg_engines.tuning.run import TuneOptions, Tuner
+    from tritonseg_engines.tuning.pictures import named_pictures, pictures_or_street
+    from tritonseg_engines.tuning.report import refuse_unwritable, write_report
+    from tritonseg_engines.tuning.run import Tuner
+    from tritonseg_engines.tuning.tuned import TuneOptions
     from tritonseg_engines.tuning.variant import read_variants
     from tritonseg_steps.cores import available_cores
 
@@ -107,13 +109,17 @@ def command(
     variants = read_variants(model, repositories)
     tester, remark = find_load_tester(loader)
     console.print(f"[dim]{remark or f'measured by {tester.name}'}[/]", soft_wrap=True)
-    with pictures_or_street(variants[0], picture_files(pictures)) as files:
+    for folder in (output, *(one.repository / model for one in variants if is_applied)):
+        refuse_unwritable(folder)
+    named = named_pictures(pictures)
+    with ended_in_order(), pictures_or_street(variants[0], named) as files:
         options = TuneOptions(
             latency_ms=latency_ms,
             most_s=60 * max_minutes,
             pictures=files,
             transport=transport,
             cores=available_cores(),
+            named_pictures=len(named),
         )
         tuned = Tuner(
             variants,
@@ -144,10 +150,15 @@ def _show(tuned: Tuned, written: Written, *, is_applied: bool) -> None:
 
 
 def _show_change(tuned: Tuned, patch: Path, *, is_applied: bool) -> None:
-    from tritonseg_engines.tuning.patch import apply
+    from tritonseg_engines.tuning.patch import apply, rewritten
 
     repository = tuned.advised.variant.repository
     if not is_applied:
+        for folder in rewritten(tuned.advised):
+            click.echo(
+                f"mind: {folder}/config.pbtxt has comments or an order of its own, which the patch "
+                "takes away; make its changes by hand to keep them"
+            )
         click.echo(
             f"nothing was changed; this does: patch -p1 -d {quoted(repository.absolute())} < "
             f"{quoted(patch.absolute())}"

@@ -51,7 +51,8 @@ class LoadResult:
         answered: Answers that came in it, with a mask.
         within_budget: Those of them that took `latency_budget_ms` at most.
         refused: Requests that the server refused as overload (gRPC's UNAVAILABLE).
-        failed: Requests that failed in any other way, or were not answered by their deadline.
+        failed: Requests that failed in any other way, or were not answered by their deadline; of
+            callers who waited in vain at the end, as many as they could have sent.
         mean_ms: Mean latency of the answers.
         percentiles_ms: Latency by percentile: 50, 90, 95 and 99. With an open loop latency begins
             when a request was to be sent.
@@ -95,7 +96,8 @@ class LoadResult:
         """Return what perf_analyzer's CSV has, by the names of its columns, and in its units.
 
         Latencies are whole microseconds there. The server's columns are of the model that was
-        asked. What has no column there (sending and receiving within the client) is left out.
+        asked. What has no column there (sending and receiving within the client) is left out, and
+        so are latencies where nothing was answered.
 
         Source: perf_analyzer 2.60, src/report_writer.cc.
         """
@@ -104,7 +106,7 @@ class LoadResult:
             if isinstance(self.load, ClosedLoop)
             else {"Request Rate": self.load.arrivals_per_s}
         )
-        columns = {**load, "Inferences/Second": self.answered_per_s}
+        columns: dict[str, float] = {**load, "Inferences/Second": self.answered_per_s}
         if self.steps:
             model = self.steps[0]
             columns |= {
@@ -113,8 +115,10 @@ class LoadResult:
                 "Server Compute Infer": _us(model.infer_ms),
                 "Server Compute Output": _us(model.output_ms),
             }
-        percentiles = {f"p{rank} latency": _us(ms) for rank, ms in self.percentiles_ms.items()}
-        return types.MappingProxyType({**columns, **percentiles, "Avg latency": _us(self.mean_ms)})
+        if self.answered:
+            columns |= {f"p{rank} latency": _us(ms) for rank, ms in self.percentiles_ms.items()}
+            columns |= {"Avg latency": _us(self.mean_ms)}
+        return types.MappingProxyType(columns)
 
 
 def _us(value_ms: float) -> float:

@@ -34,6 +34,7 @@ SWITCH_INTERVAL_S: Final = 0.0005
 LATENESS_SHARE: Final = 0.05
 """Of the mean latency; a sender that is further behind spoils what it measures."""
 LOOK_S: Final = 0.02
+MS_PER_S: Final = 1000.0
 
 
 class UnusablePictureError(Exception):
@@ -64,10 +65,32 @@ def measure(plan: Plan, traffic: Traffic, recorder: Recorder) -> LoadResult:
         try:
             time.sleep(plan.window.warm_up_s)
             measured = _measured(plan, recorder, clock)
+            waiting_s = traffic.waiting_s()
         finally:
             traffic.stop()
-    result = _result(plan, measured)
+    result = _with_late(_result(plan, measured), waiting_s)
     return replace(result, remarks=(*result.remarks, *remarks))
+
+
+def _with_late(result: LoadResult, waiting_s: Sequence[float]) -> LoadResult:
+    """Count callers who were not answered in time when it ended; some may never be.
+
+    One who has waited as long as n answers may take would have asked n times.
+    """
+    budget_s = result.latency_budget_ms / MS_PER_S
+    late_s = [one for one in waiting_s if one > budget_s]
+    if not late_s or result.p99_ms > result.latency_budget_ms:  # then they are as late as the rest
+        return result
+    remark = (
+        f"when it ended {len(late_s)} of {len(waiting_s)} callers had waited longer than "
+        f"{result.latency_budget_ms:g} ms, {max(late_s):.1f} s at most"
+    )
+    return replace(
+        result,
+        failed=result.failed + sum(int(one / budget_s) for one in late_s),
+        is_stable=False,
+        remarks=(*result.remarks, remark),
+    )
 
 
 def _counter_reader(

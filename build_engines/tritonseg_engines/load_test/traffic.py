@@ -48,6 +48,7 @@ class Traffic:
         self._threads: list[threading.Thread] = []
         self._channels: list[grpc.Channel] = []
         self._crash: BaseException | None = None
+        self._asked_at: dict[int, float] = {}
 
     def try_each(self) -> Iterator[tuple[PreparedRequest, str | None]]:
         """Send every picture once, one after the other, and yield what was wrong with its answer.
@@ -85,8 +86,8 @@ class Traffic:
         if isinstance(load, ClosedLoop):
             calls = [self._call() for _ in range(load.callers)]
             self._run(self._heartbeat)
-            for call in calls:
-                self._run(functools.partial(self._ask, call))
+            for caller, call in enumerate(calls):
+                self._run(functools.partial(self._ask, caller, call))
         else:
             calls = [self._call() for _ in range(OPEN_LOOP_CHANNELS)]
             self._run(functools.partial(self._arrive, load, calls))
@@ -122,18 +123,26 @@ class Traffic:
         self._threads.append(thread)
         thread.start()
 
-    def _ask(self, call: Any) -> None:
+    def waiting_s(self) -> list[float]:
+        """Return for how long each caller of a closed loop has waited for an answer by now."""
+        now = time.perf_counter()
+        return [now - asked_at for asked_at in self._asked_at.copy().values()]
+
+    def _ask(self, caller: int, call: Any) -> None:
         while not self._ended.is_set():
             request = self._requests[next(self._numbers) % len(self._requests)]
             self._recorder.sent()
-            begun = time.perf_counter()
+            begun = self._asked_at[caller] = time.perf_counter()
             try:
                 answer = call(request.message, timeout=self._plan.deadline_s)
             except grpc.RpcError as error:
+                del self._asked_at[caller]
                 self._failed(error)
                 self._ended.wait(REFUSED_PAUSE_S)
             else:
-                self._answered(answer, request, time.perf_counter() - begun)
+                latency_s = time.perf_counter() - begun
+                del self._asked_at[caller]
+                self._answered(answer, request, latency_s)
 
     def _heartbeat(self) -> None:
         due = time.perf_counter() + HEARTBEAT_S

@@ -12,12 +12,14 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.configs import folder_names
+from tritonseg_engines.repository.files import CONFIG_FILE
 from tritonseg_engines.tuning.settings import Settings
 from tritonseg_steps.contract import (
     QUEUE_PARAMETER,
     QUEUE_TIME_PARAMETER,
     THREADS_PARAMETER,
 )
+from tritonseg_steps.validation import positive_int
 
 Configs: TypeAlias = Mapping[str, pb.ModelConfig]
 """Of one model, by folder: its own, and its steps' where it is an ensemble."""
@@ -57,7 +59,8 @@ def settings_of(model: str, configs: Configs) -> Settings:
     """Return what a model's configs say.
 
     Raises:
-        RepositoryError: A step has instances of several kinds, which somebody placed by hand.
+        RepositoryError: A step has instances of several kinds, which somebody placed by hand, or a
+            parameter that is no number.
     """
     folders = Folders.of(model, configs)
     engine = configs[folders.engine]
@@ -141,10 +144,20 @@ def _set_queue(config: pb.ModelConfig, settings: Settings) -> None:
 
 
 def _integer(config: pb.ModelConfig, parameter: str) -> int:
-    """Return a parameter's number, 0 where there is none."""
+    """Return a parameter's number, 0 where there is none.
+
+    Raises:
+        RepositoryError: It is no number with which a step would load.
+    """
     if parameter not in config.parameters:
         return 0
-    return int(json.loads(config.parameters[parameter].string_value))
+    text = config.parameters[parameter].string_value
+    try:
+        return positive_int(parameter, json.loads(text))
+    except ValueError as error:
+        raise RepositoryError(
+            f"{config.name}/{CONFIG_FILE}: {parameter}: expected an integer above 0, got {text!r}"
+        ) from error
 
 
 def _set_integer(config: pb.ModelConfig, parameter: str, value: int) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tritonseg import SegmentationError
-from tritonseg_engines.errors import LoadTestError
 from tritonseg_engines.load_test.load import OpenLoop
 from tritonseg_engines.load_test.result import LoadResult
+from tritonseg_engines.tuning.trial import FAILURES
 
 SHARES: Final = (1.0, 2.0, 0.5, 1.3, 0.8)
 """Of the capacity that closed loops found, those first that say most; beyond 1 is overload."""
@@ -55,7 +54,7 @@ def arrivals(
         rate = OpenLoop(arrivals_per_s=share * capacity_per_s)
         try:
             results[share] = measure(rate)
-        except (LoadTestError, SegmentationError) as error:
+        except FAILURES as error:
             failure = f"{label}, {rate}: {error}"
             break
     return Arrivals(

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from tritonseg_engines.html_page import heading, page, paragraph, table
 from tritonseg_engines.tuning import plots, words
-from tritonseg_engines.tuning.bottleneck import keeps_to_itself
 from tritonseg_engines.tuning.frontier import points
-from tritonseg_engines.tuning.run import Tuned
+from tritonseg_engines.tuning.tuned import Tuned
 
 
 def html_report(tuned: Tuned) -> str:
@@ -26,12 +25,12 @@ def _parts(tuned: Tuned) -> Iterator[str]:
         yield paragraph(f"{name.capitalize()}: {words.bottleneck_sentence(tuned, one)}.")
     yield table("In turns", words.TURNS_HEADER, words.turns_rows(tuned))
     yield from _searched(tuned)
-    yield heading("Where the time goes")
-    seen = [(name, one) for name, one in words.shown(tuned) if not keeps_to_itself(one.candidate)]
+    seen = words.seen(tuned)
     if seen:
+        yield heading("Where the time goes")
         yield plots.step_stack(seen)
         yield plots.queue_to_compute(seen)
-    for name, one in words.shown(tuned):
+    for name, one in seen:
         yield table(name.capitalize(), words.STEPS_HEADER, words.steps_rows(one))
     if tuned.curves:
         yield heading("When requests do not wait for answers")

@@ -20,7 +20,8 @@ def unified_patch(candidate: Candidate) -> str:
     `patch -p1 -d REPOSITORY < recommended.patch` makes the changes.
     """
     return "".join(
-        line
+        # Of a file whose last line does not end, as `diff` says it and `patch` reads it.
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
         for folder, text in _changed_texts(candidate).items()
         for line in difflib.unified_diff(
             candidate.variant.texts[folder].splitlines(keepends=True),
@@ -50,7 +51,7 @@ def apply(candidate: Candidate) -> list[Path]:
                 raise RepositoryError(
                     f"{path} was changed meanwhile; nothing was applied, tune again"
                 )
-            if config_text(variant.configs[folder]) != variant.texts[folder]:
+            if folder in rewritten(candidate):
                 raise RepositoryError(
                     f"{path} has comments or an order of its own, which would be lost; nothing was "
                     f"applied: make the changes in {PATCH_NAME} by hand"
@@ -58,6 +59,16 @@ def apply(candidate: Candidate) -> list[Path]:
         for folder, path in _in_order(candidate, paths).items():
             write_atomically(path, texts[folder].encode())
     return list(paths.values())
+
+
+def rewritten(candidate: Candidate) -> list[str]:
+    """Return the folders whose config the patch writes anew, with the loss of its comments."""
+    variant = candidate.variant
+    return [
+        folder
+        for folder in _changed_texts(candidate)
+        if config_text(variant.configs[folder]) != variant.texts[folder]
+    ]
 
 
 def _changed_texts(candidate: Candidate) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from tritonseg_engines.tuning.bottleneck import StepLoad, step_loads
 from tritonseg_engines.tuning.candidate import Measured
@@ -45,6 +46,8 @@ def latency_against_throughput(
         axes.annotate(f"{latency_ms:g} ms", (0, latency_ms), xytext=(2, 3),
                       textcoords="offset points", fontsize=9)  # fmt: skip
         axes.set(xlabel="pictures a second", ylabel="p99, ms", xlim=(0, None), yscale="log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # 600, and not 6 times 10 to the 2
+        axes.yaxis.set_minor_formatter(LogFormatter())
         axes.legend(frameon=False)
 
     return _svg("Latency against throughput, more callers from point to point", draw)
@@ -111,8 +114,10 @@ def accuracy_against_goodput(points: Sequence[Point]) -> str:
                 [point.goodput_per_s], [100 * point.equal_pixels], s=28, zorder=2,
                 facecolors=RECOMMENDED if point.on_frontier else "none", edgecolors="#555555",
             )  # fmt: skip
+        least = min(100 * point.equal_pixels for point in points)
+        margin = max(0.1, 0.1 * (100 - least))
         axes.set(xlabel="goodput, pictures a second", ylabel="% of pixels as the export's",
-                 xlim=(0, None))  # fmt: skip
+                 xlim=(0, None), ylim=(least - margin, 100 + margin / 2))  # fmt: skip
         axes.ticklabel_format(useOffset=False)
 
     return _svg("Accuracy against goodput; filled: nothing beats it", draw)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +17,8 @@ from tritonseg_engines.load_test.result import LoadResult
 from tritonseg_engines.tuning.contest import Contestant
 from tritonseg_engines.tuning.page import html_report
 from tritonseg_engines.tuning.patch import PATCH_NAME, unified_patch
-from tritonseg_engines.tuning.run import Tuned
-from tritonseg_engines.tuning.words import markdown_report
+from tritonseg_engines.tuning.tuned import Tuned
+from tritonseg_engines.tuning.words import markdown_report, remarks
 
 JSON_NAME: Final = "tune.json"
 CSV_NAME: Final = "tune.csv"
@@ -35,6 +37,17 @@ class Written:
     patch: Path | None
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, or made, before minutes are spent on what goes there.
+
+    Raises:
+        OSError: It cannot.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    with tempfile.TemporaryFile(dir=there):
+        pass
+
+
 def write_report(tuned: Tuned, folder: Path) -> Written:
     """Write every form, each file whole; files of the same names are replaced."""
     patch = unified_patch(tuned.advised)
@@ -42,11 +55,10 @@ def write_report(tuned: Tuned, folder: Path) -> Written:
         HTML_NAME: html_report(tuned),
         MARKDOWN_NAME: markdown_report(tuned),
         CSV_NAME: _csv(tuned),
-        JSON_NAME: json.dumps(_document(tuned), indent=2) + "\n",
+        JSON_NAME: json.dumps(_finite(_document(tuned)), indent=2, allow_nan=False) + "\n",
         **({PATCH_NAME: patch} if patch else {}),
     }
-    if not patch:
-        (folder / PATCH_NAME).unlink(missing_ok=True)  # of an earlier run
+    (folder / PATCH_NAME).unlink(missing_ok=True)  # one of an earlier run beside this report lies
     for name, text in texts.items():
         write_atomically(folder / name, text.encode())
     return Written(
@@ -96,6 +108,7 @@ def _document(tuned: Tuned) -> dict[str, Any]:
         "advised": tuned.advised.label,
         "repository": str(tuned.advised.variant.repository),
         "keeps_default": tuned.keeps_default,
+        "remarks": list(remarks(tuned)),
         "in_turns": [_contestant(one) for one in tuned.contestants],
         "searched": [
             {
@@ -112,6 +125,15 @@ def _document(tuned: Tuned) -> dict[str, Any]:
             for curve in tuned.curves
         ],
     }
+
+
+def _finite(value: Any) -> Any:
+    """Return the same with null, which JSON has, for numbers that it has not."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _contestant(one: Contestant) -> dict[str, Any]:

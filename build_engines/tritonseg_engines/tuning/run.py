@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
-from tritonseg import SegmentationError
-from tritonseg_engines.errors import LoadTestError, ServerStartError
+from tritonseg_engines.errors import LoadTestError
 from tritonseg_engines.load_test.load import ClosedLoop, Load, LoadTarget, OpenLoop, Window
 from tritonseg_engines.load_test.result import LoadResult
 from tritonseg_engines.load_test.tester import LoadTester
-from tritonseg_engines.perf_input import Transport
+from tritonseg_engines.serving import TritonServer
 from tritonseg_engines.tuning.candidate import Candidate, Measured
 from tritonseg_engines.tuning.climb import climb
 from tritonseg_engines.tuning.contest import Contestant, contest, finalists, winner
 from tritonseg_engines.tuning.open_loop import Arrivals, arrivals
-from tritonseg_engines.tuning.queue_time import in_time
+from tritonseg_engines.tuning.queue_time import Advice, advise
 from tritonseg_engines.tuning.search import LEAST_GAIN, search
-from tritonseg_engines.tuning.trial import served
+from tritonseg_engines.tuning.told import figures, found
+from tritonseg_engines.tuning.trial import FAILURES, refuse_ended, served
+from tritonseg_engines.tuning.tuned import Tuned, TuneOptions
 from tritonseg_engines.tuning.variant import Variant
 
 SEARCHING: Final = Window(
@@ -28,8 +28,10 @@ SEARCHING: Final = Window(
 )
 """Short: what is worth it is measured again in the contest."""
 CONTEST: Final = Window(
-    warm_up_s=1.0, window_s=2.0, least_answers=100, windows=3, spread=0.1, most_s=12.0
+    warm_up_s=1.0, window_s=2.0, least_answers=100, windows=3, spread=0.1, most_s=7.0
 )
+TURN_SHARE: Final = 0.025
+"""Of the time, that a turn may take where answers are few: nine of them are within the half."""
 ARRIVALS: Final = Window(
     warm_up_s=1.0, window_s=3.0, least_answers=50, windows=2, spread=0.2, most_s=8.0
 )
@@ -39,69 +41,6 @@ CONTEST_SHARE: Final = 0.75
 
 Report = Callable[[str, float], None]
 """Called with what was done and the seconds since the beginning."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TuneOptions:
-    """What is asked for.
-
-    Attributes:
-        latency_ms: Within which 99 of 100 pictures shall be answered.
-        most_s: How long it may all take, in seconds; what runs then is finished.
-        pictures: What callers send.
-        transport: As pixels or as files.
-        cores: That steps and CPU engines share.
-    """
-
-    latency_ms: float
-    most_s: float
-    pictures: tuple[Path, ...]
-    transport: Transport
-    cores: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tuned:
-    """What was found.
-
-    Attributes:
-        options: What was asked for.
-        variants: The builds that were compared; the first is what is served today.
-        measured: All that the search measured, in its order.
-        contestants: What is served today, then the finalists, measured again in turns.
-        recommended: One of them.
-        advised: That one, with a line that is as long as its callers have time.
-        curves: Poisson arrivals of what is served today and, if it is another, the advised.
-        measured_by: The tool.
-        took_s: Seconds in all.
-    """
-
-    options: TuneOptions
-    variants: tuple[Variant, ...]
-    measured: tuple[Measured, ...]
-    contestants: tuple[Contestant, ...]
-    recommended: Contestant
-    advised: Candidate
-    curves: tuple[Arrivals, ...]
-    measured_by: str
-    took_s: float
-
-    @property
-    def default(self) -> Contestant:
-        """What is served today."""
-        return self.contestants[0]
-
-    @property
-    def keeps_default(self) -> bool:
-        """Whether nothing that was tried beats what is served today."""
-        return self.recommended is self.default
-
-    @property
-    def gain(self) -> float:
-        """Goodput of the recommended over that of today's; infinite where today's has none."""
-        if not self.default.goodput_per_s:
-            return float("inf") if self.recommended.goodput_per_s else 1.0
-        return self.recommended.goodput_per_s / self.default.goodput_per_s
 
 
 class Tuner:
@@ -143,26 +82,24 @@ class Tuner:
         if measured[0].failure is not None:
             raise LoadTestError(f"{measured[0].candidate.label}: {measured[0].failure}")
         entrants = finalists(measured[0], measured)
-        contestants = contest(
+        contestants, dropped = contest(
             entrants,
             self._turn,
             has_time=lambda: self._spent < CONTEST_SHARE,
         )
         recommended = winner(contestants, LEAST_GAIN)
-        advised = recommended.candidate
-        if recommended.goodput_per_s:
-            measured_so = entrants[contestants.index(recommended)]
-            advised = in_time(measured_so, self._options.latency_ms)
+        advice = self._advice(recommended, entrants)
         return Tuned(
             options=self._options,
             variants=self._variants,
             measured=tuple(measured),
             contestants=tuple(contestants),
             recommended=recommended,
-            advised=advised,
-            curves=self._curves(contestants[0], advised, recommended),
+            advice=advice,
+            curves=self._curves(contestants[0], advice.candidate, recommended),
             measured_by=self._tester.name,
             took_s=time.monotonic() - self._begun,
+            dropped=tuple(dropped),
         )
 
     @property
@@ -172,22 +109,45 @@ class Tuner:
 
     def _measure(self, candidate: Candidate, callers: int) -> Measured:
         try:
-            with served(candidate) as url:
-                model = candidate.variant.model
+            with served(candidate) as server:
                 results = climb(
-                    lambda at: self._load(url, model, ClosedLoop(callers=at), SEARCHING), callers
+                    lambda at: self._load(server, candidate, ClosedLoop(callers=at), SEARCHING),
+                    callers,
                 )
             measured = Measured(candidate=candidate, by_callers=results)
-        except (ServerStartError, LoadTestError, SegmentationError) as error:
+        except FAILURES as error:
             measured = Measured(candidate=candidate, by_callers={}, failure=str(error))
-        self._say(_found(measured))
+        self._say(found(measured))
         return measured
 
-    def _turn(self, url: str, one: Measured) -> LoadResult:
+    def _turn(self, server: TritonServer, one: Measured) -> LoadResult:
         load = ClosedLoop(callers=one.callers or 1)
-        result = self._load(url, one.candidate.variant.model, load, CONTEST)
-        self._say(f"again, in turns: {one.candidate.label}: {_figures(result)}")
+        result = self._load(server, one.candidate, load, self._long)
+        self._say(f"again, in turns: {one.candidate.label}: {figures(result)}")
         return result
+
+    @property
+    def _long(self) -> Window:
+        """The window of a turn."""
+        return replace(CONTEST, most_s=max(CONTEST.most_s, TURN_SHARE * self._options.most_s))
+
+    def _advice(self, recommended: Contestant, entrants: Sequence[Measured]) -> Advice:
+        if not recommended.goodput_per_s:
+            return Advice(candidate=recommended.candidate)
+
+        def measure(candidate: Candidate, callers: int) -> LoadResult:
+            with served(candidate) as server:
+                result = self._load(server, candidate, ClosedLoop(callers=callers), self._long)
+            self._say(f"once more: {candidate.label}: {figures(result)}")
+            return result
+
+        (of,) = (one for one in entrants if one.candidate == recommended.candidate)
+        try:
+            return advise(of, recommended.callers, self._options.latency_ms, measure)
+        except FAILURES as error:
+            return Advice(
+                candidate=recommended.candidate, refused=f"No longest wait was derived: {error}."
+            )
 
     def _curves(
         self, served_today: Contestant, advised: Candidate, its: Contestant
@@ -205,8 +165,8 @@ class Tuner:
 
     def _arrivals(self, candidate: Candidate, capacity_per_s: float, until: float) -> Arrivals:
         def measure(rate: OpenLoop) -> LoadResult:
-            with served(candidate) as url:
-                return self._load(url, candidate.variant.model, rate, ARRIVALS)
+            with served(candidate) as server:
+                return self._load(server, candidate, rate, ARRIVALS)
 
         curve = arrivals(
             candidate.label, capacity_per_s, measure, has_time=lambda: self._spent < until
@@ -214,28 +174,25 @@ class Tuner:
         self._say(f"Poisson arrivals: {candidate.label}")
         return curve
 
-    def _load(self, url: str, model: str, load: Load, window: Window) -> LoadResult:
+    def _load(
+        self, server: TritonServer, candidate: Candidate, load: Load, window: Window
+    ) -> LoadResult:
         options = self._options
         target = LoadTarget(
-            url=url, model=model, pictures=options.pictures, transport=options.transport
+            url=server.grpc_url,
+            model=candidate.variant.model,
+            pictures=options.pictures,
+            transport=options.transport,
         )
-        return self._tester.measure(
-            target, load, latency_budget_ms=options.latency_ms, window=window
-        )
+        try:
+            result = self._tester.measure(
+                target, load, latency_budget_ms=options.latency_ms, window=window
+            )
+        except FAILURES:
+            refuse_ended(server)  # which says more
+            raise
+        refuse_ended(server)
+        return result
 
     def _say(self, done: str) -> None:
         self._report(done, time.monotonic() - self._begun)
-
-
-def _found(measured: Measured) -> str:
-    """Return what came of a candidate in one line."""
-    label, best = measured.candidate.label, measured.best
-    if measured.failure is not None:
-        return f"{label}: could not be measured: {measured.failure.splitlines()[0]}"
-    if best is None:
-        return f"{label}: p99 {measured.least_p99_ms:.0f} ms at best, above the latency"
-    return f"{label}: {_figures(best)}"
-
-
-def _figures(result: LoadResult) -> str:
-    return f"{result.goodput_per_s:.2f} pictures/s, p99 {result.p99_ms:.0f} ms, {result.load}"

@@ -42,10 +42,10 @@ class Settings:
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
     def described(self, default: Settings) -> str:
-        """Return the changes to a default in words, "as built" if there are none."""
+        """Return the changes to a default in words, "as it is" if there are none."""
         changes = default.changes_to(self)
         return (
-            ", ".join(WORDS[name].format(new) for name, (_, new) in changes.items()) or "as built"
+            ", ".join(WORDS[name].format(new) for name, (_, new) in changes.items()) or "as it is"
         )
 
 

@@ -11,6 +11,7 @@ from tritonseg_engines.repository.check import changed_since_build
 from tritonseg_engines.repository.configs import folder_names
 from tritonseg_engines.repository.files import CONFIG_FILE, read_config
 from tritonseg_engines.repository.manifests import read_manifest, versions_of
+from tritonseg_engines.repository.served_versions import served_versions
 from tritonseg_engines.tuning.configs import Configs, settings_of
 from tritonseg_engines.tuning.settings import Settings
 
@@ -96,7 +97,7 @@ def read_variants(model: str, repositories: Sequence[Path]) -> tuple[Variant, ..
 
 def _read_variant(model: str, repository: Path) -> Variant:
     folder = repository / model
-    versions = versions_of(folder) if folder.is_dir() else []
+    versions = {one.version: one for one in versions_of(folder)} if folder.is_dir() else {}
     if not versions:
         raise RepositoryError(
             f"{repository} holds no model '{model}' that tritonseg built; "
@@ -105,7 +106,11 @@ def _read_variant(model: str, repository: Path) -> Variant:
     problems = changed_since_build(repository, (model,))
     if problems:
         raise RepositoryError(problems[0])
-    manifest = read_manifest(versions[-1].manifest_path)
+    # The highest that is served answers callers who name none, as those of a load test.
+    served = served_versions(read_config(folder / CONFIG_FILE), versions)
+    if not served:
+        raise RepositoryError(f"{folder}: its version_policy leaves no version to serve")
+    manifest = read_manifest(versions[max(served, key=int)].manifest_path)
     gate, provenance = manifest.get("gate"), manifest["provenance"]
     if not manifest.get("files") or gate is None:
         raise RepositoryError(f"{folder} has no engine yet; build it where it is to be tuned")
