@@ -8,6 +8,7 @@ inside Triton's Python backend.
 
 from __future__ import annotations
 
+import os
 import time
 from enum import Enum
 from typing import Any, Final
@@ -27,6 +28,10 @@ from tritonseg_steps.step_response import CancelledError
 REQUESTS: Final = "tritonseg_requests_total"
 REQUEST_SECONDS: Final = "tritonseg_request_seconds"
 COMPUTE_SECONDS: Final = "tritonseg_compute_seconds"
+SHARED_MEMORY: Final = "tritonseg_shared_memory_{}_bytes"
+"""Of the machine or container, "used" and "size": whatever process sets it, it is the same."""
+LOOK_AGAIN_S: Final = 5.0
+"""How old the figures of shared memory may be when a request ends."""
 WHOLE: Final = "whole"
 """The step that is all of its model."""
 BUCKETS_S: Final = [
@@ -82,17 +87,22 @@ class StepMetrics:
             for outcome in Outcome
         }
         self._families: list[Any] = []
-        self._times: tuple[Any, Any] | None = None
+        self._times: tuple[Any, Any] | None = None  # of a request and of its turn
         # Source: python_backend's README; histograms are there from 24.09 (2.50) on.
         if config.admission is not None and hasattr(pb_utils.MetricFamily, "HISTOGRAM"):
             self._times = (
                 self._histogram(REQUEST_SECONDS, "From arrival at a step to the answer", labels),
                 self._histogram(COMPUTE_SECONDS, "From the turn's begin to the answer", labels),
             )
+        self._shared_memory = {state: self._gauge(state) for state in ("used", "size")}
+        self._looked_s = 0.0
+        self._look()
 
     def count(self, outcome: Outcome, requests: int = 1) -> None:
         """Count requests that ended in the same way."""
         self._outcomes[outcome].increment(requests)
+        if time.monotonic() - self._looked_s > LOOK_AGAIN_S:
+            self._look()
 
     def end(self, outcome: Outcome, *, arrived_s: float, begun_s: float) -> None:
         """Count a request that had its turn, once it is sent; times are those of answers.
@@ -108,6 +118,18 @@ class StepMetrics:
             request_s, compute_s = self._times
             request_s.observe(now_s - arrived_s)
             compute_s.observe(now_s - begun_s)
+
+    def _look(self) -> None:
+        """Tell how full the memory is in which tensors cross processes."""
+        self._looked_s = time.monotonic()
+        found = os.statvfs("/dev/shm")  # noqa: S108 - Triton's own place
+        self._shared_memory["used"].set((found.f_blocks - found.f_bfree) * found.f_frsize)
+        self._shared_memory["size"].set(found.f_blocks * found.f_frsize)
+
+    def _gauge(self, state: str) -> Any:
+        family = _family(SHARED_MEMORY.format(state), "GAUGE", f"Bytes {state} of /dev/shm")
+        self._families.append(family)
+        return family.Metric(labels={})
 
     def _histogram(self, name: str, description: str, labels: dict[str, str]) -> Any:
         family = _family(name, "HISTOGRAM", description)
