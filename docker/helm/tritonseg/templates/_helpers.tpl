@@ -78,20 +78,22 @@ exec: {command: [tritonseg, health]}
 {{- else -}}
 grpc: {port: 8001}
 {{- end }}
-periodSeconds: 10
 timeoutSeconds: 5
 {{- end -}}
 
 {{- define "tritonseg.probes" -}}
 startupProbe:
   {{- include "tritonseg.probe" . | nindent 2 }}
+  periodSeconds: 10
   failureThreshold: {{ div .Values.startupSeconds 10 }}
 readinessProbe:
   {{- include "tritonseg.probe" . | nindent 2 }}
-  failureThreshold: 1
+  periodSeconds: 5
+  failureThreshold: 2
 # A server that unloads a model is for that time not healthy either, so this one waits for a minute.
 livenessProbe:
   {{- include "tritonseg.probe" . | nindent 2 }}
+  periodSeconds: 10
   failureThreshold: 6
 {{- end -}}
 
