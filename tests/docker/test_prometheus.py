@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import socket
@@ -19,9 +20,11 @@ import numpy as np
 import pytest
 import yaml
 
+from dockerfiles import DOCKER
 from interop import LAYOUTS, build_layouts
 from monitoring import FILES, MONITORING, RULES, panel_queries
 from tritonseg import RetryPolicy, SegmentationClient, SegmentationError
+from tritonseg_engines.build.model import build_model
 from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
@@ -177,3 +180,51 @@ def test_the_rules_say_what_they_should_of_invented_servers(
     named = text.replace("rule_files: []", f"rule_files: {json.dumps(list(map(str, RULES)))}")
     (tmp_path / "rules_test.yaml").write_text(named)
     promtool(deploy_tools, "test", "rules", tmp_path / "rules_test.yaml")
+
+
+class Collector(http.server.ThreadingHTTPServer):
+    """Takes spans as OpenTelemetry's collector does, by OTLP over HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Taken)
+        self.spans: list[dict[str, Any]] = []
+
+
+class Taken(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        for resource in body["resourceSpans"]:
+            for scope in resource["scopeSpans"]:
+                self.server.spans += scope["spans"]  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_request_is_one_trace_through_the_ensemble(deploy_tools: Path, tmp_path: Path) -> None:
+    """With the options of compose, but for where spans go and of how many requests."""
+    build_model(demo_spec(), DEMO_ONNX, tmp_path / "models", layout="ensemble")
+    compose = yaml.safe_load((DOCKER / "compose.tracing.yaml").read_text())
+    words = compose["services"]["server-cpu"]["command"]
+    options = " ".join(words[words.index("--") + 1 :])
+    options = options.replace("${TRITONSEG_TRACE_RATE:-100}", "1")
+    with Collector() as collector:
+        thread = threading.Thread(target=collector.serve_forever, daemon=True)
+        thread.start()
+        here = f"127.0.0.1:{collector.server_port}"
+        options = options.replace("otel-collector:4318", here)
+        config = ServerConfig(
+            repositories=(tmp_path / "models",), extra_arguments=tuple(options.split())
+        )
+        with (
+            TritonServer(config) as server,
+            SegmentationClient(server.grpc_url, model="street-demo") as client,
+        ):
+            client.segment(np.zeros((512, 1024, 3), np.uint8))
+        collector.shutdown()
+    steps = ("_normalize", "_engine", "_argmax")
+    names = {span["name"] for span in collector.spans}
+    assert {f"street-demo{suffix}" for suffix in ("", *steps)} <= names
+    assert len({span["traceId"] for span in collector.spans}) == 1
