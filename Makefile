@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean deploy-check
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -115,6 +115,14 @@ interop-check: $(VENV)/test-installed  ## perf_analyzer, KServe, Node and more a
 	PYTHON=$(BIN)/python scripts/interop_tools.sh $(INTEROP)
 	TRITONSEG_INTEROP=$(INTEROP) $(BIN)/python -m pytest tests/interop
 	$(INTEROP)/forms/bin/python -m pytest tests/client/test_client_forms.py
+
+# 700 MB: Debian's Prometheus, Helm, the schemas of Kubernetes, KEDA and others.
+DEPLOY ?= $(VENV)-deploy
+
+deploy-check: $(VENV)/test-installed  ## Rules, dashboard and chart against Prometheus, Helm and schemas; minutes
+	PYTHON=$(BIN)/python scripts/deploy_tools.sh $(DEPLOY)
+	TRITONSEG_DEPLOY=$(DEPLOY) $(BIN)/python -m pytest tests/docker/test_prometheus.py \
+		tests/docker/test_chart.py tests/docker/test_build_engines.py
 
 evaluate-memory: $(VENV)/test-installed  ## Memory of `tritonseg evaluate` over 10,000 pictures; minutes
 	PYTHONPATH=tests/support $(BIN)/python scripts/evaluate_memory.py

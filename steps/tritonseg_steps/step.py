@@ -8,6 +8,7 @@ is written to the server's log and answered with a fixed text. This module impor
 from __future__ import annotations
 
 import abc
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,7 @@ from tritonseg_steps.flow import Flow
 from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.request_bounds import RequestBounds
 from tritonseg_steps.shape_guard import guard_shapes
+from tritonseg_steps.step_metrics import Outcome, StepMetrics
 from tritonseg_steps.step_request import Arrays, InputError, StepRequest, request_parameters
 from tritonseg_steps.step_response import (
     failed_response,
@@ -48,6 +50,7 @@ class Step(abc.ABC):
     _line: WaitingLine | None = None
     _flow: Flow | None = None
     _tally: Tally | None = None
+    _metrics: StepMetrics | None = None
     _warm_ups = 0
     _failures = 0
 
@@ -70,6 +73,7 @@ class Step(abc.ABC):
             self._flow = self.flow_behind(config, self._tally)
             self._line = WaitingLine(partial(self._admits, config.admission), limit_threads)
         self._warm_ups = config.warm_ups
+        self._metrics = StepMetrics(config)
 
     @abc.abstractmethod
     def prepare(self, config: ModelConfig) -> None:
@@ -90,11 +94,12 @@ class Step(abc.ABC):
         Returns:
             Triton's responses; None where requests wait in a line and are answered in their turn.
         """
-        is_warm_up = self._warm_ups > 0
-        self._warm_ups -= 1
-        if is_warm_up:
+        if self._warm_ups > 0:
             # Triton 2.51 ends with a signal where a warm-up that waits in a line is refused.
-            return self._answers(requests, copied=False)
+            try:
+                return self._answers(requests, copied=False)
+            finally:
+                self._warm_ups -= 1
         if self._line is None:
             with self._counted(len(requests)):
                 return self._answers(requests, copied=False)
@@ -120,28 +125,36 @@ class Step(abc.ABC):
 
     def _stand_in(self, line: WaitingLine, request: Any) -> None:
         """Let a request wait for its turn; what is wrong with it is said at once."""
+        arrived_s = time.monotonic()
         sender = request.get_response_sender()
         try:
             received = self._received(request)
             if not line.is_empty:  # Triton's shared memory is for what is being answered
                 received, request = received.copied(), None
-            if not line.enter(lambda: self._answer_in_turn(received, request, sender)):
+            if not line.enter(lambda: self._answer_in_turn(received, request, sender, arrived_s)):
                 send(sender, overload_response(self.name))
+                self._count(Outcome.REFUSED)
         except Exception as error:  # noqa: BLE001 - the boundary to the server
             send(sender, failed_response(self.name, error))
+            self._count(Outcome.of(error))
 
-    def _answer_in_turn(self, received: StepRequest, _memory: Any, sender: Any) -> None:
+    def _answer_in_turn(
+        self, received: StepRequest, _memory: Any, sender: Any, arrived_s: float
+    ) -> None:
         """Answer one request; `_memory` is what its arrays look into."""
         if self._flow is not None:
             self._flow.wait()
+        begun_s, outcome = time.monotonic(), Outcome.ANSWERED
         with self._counted(1):
             try:
                 refuse_cancelled(sender)
                 (outputs,) = self.run([received])
                 response = tensor_response(outputs, copied=False)
             except Exception as error:  # noqa: BLE001 - the boundary to the server
-                response = self._failure(error)
+                response, outcome = self._failure(error), Outcome.of(error)
         send(sender, response)
+        if self._metrics is not None:
+            self._metrics.end(outcome, arrived_s=arrived_s, begun_s=begun_s)
 
     @contextmanager
     def _counted(self, requests: int) -> Iterator[None]:
@@ -156,16 +169,25 @@ class Step(abc.ABC):
         finally:
             self._tally.end(self._failures - before)
 
+    def _count(self, outcome: Outcome, requests: int = 1) -> None:
+        """Tell Prometheus of requests; warm-ups are none."""
+        if self._metrics is not None and self._warm_ups == 0:
+            self._metrics.count(outcome, requests)
+
     def _failure(self, error: Exception) -> Any:
         self._failures += 1
         return failed_response(self.name, error)
 
     def _answers(self, requests: Sequence[Any], *, copied: bool) -> list[Any]:
         try:
-            return self._respond(requests, copied=copied)
+            responses = self._respond(requests, copied=copied)
         except Exception as error:  # noqa: BLE001 - the boundary to the server
             if len(requests) == 1:
+                self._count(Outcome.of(error))
                 return [self._failure(error)]
+        else:
+            self._count(Outcome.ANSWERED, len(requests))
+            return responses
         # One bad request must not fail those it happened to be batched with.
         return [self._answers([request], copied=True)[0] for request in requests]
 

@@ -51,8 +51,23 @@ def test_hadolint_has_no_objection(name: str) -> None:
     lint("hadolint", DOCKER / name)
 
 
-def test_compose_yaml_is_of_the_compose_specification() -> None:
-    lint("check-jsonschema", "--builtin-schema", "vendor.compose-spec", DOCKER / "compose.yaml")
+def test_compose_files_are_of_the_compose_specification() -> None:
+    files = sorted(DOCKER.glob("compose*.yaml"))
+    assert len(files) == 3
+    lint("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *files)
+
+
+@pytest.mark.parametrize(
+    "script", ["docker/helm/tritonseg/files/build_engines.sh", "scripts/deploy_tools.sh"]
+)
+def test_shellcheck_has_no_objection_to_scripts(script: str) -> None:
+    lint("shellcheck", PROJECT / script)
+
+
+def test_the_charts_values_fit_their_schema() -> None:
+    schema = DOCKER / "helm" / "tritonseg" / "values.schema.json"
+    lint("check-jsonschema", "--check-metaschema", schema)
+    lint("check-jsonschema", "--schemafile", schema, DOCKER / "helm" / "tritonseg" / "values.yaml")
 
 
 @pytest.mark.parametrize("profile", PROFILES)
