@@ -22,13 +22,22 @@ from tritonseg_steps.digest import PUBLISHED, published_digest
 
 ANSWER_TIMEOUT_S: Final = 60.0
 """For one canary, by which a busy server may first answer others."""
-BUSY: Final = ("StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED")
-"""What a server says, or its silence, that has more to do than it can."""
+BUSY, SILENT = "StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"
+"""What a server says that has more to do than it can, and what a call ends with that gets no answer
+at all: of a stuck process, or where very many wait."""
 OTHER_BUILD: Final = "answers as another build than the receipt's"
 
 
-class BusyError(VerificationError):
-    """A server did not answer in time, or had no room for the question."""
+class UnansweredError(VerificationError):
+    """A server gave neither a class map nor an error of its own.
+
+    Attributes:
+        silent: Whether it said nothing at all until the time was over; else it refused to wait.
+    """
+
+    def __init__(self, message: str, *, silent: bool) -> None:
+        super().__init__(message)
+        self.silent = silent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +76,7 @@ def ask_canaries(
             not by its masks alone.
 
     Raises:
-        BusyError: It had no time for them.
+        UnansweredError: It had no time for them.
         VerificationError: The receipt's canaries cannot be read or drawn.
     """
     canaries = canaries_of(receipt)
@@ -158,9 +167,12 @@ def _refusal(error: InferenceServerException) -> str:
     """Return what the server said instead of a class map.
 
     Raises:
-        BusyError: It says that it has no time, or says nothing.
+        UnansweredError: It says that it has no time, or says nothing.
     """
     words = " ".join(str(error.message()).split())
-    if error.status() in BUSY:
-        raise BusyError(f"gives no answer ({error.status()}: {words})") from error
+    if error.status() in (BUSY, SILENT):
+        raise UnansweredError(
+            f"no answer for a canary ({error.status()}: {words})",
+            silent=error.status() == SILENT,
+        ) from error
     return f"the server gives an error for a canary instead of a class map: {words}"

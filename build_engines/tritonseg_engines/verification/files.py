@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,8 +53,8 @@ class Checked:
     model: str
     version: str
     label: str
-    receipt: Receipt | None
-    problem: str | None
+    receipt: Receipt | None = None
+    problem: str | None = None
     remarks: tuple[str, ...] = ()
     cure: str = PUT_BACK
     is_served: bool = True
@@ -101,51 +101,48 @@ def _is_asked(name: str, models: Collection[str]) -> bool:
 
 def _without_manifest(name: str) -> Checked:
     line = f"{name}/*/{MANIFEST_FILE} is missing, which says what was proven; {PUT_BACK}"
-    return Checked(model=name, version="", label=name, receipt=None, problem=line)
+    return Checked(model=name, version="", label=name, problem=line)
 
 
 def _left(name: str, line: str) -> Checked:
-    return Checked(model=name, version="", label=name, receipt=None, problem=line)
+    return Checked(model=name, version="", label=name, problem=line)
 
 
 def _checked(version: RecordedVersion, *, exact: bool) -> Checked | None:
     """Return a version as its files are; None for one of another team's, or without an engine."""
-    receipt, problem, cure = None, None, PUT_BACK
-    remarks: list[str] = []
-    is_served = True
+    receipt = None
+    bare = Checked(model=version.model, version=version.version, label=version.label)
     try:
         receipt = read_receipt(version.folder / RECEIPT_FILE)
+        bare = replace(bare, receipt=receipt)
+        problem = None if receipt is None else next(_receipt_problems(version, receipt), None)
+        if problem is not None:
+            return replace(bare, problem=problem)
+        return _checked_by_manifest(version, bare, exact=exact)
     except VerificationError as error:
-        problem = f"{version.model}/{version.version}/{error}; {PUT_BACK}"
-    try:
-        if receipt is not None:
-            problem = next(_receipt_problems(version, receipt), None)
-        if problem is None:
-            manifest = manifest_of_ours(version)
-            if manifest is None or not manifest.get("files"):
-                return None
-            cure = f"build it again: {rebuild_command(manifest, version.repository)}"
-            if receipt is None:
-                problem = _lost_receipt(version, manifest, cure)
-                remarks = [f"{NO_RECEIPT}; {cure}"]
-            else:
-                problem, remarks = _config_findings(version, receipt, cure, exact=exact)
-            problem = problem or _unproven(version)
-            is_served = not is_left_out(version.folder.parent, version.version)
-            if not is_served:
-                remarks.append("is not served: version_policy leaves it out")
+        name = f"{version.model}/{version.version}"
+        return replace(bare, problem=f"{name}/{error}; {PUT_BACK}")
     except RepositoryError as error:
-        problem = f"{_relative(error, version.repository)}; {PUT_BACK}"
-    return Checked(
-        model=version.model,
-        version=version.version,
-        label=version.label,
-        receipt=receipt,
-        problem=problem,
-        remarks=tuple(remarks),
-        cure=cure,
-        is_served=is_served,
-    )
+        line = str(error).replace(f"{version.repository}/", "")
+        return replace(bare, problem=f"{line}; {PUT_BACK}")
+
+
+def _checked_by_manifest(version: RecordedVersion, bare: Checked, *, exact: bool) -> Checked | None:
+    """Return the same by manifest and configs, once every file is the receipt's."""
+    manifest, receipt = manifest_of_ours(version), bare.receipt
+    if manifest is None or not manifest.get("files"):
+        return None
+    cure = f"build it again: {rebuild_command(manifest, version.repository)}"
+    remarks = [f"{NO_RECEIPT}; {cure}"] if receipt is None else []
+    problem = _unproven(version)
+    if problem is None and receipt is None:
+        problem = _lost_receipt(version, manifest, cure)
+    elif problem is None and receipt is not None:
+        problem, remarks = _config_findings(version, receipt, cure, exact=exact)
+    is_served = not is_left_out(version.folder.parent, version.version)
+    if not is_served:
+        remarks.append("is not served: version_policy leaves it out")
+    return replace(bare, problem=problem, remarks=tuple(remarks), cure=cure, is_served=is_served)
 
 
 def _receipt_problems(version: RecordedVersion, receipt: Receipt) -> Iterator[str]:
@@ -158,7 +155,7 @@ def _receipt_problems(version: RecordedVersion, receipt: Receipt) -> Iterator[st
     again = PUT_BACK
     with contextlib.suppress(RepositoryError):
         manifest = read_manifest(version.manifest_path)
-        again = f"put it back, or build it again: {rebuild_command(manifest, version.repository)}"
+        again = f"build it again: {rebuild_command(manifest, version.repository)}"
     for name, digest in receipt.files.items():
         wrong = exchanged(version.repository / name, digest)
         if wrong is not None:
@@ -228,7 +225,3 @@ def _unproven(version: RecordedVersion) -> str | None:
         if label == version.label:
             return rest
     return None
-
-
-def _relative(error: Exception, repository: Path) -> str:
-    return str(error).replace(f"{repository}/", "")

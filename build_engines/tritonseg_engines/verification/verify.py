@@ -11,7 +11,7 @@ from pathlib import Path
 from tritonseg_engines.errors import VerificationError
 from tritonseg_engines.repository.receipts import Receipt
 from tritonseg_engines.serving import ServerConfig, TritonServer
-from tritonseg_engines.verification.asking import BusyError, ask_canaries
+from tritonseg_engines.verification.asking import UnansweredError, ask_canaries
 from tritonseg_engines.verification.files import Checked, check_files
 
 READY_TIMEOUT_S = 600.0
@@ -27,7 +27,8 @@ class Result:
         version: As Triton counts it.
         label: The model's name, and the version where there are several.
         problem: What is wrong first, with file or canary, and cure; None if nothing is.
-        busy: Whether that is no more than that no answer came.
+        unanswered: Whether that is no more than that no answer came.
+        silent: Whether not even a refusal came.
         remarks: What is no problem, but should be known.
         files: How many were compared.
         equal_pixels: Share of pixels with the build's class by canary, 0-1, as far as asked.
@@ -37,7 +38,8 @@ class Result:
     version: str
     label: str
     problem: str | None
-    busy: bool = False
+    unanswered: bool = False
+    silent: bool = False
     remarks: tuple[str, ...] = ()
     files: int = 0
     equal_pixels: Mapping[str, float] = field(default_factory=dict)
@@ -132,8 +134,9 @@ def asked(checked: Checked, url: str, *, files: bool = True) -> Result:
         return replace(known, remarks=(*known.remarks, NONE_SEEN))
     try:
         verdict = ask_canaries(url, checked.model, checked.version, checked.receipt)
-    except BusyError as error:
-        return replace(known, problem=f"{error}; ask again, or restart it", busy=True)
+    except UnansweredError as error:
+        line = f"{error}; ask again, or restart the server"
+        return replace(known, problem=line, unanswered=True, silent=error.silent)
     except VerificationError as error:
         return replace(known, problem=f"{error}; {checked.cure}")
     problem = verdict.problem
