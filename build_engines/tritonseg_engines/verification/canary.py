@@ -88,7 +88,8 @@ class Canary:
 
     def allows(self, unequal: int) -> bool:
         """Return whether so many pixels may be of another class."""
-        return unequal <= max(FEW_PIXELS, (1 - self.least_equal) * self.class_map.size)
+        allowed = round((1 - self.least_equal) * self.class_map.size, 6)  # 1 - 0.9999 is a bit less
+        return unequal <= max(FEW_PIXELS, allowed)
 
     def to_json(self) -> dict[str, Any]:
         """Return a document that `from_json` reads back."""

@@ -15,10 +15,12 @@ from tritonseg_engines.repository.check import changed_since_build
 from tritonseg_engines.repository.configs import folder_names
 from tritonseg_engines.repository.files import (
     CONFIG_FILE,
+    FIRST_VERSION,
     MANIFEST_FILE,
     RECEIPT_FILE,
     WRITTEN_IN_VERSION,
     read_config,
+    version_folders,
 )
 from tritonseg_engines.repository.leftovers import leftovers
 from tritonseg_engines.repository.manifests import (
@@ -77,7 +79,9 @@ def check_files(
     if not repository.is_dir():
         raise VerificationError(f"there is no model repository at {repository}")
     lost = [
-        _without_manifest(name) for name in models_without(repository) if _is_asked(name, models)
+        _without_manifest(repository / name)
+        for name in models_without(repository)
+        if _is_asked(name, models)
     ]
     left = [_left(name, line) for name, line in leftovers(repository).items() if not models]
     versions = [one for one in recorded_versions(repository) if _is_asked(one.model, models)]
@@ -99,9 +103,11 @@ def _is_asked(name: str, models: Collection[str]) -> bool:
     return not models or any(name in folder_names(model) for model in models)
 
 
-def _without_manifest(name: str) -> Checked:
-    line = f"{name}/*/{MANIFEST_FILE} is missing, which says what was proven; {PUT_BACK}"
-    return Checked(model=name, version="", label=name, problem=line)
+def _without_manifest(model: Path) -> Checked:
+    versions = version_folders(model) or {FIRST_VERSION: model}
+    file = f"{model.name}/{min(versions, key=int)}/{MANIFEST_FILE}"
+    line = f"{file} is missing, which says what was proven; {PUT_BACK}"
+    return Checked(model=model.name, version="", label=model.name, problem=line)
 
 
 def _left(name: str, line: str) -> Checked:
