@@ -22,22 +22,23 @@ from tritonseg_steps.digest import PUBLISHED, published_digest
 
 ANSWER_TIMEOUT_S: Final = 60.0
 """For one canary, by which a busy server may first answer others."""
-BUSY, SILENT = "StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED"
-"""What a server says that has more to do than it can, and what a call ends with that gets no answer
-at all: of a stuck process, or where very many wait."""
+BUSY: Final = "StatusCode.UNAVAILABLE"
+"""What a server says that has more to do than it can, or that is not there."""
+ANSWERS: Final = ("StatusCode.INVALID_ARGUMENT", "StatusCode.NOT_FOUND")
+"""What a server says of a picture that its model does not take, or of a model that it has not."""
 OTHER_BUILD: Final = "answers as another build than the receipt's"
 
 
 class UnansweredError(VerificationError):
-    """A server gave neither a class map nor an error of its own.
+    """A server gave no class map, which may be over the next time.
 
     Attributes:
-        silent: Whether it said nothing at all until the time was over; else it refused to wait.
+        busy: Whether it refused to wait; else it failed, or said nothing until the time was over.
     """
 
-    def __init__(self, message: str, *, silent: bool) -> None:
+    def __init__(self, message: str, *, busy: bool) -> None:
         super().__init__(message)
-        self.silent = silent
+        self.busy = busy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +77,7 @@ def ask_canaries(
             not by its masks alone.
 
     Raises:
-        UnansweredError: It had no time for them.
+        UnansweredError: It had no time for them, or failed.
         VerificationError: The receipt's canaries cannot be read or drawn.
     """
     canaries = canaries_of(receipt)
@@ -167,12 +168,11 @@ def _refusal(error: InferenceServerException) -> str:
     """Return what the server said instead of a class map.
 
     Raises:
-        UnansweredError: It says that it has no time, or says nothing.
+        UnansweredError: It may say something else the next time.
     """
-    words = " ".join(str(error.message()).split())
-    if error.status() in (BUSY, SILENT):
-        raise UnansweredError(
-            f"no answer for a canary ({error.status()}: {words})",
-            silent=error.status() == SILENT,
-        ) from error
-    return f"the server gives an error for a canary instead of a class map: {words}"
+    status, words = error.status(), " ".join(str(error.message()).split())
+    if status in ANSWERS:
+        return f"the server gives an error for a canary instead of a class map: {words}"
+    raise UnansweredError(
+        f"no answer for a canary ({status}: {words})", busy=status == BUSY
+    ) from error

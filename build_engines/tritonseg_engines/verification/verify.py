@@ -28,7 +28,7 @@ class Result:
         label: The model's name, and the version where there are several.
         problem: What is wrong first, with file or canary, and cure; None if nothing is.
         unanswered: Whether that is no more than that no answer came.
-        silent: Whether not even a refusal came.
+        busy: Whether the server refused to wait; else it failed, or said nothing.
         remarks: What is no problem, but should be known.
         files: How many were compared.
         equal_pixels: Share of pixels with the build's class by canary, 0-1, as far as asked.
@@ -39,7 +39,7 @@ class Result:
     label: str
     problem: str | None
     unanswered: bool = False
-    silent: bool = False
+    busy: bool = False
     remarks: tuple[str, ...] = ()
     files: int = 0
     equal_pixels: Mapping[str, float] = field(default_factory=dict)
@@ -136,7 +136,7 @@ def asked(checked: Checked, url: str, *, files: bool = True) -> Result:
         verdict = ask_canaries(url, checked.model, checked.version, checked.receipt)
     except UnansweredError as error:
         line = f"{error}; ask again, or restart the server"
-        return replace(known, problem=line, unanswered=True, silent=error.silent)
+        return replace(known, problem=line, unanswered=True, busy=error.busy)
     except VerificationError as error:
         return replace(known, problem=f"{error}; {checked.cure}")
     problem = verdict.problem

@@ -14,7 +14,7 @@ from tritonseg_engines.verification.files import Checked, check_files
 from tritonseg_engines.verification.verify import Result, asked, can_be_asked
 
 PATIENCE: Final = 3
-"""Silent rounds in a row after which a model counts as stuck."""
+"""Rounds in a row in which a model fails or is silent, after which it counts as stuck."""
 RETRY_S: Final = 10.0
 """Between rounds as long as there was no answer."""
 
@@ -39,7 +39,7 @@ class Watch:
         if wrong:
             more = f"; {len(wrong) - 1} more, which `tritonseg verify` lists" if wrong[1:] else ""
             raise VerificationError(f"{wrong[0].label}: {wrong[0].problem}{more}")
-        self._silent: dict[str, int] = {}
+        self._failures: dict[str, int] = {}
         self.results: tuple[Result, ...] = ()
         """Of the last round, a model each."""
 
@@ -67,19 +67,20 @@ class Watch:
     def ask(self, url: str) -> str | None:
         """Ask once; return what is wrong first, None if nothing is.
 
-        A model that is silent `PATIENCE` times in a row is stuck. One that refuses to wait is not.
+        A model that fails or is silent `PATIENCE` times in a row is stuck; one that is busy is not.
 
         Args:
             url: `HOST:PORT` of the server's gRPC.
         """
         self.results = tuple(asked(one, url) for one in self._checked if can_be_asked(one))
         for one in self.results:
-            self._silent[one.label] = self._silent.get(one.label, 0) + 1 if one.silent else 0
+            has_failed = one.unanswered and not one.busy
+            self._failures[one.label] = self._failures.get(one.label, 0) + 1 if has_failed else 0
         wrong = [
             one
             for one in self.results
             if one.problem is not None
-            and (not one.unanswered or self._silent[one.label] >= PATIENCE)
+            and (not one.unanswered or self._failures[one.label] >= PATIENCE)
         ]
         return wrong[0].lines[0] if wrong else None
 
