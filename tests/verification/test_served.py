@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -200,20 +202,44 @@ def test_serve_tells_what_it_verified_and_what_changed_on_the_disk(
 ) -> None:
     repository = copied(good, tmp_path / "r")
     command = [sys.executable, "-m", "tritonseg", "serve", "--repository", str(repository)]
+    options = ["--grpc-port", "0", "--verify-every", "0.5", "--verify-metrics-port", "0"]
     with subprocess.Popen(
-        [*command, "--grpc-port", "0", "--verify-every", "0.5"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as serving:  # fmt: skip
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as serving:
         try:
             assert serving.stdout is not None
-            assert serving.stdout.readline().startswith("ready: gRPC on ")
+            ready = serving.stdout.readline()
+            (url,) = re.findall(r"canaries on (http://\S+);", ready)
             (repository / "gamma/1/model.onnx").write_bytes(b"")
-            time.sleep(3)
+            metrics = _metrics_once(url, 'tritonseg_files_as_built{model="gamma",version="1"}', 0)
             assert serving.poll() is None  # what is loaded is still right
         finally:
             serving.terminate()
         _, errors = serving.communicate(timeout=60)
     assert serving.returncode == 0
+    for model in LAYOUTS:
+        labels = f'model="{model}",version="1"'
+        assert metrics[f"tritonseg_canaries_right{{{labels}}}"] == 1
+        assert metrics[f'tritonseg_canary_rounds_total{{{labels},outcome="right"}}'] >= 2
+        assert metrics[f"tritonseg_files_as_built{{{labels}}}"] == (model != "gamma")
+    shares = [one for name, one in metrics.items() if name.startswith("tritonseg_canary_equal")]
+    assert len(shares) >= 3 * len(LAYOUTS)
+    assert set(shares) == {1.0}
     told = errors.splitlines()
     assert "beta: 3 canaries and 4 files as built" in told
     assert len([line for line in told if "gamma/1/model.onnx is not the file" in line]) == 1
+
+
+def _metrics_once(url: str, name: str, value: float) -> dict[str, float]:
+    """Read the metrics until one has a value."""
+    deadline = time.monotonic() + 20
+    while True:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            lines = response.read().decode().splitlines()
+        samples = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+        metrics = {sample: float(text) for sample, _, text in samples}
+        if metrics.get(name) == value:
+            return metrics
+        assert time.monotonic() < deadline, metrics
+        time.sleep(0.2)

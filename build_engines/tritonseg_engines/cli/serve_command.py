@@ -105,6 +105,11 @@ def _apis(
     metavar="SECONDS",
     help="Ask about the canaries again while it serves, and end it if one is wrong; 0 for never.",
 )
+@click.option(
+    "--verify-metrics-port",
+    type=PORT,
+    help="Serve the canaries' state to Prometheus, 0 on a free port; off unless given.",
+)
 @click.option("--verbose", is_flag=True, help="Show the server's own log.")
 def command(
     models: tuple[str, ...],
@@ -121,6 +126,7 @@ def command(
     complete_configs: bool,
     verifies: bool,
     verify_every_s: float,
+    verify_metrics_port: int | None,
     verbose: bool,
     passed_on: tuple[str, ...],
 ) -> None:
@@ -162,6 +168,7 @@ def command(
     def announce() -> None:
         _tell_verified(watch)
         urls = {"gRPC": server.grpc_url, "HTTP": server.http_url, "metrics": server.metrics_url}
+        urls["canaries"] = _canary_metrics(watch, metrics_host, verify_metrics_port)
         served = ", ".join(f"{what} on {url}" for what, url in urls.items() if url is not None)
         click.echo(f"ready: {served}; Ctrl-C stops it")
         if repeats is not None:
@@ -169,6 +176,15 @@ def command(
 
     problem = None if repeats is None else repeats.problem
     raise SystemExit(run_until_signal(server, on_ready=announce, problem=problem))
+
+
+def _canary_metrics(watch: Watch | None, host: str, port: int | None) -> str | None:
+    """Serve the metrics of what is asked again; return their URL, None where there are none."""
+    from tritonseg_engines.verification.metrics import serve_metrics
+
+    if watch is None or port is None or not watch.can_ask:
+        return None
+    return f"http://{host}:{serve_metrics(watch, host, port)}/metrics"
 
 
 def _repeats(watch: Watch | None, config: ServerConfig, every_s: float) -> Repeats | None:

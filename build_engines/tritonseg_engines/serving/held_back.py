@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,9 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from tritonseg_engines.errors import ServerStartError
+from tritonseg_engines.repository.files import CONFIG_FILE
+from tritonseg_engines.serving.access import new_key
+from tritonseg_engines.serving.config import HeldBack, ServerConfig
 
 GATE_MODEL: Final = "tritonseg_gate"
 FOLDER: Final = "held-back"
@@ -41,35 +44,35 @@ class Gate:
 
     Args:
         repository: Where to put it, for this server alone.
+        config: Of the server.
     """
 
-    def __init__(self, repository: Path) -> None:
+    def __init__(self, repository: Path, config: ServerConfig) -> None:
         self.repository = repository
+        self.held_back = HeldBack(model=GATE_MODEL, key=new_key())
+        self._config, self._headers = config, self.held_back.headers(config)
         self._folder = repository / GATE_MODEL
         (self._folder / "1").mkdir(parents=True)
         self._write("none_until_verified")
 
-    def failed(self, url: str, headers: Mapping[str, str], expected: Collection[str]) -> list[str]:
+    def failed(self, url: str, repositories: Sequence[Path]) -> list[str]:
         """Return the models that were to be loaded, and are not.
 
         Args:
             url: `HOST:PORT` of the server's gRPC, once it listens.
-            headers: With which models may be listed and loaded.
-            expected: All models that are to be.
+            repositories: All that it was started on, but this one.
         """
         with triton.InferenceServerClient(url) as client:
             index = client.get_model_repository_index(
-                headers=dict(headers), client_timeout=CALL_TIMEOUT_S
-            )
-        bad = {
-            one.name
-            for one in index.models
-            if one.state not in ("READY", "") and one.reason != "unloaded"
+                headers=self._headers, client_timeout=CALL_TIMEOUT_S
+            ).models
+        broken = {
+            one.name for one in index if one.state not in ("READY", "") and one.reason != "unloaded"
         }
-        ready = {one.name for one in index.models if one.state == "READY"}
-        return sorted((bad | (set(expected) - ready)) - {GATE_MODEL})
+        ready = {one.name for one in index if one.state == "READY"}
+        return sorted((broken | (self._expected(repositories) - ready)) - {GATE_MODEL})
 
-    def open(self, url: str, headers: Mapping[str, str]) -> None:
+    def open(self, url: str) -> None:
         """Let the server become ready.
 
         Raises:
@@ -79,16 +82,20 @@ class Gate:
         (self._folder / "1" / "model.py").write_text(_MODEL, encoding="utf-8")
         with triton.InferenceServerClient(url) as client:
             try:
-                client.load_model(GATE_MODEL, headers=dict(headers), client_timeout=CALL_TIMEOUT_S)
-                client.unload_model(
-                    GATE_MODEL, headers=dict(headers), client_timeout=CALL_TIMEOUT_S
-                )
+                for call in (client.load_model, client.unload_model):
+                    call(GATE_MODEL, headers=self._headers, client_timeout=CALL_TIMEOUT_S)
             except InferenceServerException as error:
                 raise ServerStartError(
                     f"the server was held back until it was verified, and does not let go: "
                     f"{error.message()}"
                 ) from error
             self._await_ready(client)
+
+    def _expected(self, repositories: Sequence[Path]) -> set[str]:
+        if self._config.models:
+            return set(self._config.models)
+        configs = (path for one in repositories for path in one.glob(f"*/{CONFIG_FILE}"))
+        return {path.parent.name for path in configs if not path.parent.name.startswith(".")}
 
     def _await_ready(self, client: triton.InferenceServerClient) -> None:
         deadline = time.monotonic() + CALL_TIMEOUT_S

@@ -11,11 +11,9 @@ from types import TracebackType
 from typing import Final, TextIO, TypeVar
 
 from tritonseg_engines.errors import ServerStartError
-from tritonseg_engines.repository.files import CONFIG_FILE
 from tritonseg_engines.serving._keeper import SHM_PREFIX
-from tritonseg_engines.serving.access import new_key
-from tritonseg_engines.serving.config import HeldBack, Ports, ServerConfig, triton_arguments
-from tritonseg_engines.serving.held_back import FOLDER, GATE_MODEL, Gate
+from tritonseg_engines.serving.config import Ports, ServerConfig, triton_arguments
+from tritonseg_engines.serving.held_back import FOLDER, Gate
 from tritonseg_engines.serving.installation import (
     TritonInstallation,
     find_tritonserver,
@@ -73,7 +71,6 @@ class TritonServer:
         self.config = config
         self._before_ready = before_ready
         self._gate: Gate | None = None
-        self._held_back: HeldBack | None = None
         self._installation = installation
         self._echo_to = echo_to
         self._instance = f"{os.getpid()}_{secrets.token_hex(4)}"
@@ -189,10 +186,9 @@ class TritonServer:
         work_directory = _started(self._work_directory)
         environment = server_environment(installation, work_directory)
         shm_prefix = f"{SHM_PREFIX}{self._instance}_"
-        self._gate = self._held_back = None
+        self._gate = None
         if self._before_ready is not None and self.config.can_be_held_back:
-            self._gate = Gate(work_directory / FOLDER)
-            self._held_back = HeldBack(model=GATE_MODEL, key=new_key())
+            self._gate = Gate(work_directory / FOLDER, self.config)
             repositories = [*repositories, self._gate.repository]
         arguments = triton_arguments(
             self.config,
@@ -204,7 +200,7 @@ class TritonServer:
             known_options=(
                 known_options(installation, environment) if self.config.takes_client_memory else ()
             ),
-            gate=self._held_back,
+            gate=None if self._gate is None else self._gate.held_back,
         )
         # Traces are written at the very end.
         is_traced = any(argument.startswith("--trace") for argument in self.config.extra_arguments)
@@ -239,21 +235,14 @@ class TritonServer:
 
     def _let_go(self, repositories: Sequence[Path]) -> None:
         """Let the server become ready, if it was held back, once what was to be done is done."""
-        if self._gate is not None and self._held_back is not None:
-            headers = self._held_back.headers(self.config)
-            expected = self.config.models or {
-                path.parent.name
-                for repository in repositories
-                for path in repository.glob(f"*/{CONFIG_FILE}")
-                if not path.parent.name.startswith(".")
-            }
-            failed = self._gate.failed(self.grpc_url, headers, expected)
+        if self._gate is not None:
+            failed = self._gate.failed(self.grpc_url, repositories)
             if failed:
                 raise self._start_error(f"tritonserver did not load {', '.join(failed)}")
         if self._before_ready is not None:
             self._before_ready(self)
-        if self._gate is not None and self._held_back is not None:
-            self._gate.open(self.grpc_url, self._held_back.headers(self.config))
+        if self._gate is not None:
+            self._gate.open(self.grpc_url)
 
     def _start_error(self, what: str) -> ServerStartError:
         return ServerStartError(

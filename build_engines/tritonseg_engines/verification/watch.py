@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -40,8 +42,13 @@ class Watch:
             more = f"; {len(wrong) - 1} more, which `tritonseg verify` lists" if wrong[1:] else ""
             raise VerificationError(f"{wrong[0].label}: {wrong[0].problem}{more}")
         self._failures: dict[str, int] = {}
+        self._rounds: dict[str, Counter[str]] = defaultdict(Counter)
         self.results: tuple[Result, ...] = ()
         """Of the last round, a model each."""
+        self.asked_at_s = 0.0
+        """When that was, in Unix time."""
+        self.changed: dict[str, str] = {}
+        """What is wrong with files since the start, by the model's label."""
 
     @property
     def can_ask(self) -> bool:
@@ -73,7 +80,12 @@ class Watch:
             url: `HOST:PORT` of the server's gRPC.
         """
         self.results = tuple(asked(one, url) for one in self._checked if can_be_asked(one))
+        self.asked_at_s = time.time()
         for one in self.results:
+            outcome = (
+                "unanswered" if one.unanswered else "right" if one.problem is None else "wrong"
+            )
+            self._rounds[one.label][outcome] += 1
             has_failed = one.unanswered and not one.busy
             self._failures[one.label] = self._failures.get(one.label, 0) + 1 if has_failed else 0
         wrong = [
@@ -84,9 +96,16 @@ class Watch:
         ]
         return wrong[0].lines[0] if wrong else None
 
-    def changed_files(self) -> list[str]:
-        """Return a line for every model whose files are no longer those that are served."""
-        return [f"{one.label}: {one.problem}" for one in self._check() if one.problem is not None]
+    def rounds(self, result: Result) -> dict[str, int]:
+        """Return how often a model was asked: "right", "wrong" and "unanswered"."""
+        return dict(self._rounds[result.label])
+
+    def look_at_files(self) -> list[str]:
+        """Return a line for every model whose files have changed since the last look."""
+        found = {one.label: one.problem for one in self._check() if one.problem is not None}
+        new = [f"{label}: {line}" for label, line in found.items() if label not in self.changed]
+        self.changed = found
+        return new
 
     def _check(self) -> list[Checked]:
         found = []
@@ -111,7 +130,6 @@ class Repeats:
         self._watch, self._every_s = watch, every_s
         self._stopped = threading.Event()
         self._problem: str | None = None
-        self._changed: list[str] = []
 
     def start(self, url: str) -> None:
         """Begin; it ends with this process, or by `stop`."""
@@ -138,10 +156,8 @@ class Repeats:
     def _tell_files(self) -> None:
         """Say once what changed on the disk: the server goes on with what it has loaded."""
         try:
-            changed = self._watch.changed_files()
+            changed = self._watch.look_at_files()
         except OSError as error:
             changed = [f"the repository cannot be read: {error}"]
         for line in changed:
-            if line not in self._changed:
-                logger.warning("%s (a new start would be refused, or serve something else)", line)
-        self._changed = changed
+            logger.warning("%s (a new start would be refused, or serve something else)", line)
