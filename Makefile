@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean deploy-check
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean deploy-check verify-mutations
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -92,6 +92,11 @@ client-soak: $(VENV)/test-installed  ## Mix-ups, leaks, kills, outages of the cl
 
 fuzz-damage: $(VENV)/test-installed  ## A thousand damaged exports: the same; FUZZ='--count N'
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_damage.py $(FUZZ)
+
+VERIFY ?=
+
+verify-mutations: $(VENV)/test-installed  ## A thousand changed and good repositories, 60 servers; VERIFY='--count N --servers N'
+	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/verify_mutations.py $(VERIFY)
 
 fuzz-requests: $(VENV)/test-installed  ## Thousands of hostile requests to a real Triton; FUZZ='--count 2000' a layout
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_requests.py $(FUZZ)

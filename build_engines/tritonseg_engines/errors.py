@@ -7,6 +7,7 @@ EngineBuildError
 ├─ CalibrationError(ValueError)    calibration or evaluation pictures that cannot be used
 ├─ EvaluationError(ValueError)     a labelled data set, or a run over one, that gives no true figure
 ├─ RepositoryError                 a repository that cannot be written or contradicts itself
+├─ VerificationError               a deployment that is not what its receipt says, or has none
 ├─ ServerStartError                a Triton server that cannot be found or does not get ready
 └─ LoadTestError                   a load that cannot be measured here
 
@@ -42,6 +43,10 @@ class EvaluationError(EngineBuildError, ValueError):
 
 class RepositoryError(EngineBuildError):
     """A model repository cannot be written, or disagrees with its own manifest."""
+
+
+class VerificationError(EngineBuildError):
+    """A served model or repository is not what its build's receipt says, or cannot be asked."""
 
 
 class ServerStartError(EngineBuildError):

@@ -97,13 +97,15 @@ def spoil_runtime(repository: Path) -> None:
     manifest = json.loads(path.read_text())
     manifest["provenance"]["runtime"] = "tensorrt"
     manifest["engines"] = {"model.plan": {}}
+    del manifest["receipt"]  # or else the change of the manifest is what is told
+    (path.parent / "receipt.json").unlink()
     path.write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(
     ("spoil", "arguments", "line"),
     [
-        (spoil_manifest, ["tiny"], "tiny/1/manifest.json: expected a JSON document: "),
+        (spoil_manifest, ["tiny"], "tiny: tiny/1/manifest.json is not the file that was built"),
         (spoil_contract, [], 'tiny: was written for contract "2", the installed tritonseg_steps'),
         (spoil_engine, [], "tiny: tiny/1/model.onnx is missing; build it again: tritonseg build"),
         (spoil_runtime, [], "tiny: needs a GPU, and this machine has none: "),
@@ -165,8 +167,9 @@ def test_it_serves_the_exports_masks_closed_warm_and_within_its_shared_memory(
     assert asked_by_command("127.0.0.1:1") == (1, "127.0.0.1:1: no answer (UNAVAILABLE)\n")
     with urllib.request.urlopen(served.metrics_url) as response:
         metrics = response.read().decode()
-    # The warm-up, before anybody asked.
-    assert 'nv_inference_exec_count{model="tiny",version="1"} 1' in metrics
+    # The warm-up and the canaries, before anybody asked.
+    canaries = json.loads((built / "tiny/1/receipt.json").read_text())["canaries"]
+    assert f'nv_inference_exec_count{{model="tiny",version="1"}} {1 + len(canaries)}' in metrics
     image_hwc = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), np.uint8)
     batch = ((image_hwc.astype(np.float32) - 127.5) / 127.5).transpose(2, 0, 1)[None]
     expected = run_onnx(TinyModel(tail=[RESIZE, ARGMAX]).model(), batch)[0]

@@ -29,7 +29,7 @@ ALLOWED = {
     "cli": {
         "agreement", "build", "checkpoints", "demo", "evaluation", "load_test", "perf_input",
         "preflight", "repository", "serving", "spec", "spec_yaml", "target", "tritonseg",
-        "tritonseg_steps", "tuning", "zoo", *BASE,
+        "tritonseg_steps", "tuning", "verification", "zoo", *BASE,
     },
     "tuning": {
         "html_page", "load_test", "perf_input", "repository", "serving", "tritonseg",
@@ -39,8 +39,9 @@ ALLOWED = {
     "demo": {"build", "serving", "tritonseg", "zoo", *BASE},
     "build": {
         "gate", "graph", "precision", "preflight", "repository", "running", "spec", "target",
-        "tensorrt", "tritonseg_steps", "zoo", *BASE,
+        "tensorrt", "tritonseg_steps", "verification", "zoo", *BASE,
     },
+    "verification": {"rebuild", "repository", "serving", "tritonseg_steps", *BASE},
     "preflight": {"gate", "graph", "precision", "tensorrt", *BASE},
     "serving": {"repository", "target", "tensorrt", "tritonseg_steps", *BASE},
     "evaluation": {"html_page", "running", "spec_yaml", "tritonseg", "zoo", *BASE},

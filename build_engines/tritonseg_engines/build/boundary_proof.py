@@ -187,7 +187,7 @@ def _of_other_size(
     mask = (
         as_export
         if spec.output.upsampling == "export"
-        else _interpolated_once(output, geometry, upsampling)
+        else interpolated_once(output, geometry, upsampling)
     )
     other = Sample(
         question=replace(sample.question, name=name, geometry=geometry),
@@ -217,7 +217,7 @@ def _other_geometry(resize: ResizePolicy, own: Geometry) -> Geometry | None:
     return geometry if geometry.network_hw == own.network_hw else replace(own, image_hw=image_hw)
 
 
-def _interpolated_once(output: NDArray[Any], geometry: Geometry, upsampling: Upsampling) -> Mask:
+def interpolated_once(output: NDArray[Any], geometry: Geometry, upsampling: Upsampling) -> Mask:
     """Return what the network's own output means at the picture's size, in one step."""
     if upsampling.kind == "class_map":
         return mask_of_classes(output.astype(np.int64), geometry)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tritonseg_engines.build.built_graph import BuiltGraph
+from tritonseg_engines.build.canaries import receipt_of
 from tritonseg_engines.build.engine_file import engine_file_name, judge_plan, write_engine
 from tritonseg_engines.build.order import BuildOrder
 from tritonseg_engines.gate.refusal import refusal
@@ -22,6 +23,7 @@ from tritonseg_engines.repository import (
 )
 from tritonseg_engines.tensorrt import Gpu
 
+CANARIES: Final = "asking the engine about its canaries"
 WAITING: Final = "leaving the earlier layout's steps to servers that poll"
 
 
@@ -53,6 +55,9 @@ def write_repository(
             if built.judged.report.verdict == "refused":
                 raise refusal(built.judged.report, beside)
         manifest = {**built.manifest(), **written.facts}
+        order.progress(CANARIES, 0, 1)
+        receipt = receipt_of(built, written.plan)
+        order.progress(CANARIES, 1, 1)
         reports = Path(workspace, JSON_NAME), Path(workspace, HTML_NAME)
         write_report(built.judged.report, *reports)
         folder = write_model(
@@ -62,6 +67,7 @@ def write_repository(
             manifest,
             version=order.options.version,
             documents=reports,
+            receipt=receipt,
             keeps_obsolete=order.options.grace_s > 0,
         )
     _remove_obsolete(repository, order)

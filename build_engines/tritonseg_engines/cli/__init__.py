@@ -15,6 +15,7 @@ _LIBRARIES: Final = {"click", "rich", "yaml"}
 _EXTRAS: Final = {
     "demo": "serve",
     "serve": "serve",
+    "verify": "serve",
     "export": "export",
     "preflight": "preflight",
     "tune": "tune",

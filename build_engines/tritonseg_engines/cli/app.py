@@ -20,6 +20,7 @@ COMMANDS = {
     "build": "Build a model into a Triton repository.",
     "preflight": "Ask NVIDIA's compiler whether it takes a graph, without a GPU.",
     "serve": "Start a Triton server on a repository.",
+    "verify": "Hold what is served against the receipts of its builds.",
     "health": "Ask a server whether it is ready, by exit code.",
     "shm-size": "Print the shared memory that a repository's models need.",
     "segment": "Segment pictures through a running server.",

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tritonseg_engines.cli.passing_command import PassingCommand
 from tritonseg_engines.cli.repository_option import built_repositories_option
+
+if TYPE_CHECKING:
+    from tritonseg_engines.serving import ServerConfig
+    from tritonseg_engines.verification.watch import Repeats, Watch
 
 PORT = click.IntRange(0, 65535)
 """0 is a free one."""
@@ -84,6 +89,27 @@ def _apis(
     is_flag=True,
     help="Let Triton complete configs, as another team's models may need.",
 )
+@click.option(
+    "--verify/--no-verify",
+    "verifies",
+    default=True,
+    show_default=True,
+    help="Hold files and canaries against the receipts of the builds before it is ready.",
+)
+@click.option(
+    "--verify-every",
+    "verify_every_s",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Ask about the canaries again while it serves, and end it if one is wrong; 0 for never.",
+)
+@click.option(
+    "--verify-metrics-port",
+    type=PORT,
+    help="Serve the canaries' state to Prometheus, 0 on a free port; off unless given.",
+)
 @click.option("--verbose", is_flag=True, help="Show the server's own log.")
 def command(
     models: tuple[str, ...],
@@ -98,6 +124,9 @@ def command(
     allowed_apis: tuple[str, ...],
     closed_apis: tuple[str, ...],
     complete_configs: bool,
+    verifies: bool,
+    verify_every_s: float,
+    verify_metrics_port: int | None,
     verbose: bool,
     passed_on: tuple[str, ...],
 ) -> None:
@@ -111,6 +140,7 @@ def command(
     for api in set(allowed_apis) & set(closed_apis):
         raise click.UsageError(f"--allow {api} and --close {api} contradict each other")
     from tritonseg_engines.serving import ServerConfig, TritonServer, run_until_signal
+    from tritonseg_engines.verification.watch import Watch
 
     config = ServerConfig(
         repositories=repositories,
@@ -127,11 +157,47 @@ def command(
         completes_configs=complete_configs,
         extra_arguments=passed_on,
     )
-    server = TritonServer(config, echo_to=sys.stderr if verbose else None)
+    watch = Watch(repositories, models) if verifies else None
+    server = TritonServer(
+        config,
+        echo_to=sys.stderr if verbose else None,
+        before_ready=watch.before_ready if watch is not None and watch.can_ask else None,
+    )
+    repeats = _repeats(watch, config, verify_every_s)
 
     def announce() -> None:
+        _tell_verified(watch)
         urls = {"gRPC": server.grpc_url, "HTTP": server.http_url, "metrics": server.metrics_url}
+        urls["canaries"] = _canary_metrics(watch, metrics_host, verify_metrics_port)
         served = ", ".join(f"{what} on {url}" for what, url in urls.items() if url is not None)
         click.echo(f"ready: {served}; Ctrl-C stops it")
+        if repeats is not None:
+            repeats.start(server.grpc_url)
 
-    raise SystemExit(run_until_signal(server, on_ready=announce))
+    problem = None if repeats is None else repeats.problem
+    raise SystemExit(run_until_signal(server, on_ready=announce, problem=problem))
+
+
+def _canary_metrics(watch: Watch | None, host: str, port: int | None) -> str | None:
+    """Serve the metrics of what is asked again; return their URL, None where there are none."""
+    from tritonseg_engines.verification.metrics import serve_metrics
+
+    if watch is None or port is None or not watch.can_ask:
+        return None
+    return f"http://{host}:{serve_metrics(watch, host, port)}/metrics"
+
+
+def _repeats(watch: Watch | None, config: ServerConfig, every_s: float) -> Repeats | None:
+    """Return what asks again, None where nothing is to be asked or models come and go."""
+    from tritonseg_engines.verification.watch import Repeats
+
+    if watch is None or not watch.can_ask or not every_s or not config.keeps_its_models:
+        return None
+    return Repeats(watch, every_s)
+
+
+def _tell_verified(watch: Watch | None) -> None:
+    if watch is not None:
+        lines = [line for result in watch.results for line in result.lines[:1]]
+        for line in (*lines, *watch.remarks):
+            click.echo(line, err=True)

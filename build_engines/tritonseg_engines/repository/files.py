@@ -15,6 +15,8 @@ FIRST_VERSION = "1"
 CONFIG_FILE = "config.pbtxt"
 MANIFEST_FILE = "manifest.json"
 """In the version folder of the model that clients call."""
+RECEIPT_FILE = "receipt.json"
+"""Beside the manifest: what a deployment is verified by."""
 REPORT_FILES = ("report.json", "report.html")
 EMPTY_FOLDER_FILE = ".gitkeep"
 """Version folders must be there even where nothing is in them, and git keeps no empty ones."""
@@ -25,7 +27,8 @@ ONNX_FILE = "model.onnx"
 WRITTEN_BESIDE_VERSIONS = {CONFIG_FILE, WARM_UP_FOLDER, MANIFEST_FILE, *REPORT_FILES}
 """What builds write into a model's folder; the last three only earlier ones did."""
 WRITTEN_IN_VERSION = {
-    STEP_FILE, ONNX_FILE, PLAN_FILE, MANIFEST_FILE, *REPORT_FILES, EMPTY_FOLDER_FILE, "__pycache__",
+    STEP_FILE, ONNX_FILE, PLAN_FILE, MANIFEST_FILE, RECEIPT_FILE, *REPORT_FILES, EMPTY_FOLDER_FILE,
+    "__pycache__",
 }  # fmt: skip
 """What builds write into a version's folder, and Python into it."""
 WRITTEN_IN_WARM_UP = {"image_size"}

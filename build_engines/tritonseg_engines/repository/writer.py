@@ -22,6 +22,7 @@ from tritonseg_engines.repository.files import (
     EMPTY_FOLDER_FILE,
     FIRST_VERSION,
     MANIFEST_FILE,
+    RECEIPT_FILE,
     STEP_FILE,
     WARM_UP_FOLDER,
     read_config,
@@ -30,6 +31,7 @@ from tritonseg_engines.repository.mask_settings import SETTINGS, mask_settings
 from tritonseg_engines.repository.one_model import fused_config, single_config
 from tritonseg_engines.repository.ownership import obsolete_folders, refuse_taken
 from tritonseg_engines.repository.read_back import refuse_unreadable
+from tritonseg_engines.repository.receipts import RECEIPT, write_receipt
 from tritonseg_engines.repository.versions import copy_versions, kept_versions, shared_config
 from tritonseg_engines.repository.warm_up import warm_up
 from tritonseg_engines.target import ServingLayout
@@ -55,6 +57,7 @@ def write_model(
     *,
     version: str | None = None,
     documents: Sequence[Path] = (),
+    receipt: Mapping[str, Any] | None = None,
     keeps_obsolete: bool = False,
 ) -> Path:
     """Write the ensemble and its three steps, or the one model, in place of either.
@@ -72,6 +75,8 @@ def write_model(
         version: Written in place of that version, beside the model's others; None for a model
             without others.
         documents: Files to copy beside the manifest.
+        receipt: What the build knows of the receipt beside it; files and configs are added. None
+            writes none.
         keeps_obsolete: Leave the folders that an earlier layout needed; `remove_obsolete` follows.
 
     Returns:
@@ -94,6 +99,7 @@ def write_model(
                 manifest,
                 version=version,
                 documents=documents,
+                receipt=receipt,
                 keeps_obsolete=keeps_obsolete,
             )
     except OSError as error:
@@ -110,6 +116,7 @@ def _write(
     *,
     version: str | None,
     documents: Sequence[Path],
+    receipt: Mapping[str, Any] | None,
     keeps_obsolete: bool,
 ) -> Path:
     """Write as `write_model` does, while nobody else does."""
@@ -129,14 +136,20 @@ def _write(
             (staging / folder / number).mkdir(parents=True)
             _write_config(staging / folder / CONFIG_FILE, config)
         files = _write_files(staging, deployment, engine, number)
-        recorded = {"files": {}} if engine is None else {"files": files, SETTINGS: settings}
+        recorded: dict[str, Any] = {"files": {}}
+        if engine is not None:
+            recorded = {"files": files, SETTINGS: settings}
         facts = {"model": name, "version": number, "layout": deployment.layout}
+        if receipt is not None:
+            recorded[RECEIPT] = RECEIPT_FILE
         text = json.dumps({**facts, **manifest, **recorded}, indent=2) + "\n"
         (staging / name / number / MANIFEST_FILE).write_text(text, encoding="utf-8")
         for document in documents:
             shutil.copyfile(document, staging / name / number / document.name)
         for folder in configs:
             _keep_if_empty(staging / folder / number)
+        if receipt is not None:
+            write_receipt(staging, name, number, tuple(configs), {**facts, **receipt})
         written = read_config(staging / name / CONFIG_FILE)
         for one in (number, *kept):
             refuse_unreadable(written, one, is_built=engine is not None)

@@ -38,6 +38,8 @@ CLIENT_MEMORY: Final = "--allow-client-shm"
 
 Source: docs/protocol/extension_shared_memory.md of the server; server #8721.
 """
+CLOSED_HEADER: Final = "tritonseg-closed"
+_GRPC_PREFIX: Final = "triton-grpc-protocol-"
 _ASKED_BY_SERVE: Final = ("health", "metadata")
 
 
@@ -73,19 +75,47 @@ def ruled_apis(rules: Iterable[str]) -> tuple[str, ...]:
     return tuple(api for rule in rules for api in rule.partition(":")[0].split(","))
 
 
-def closing_flags(closed: Iterable[str], rules: Collection[tuple[str, str]]) -> list[str]:
+def closing_flags(
+    closed: Iterable[str], rules: Collection[tuple[str, str]], key: str | None = None
+) -> list[str]:
     """Return the flags that close APIs, but for those that a rule says something else of.
 
     Args:
         closed: To be open to nobody.
         rules: Options of `RULES`, also abbreviated, each with a value of its own.
+        key: What opens them all the same; None for what nobody knows.
     """
-    key = secrets.token_hex(16)
+    key = key or new_key()
     flags = []
     for option in RULES:
         # Triton refuses an API in two rules.
         ruled = ruled_apis(rule for name, rule in rules if option.startswith(name))
         left = [api for api in dict.fromkeys(closed) if api not in ruled]
         if left:
-            flags.append(f"{option}={','.join(left)}:tritonseg-closed={key}")
+            flags.append(f"{option}={','.join(left)}:{CLOSED_HEADER}={key}")
     return flags
+
+
+def new_key() -> str:
+    """Return what nobody knows."""
+    return secrets.token_hex(16)
+
+
+def grpc_headers(
+    api: str, closed: Collection[str], rules: Collection[tuple[str, str]], key: str
+) -> dict[str, str]:
+    """Return the headers of a call that may use an API by gRPC, whoever else may.
+
+    Args:
+        api: One of `APIS`.
+        closed: As for `closing_flags`.
+        rules: As for `closing_flags`.
+        key: As for `closing_flags`.
+
+    Source: docs/customization_guide/inference_protocols.md of the server.
+    """
+    for name, rule in rules:
+        if RULES[0].startswith(name) and api in ruled_apis([rule]):
+            header, _, value = rule.partition(":")[2].partition("=")
+            return {f"{_GRPC_PREFIX}{header}": value}
+    return {f"{_GRPC_PREFIX}{CLOSED_HEADER}": key} if api in closed else {}

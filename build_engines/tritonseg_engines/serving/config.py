@@ -14,6 +14,7 @@ from tritonseg_engines.serving.access import (
     MODEL_CONTROL,
     RULES,
     closing_flags,
+    grpc_headers,
     refuse_access,
     ruled_apis,
 )
@@ -113,6 +114,12 @@ class ServerConfig:
         return tuple(api for api in closed if api not in self.allowed_apis)
 
     @property
+    def can_be_held_back(self) -> bool:
+        """Whether the server may load models by request, of its launcher if of nobody else."""
+        opens = MODEL_CONTROL in self._ruled and not (self.loads_by_request or self.models)
+        return not (self._polls or opens)
+
+    @property
     def rules(self) -> list[Option]:
         """Those of `extra_arguments` that demand a header for some APIs."""
         given = options(self.extra_arguments)
@@ -138,6 +145,28 @@ class Ports:
     metrics: int | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldBack:
+    """How a server is kept from being ready.
+
+    Attributes:
+        model: Name of the model that fails to load.
+        key: With which its launcher, and nobody else, may load and unload.
+    """
+
+    model: str
+    key: str
+
+    def closed_apis(self, config: ServerConfig) -> tuple[str, ...]:
+        """Return what is open to nobody else: all that is closed, and loading by request."""
+        loading = () if MODEL_CONTROL in config.allowed_apis else (MODEL_CONTROL,)
+        return (*config.refused_apis, *loading)
+
+    def headers(self, config: ServerConfig) -> dict[str, str]:
+        """Return the headers of a call that loads or unloads by gRPC."""
+        return grpc_headers(MODEL_CONTROL, self.closed_apis(config), config.rules, self.key)
+
+
 def triton_arguments(
     config: ServerConfig,
     ports: Ports,
@@ -147,6 +176,7 @@ def triton_arguments(
     backend_directory: Path | None,
     shm_prefix: str,
     known_options: Collection[str] = (),
+    gate: HeldBack | None = None,
 ) -> list[str]:
     """Return the flags for `tritonserver`, all of which 24.10 to 26.x know.
 
@@ -158,13 +188,14 @@ def triton_arguments(
         backend_directory: Where the backends are; None for the server's own default.
         shm_prefix: How the Python backend's shared-memory regions shall begin.
         known_options: What this `tritonserver` knows beyond that.
+        gate: What keeps it from being ready; None if nothing does.
 
     Source: `tritonserver --help` of 24.10; `src/command_line_parser.cc` of the server.
     """
     arguments = [
         f"--id={server_id}",
         *(f"--model-repository={repository}" for repository in repositories),
-        "--exit-on-error=true",
+        f"--exit-on-error={'true' if gate is None else 'false'}",  # the gate is an error
         "--strict-readiness=true",
         f"--exit-timeout-secs={config.drain_timeout_s}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
@@ -179,17 +210,25 @@ def triton_arguments(
         arguments.append(f"{CLIENT_MEMORY}=true")
     return [
         *arguments,
-        *_model_arguments(config),
+        *_model_arguments(config, gate),
         *_endpoint_arguments(config, ports),
-        *closing_flags(config.refused_apis, config.rules),
+        *_closing_arguments(config, gate),
         *config.extra_arguments,
     ]
 
 
-def _model_arguments(config: ServerConfig) -> list[str]:
-    if not config.models and not config.loads_by_request:
+def _closing_arguments(config: ServerConfig, gate: HeldBack | None) -> list[str]:
+    if gate is None:
+        return closing_flags(config.refused_apis, config.rules)
+    return closing_flags(gate.closed_apis(config), config.rules, gate.key)
+
+
+def _model_arguments(config: ServerConfig, gate: HeldBack | None) -> list[str]:
+    if not config.models and not config.loads_by_request and gate is None:
         return ["--model-control-mode=none"]
     loaded = config.models or ("*",)
+    if gate is not None and config.models:
+        loaded = (*loaded, gate.model)
     return ["--model-control-mode=explicit", *(f"--load-model={name}" for name in loaded)]
 
 

@@ -15,10 +15,18 @@ from tritonseg_engines.serving.server import TritonServer
 _POLL_INTERVAL_S: Final = 0.1
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
+MASKS_CHANGED: Final = 65
+"""Exit code where the server was ended because of what it gave. Source: EX_DATAERR, sysexits.h."""
+
 logger = logging.getLogger(__name__)
 
 
-def run_until_signal(server: TritonServer, *, on_ready: Callable[[], object] | None = None) -> int:
+def run_until_signal(
+    server: TritonServer,
+    *,
+    on_ready: Callable[[], object] | None = None,
+    problem: Callable[[], str | None] | None = None,
+) -> int:
     """Run `server` until SIGINT, SIGTERM or its own end, and stop it; in the main thread only.
 
     Best given a server that is not started yet: then a signal while models load ends it well, too.
@@ -29,10 +37,13 @@ def run_until_signal(server: TritonServer, *, on_ready: Callable[[], object] | N
     Args:
         server: Started here unless it runs.
         on_ready: Called once the server is ready.
+        problem: Asked all the time while it runs: why the server must not go on, in one line; None
+            as long as it may.
 
     Returns:
         An exit code for the process: 0 after a clean stop on request, else the server's own, or 1
-        if it ended by itself with 0, or 70 if it was ended because a model's process had.
+        if it ended by itself with 0, or 70 if it was ended because a model's process had, or 65 if
+        it was ended because of a `problem`.
 
     Raises:
         RepositoryError: As from `TritonServer.start`.
@@ -48,11 +59,12 @@ def run_until_signal(server: TritonServer, *, on_ready: Callable[[], object] | N
         try:
             if on_ready is not None:
                 on_ready()
-            while not signals.received and server.poll() is None:
-                # Not an Event: setting one in a signal handler can deadlock with waiting for it.
-                time.sleep(_POLL_INTERVAL_S)
+            found = _await_end(server, signals, problem)
         finally:
             exit_code = server.stop()
+    if found is not None:
+        logger.error("%s; the server is ended, so that nobody gets other masks", found)
+        return MASKS_CHANGED
     if signals.received:
         return exit_code
     if exit_code == STUB_LOST:
@@ -68,6 +80,19 @@ def run_until_signal(server: TritonServer, *, on_ready: Callable[[], object] | N
             server.log_path,
         )
     return exit_code or 1
+
+
+def _await_end(
+    server: TritonServer, signals: _StopSignals, problem: Callable[[], str | None] | None
+) -> str | None:
+    """Wait for a signal, the server's own end or a problem; return the last, in its line."""
+    while not signals.received and server.poll() is None:
+        found = None if problem is None else problem()
+        if found is not None:
+            return found
+        # Not an Event: setting one in a signal handler can deadlock with waiting for it.
+        time.sleep(_POLL_INTERVAL_S)
+    return None
 
 
 class _StopRequestedError(BaseException):

@@ -25,6 +25,8 @@ _NOISE: Final = (
     "unable to create stream for ",
     "ERROR: Failed to create instance: ",
 )
+_HELD_BACK: Final = "'tritonseg_gate'"
+"""Of the model that keeps a server from being ready, `held_back.GATE_MODEL`."""
 _FROZEN_FRAME: Final = re.compile(r"\s*<frozen [^\n]*")
 _LOADING: Final = re.compile(r'"loading: (?P<model>[^"]+):\d+"')
 _LOADED: Final = re.compile(r"\"successfully loaded '(?P<model>[^']+)'")
@@ -72,7 +74,8 @@ def _error_message(line: str) -> str | None:
     if entry is None:
         return None
     message = _unquoted(entry["message"]).replace("\n\n", "\n").strip()
-    return None if message.startswith(_NOISE) else _FROZEN_FRAME.sub("", message)
+    is_noise = message.startswith(_NOISE) or _HELD_BACK in message
+    return None if is_noise else _FROZEN_FRAME.sub("", message)
 
 
 def _unquoted(message: str) -> str:

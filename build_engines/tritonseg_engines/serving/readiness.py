@@ -13,8 +13,12 @@ from tritonseg_engines.serving.config import Ports, ServerConfig
 _TIMEOUT_S: Final = 1.0
 
 
-def is_ready(config: ServerConfig, ports: Ports, *, server_id: str) -> bool:
+def is_ready(
+    config: ServerConfig, ports: Ports, *, server_id: str, held_back: bool = False
+) -> bool:
     """Return True if a server with that `--id` is ready and listens on all of `ports`.
+
+    One that is held back listens only once it has loaded its models, and is asked no more.
 
     Returns within about 5 s. Another server's answer does not count: it may have got hold of a
     given port while ours was still loading its models.
@@ -27,7 +31,8 @@ def is_ready(config: ServerConfig, ports: Ports, *, server_id: str) -> bool:
         return False
     with triton_grpc.InferenceServerClient(f"{host}:{ports.grpc}") as client:
         try:
-            ready = bool(client.is_server_ready(client_timeout=_TIMEOUT_S))
+            is_up = client.is_server_live if held_back else client.is_server_ready
+            ready = bool(is_up(client_timeout=_TIMEOUT_S))
             answering_id = client.get_server_metadata(client_timeout=_TIMEOUT_S).name
         except InferenceServerException:
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TextIO, TypeVar
@@ -13,6 +13,7 @@ from typing import Final, TextIO, TypeVar
 from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.serving._keeper import SHM_PREFIX
 from tritonseg_engines.serving.config import Ports, ServerConfig, triton_arguments
+from tritonseg_engines.serving.held_back import FOLDER, Gate
 from tritonseg_engines.serving.installation import (
     TritonInstallation,
     find_tritonserver,
@@ -50,6 +51,9 @@ class TritonServer:
         config: What to serve, and where.
         installation: Which Triton to run; None for the one that `find_tritonserver` finds.
         echo_to: Stream to which the server's log is copied while it runs.
+        before_ready: Called with this server once its models are loaded, and before it is ready; an
+            error of it ends the server. Where the server cannot be held back
+            (`ServerConfig.can_be_held_back`), it is ready by then, and `start` has not returned.
 
     Example:
         with TritonServer(ServerConfig(repositories=(Path("model_repository"),))) as server:
@@ -62,8 +66,11 @@ class TritonServer:
         *,
         installation: TritonInstallation | None = None,
         echo_to: TextIO | None = None,
+        before_ready: Callable[[TritonServer], object] | None = None,
     ) -> None:
         self.config = config
+        self._before_ready = before_ready
+        self._gate: Gate | None = None
         self._installation = installation
         self._echo_to = echo_to
         self._instance = f"{os.getpid()}_{secrets.token_hex(4)}"
@@ -104,6 +111,7 @@ class TritonServer:
             try:
                 self._process = self._launch(installation, repositories)
                 self._await_ready()
+                self._let_go(repositories)
                 self._process.watch_stubs(models_stay=self.config.keeps_its_models)
             except BaseException as error:
                 self._end_process(kill=True)
@@ -178,6 +186,10 @@ class TritonServer:
         work_directory = _started(self._work_directory)
         environment = server_environment(installation, work_directory)
         shm_prefix = f"{SHM_PREFIX}{self._instance}_"
+        self._gate = None
+        if self._before_ready is not None and self.config.can_be_held_back:
+            self._gate = Gate(work_directory / FOLDER, self.config)
+            repositories = [*repositories, self._gate.repository]
         arguments = triton_arguments(
             self.config,
             _started(self._ports),
@@ -188,6 +200,7 @@ class TritonServer:
             known_options=(
                 known_options(installation, environment) if self.config.takes_client_memory else ()
             ),
+            gate=None if self._gate is None else self._gate.held_back,
         )
         # Traces are written at the very end.
         is_traced = any(argument.startswith("--trace") for argument in self.config.extra_arguments)
@@ -207,7 +220,8 @@ class TritonServer:
     def _await_ready(self) -> None:
         deadline = time.monotonic() + self.config.ready_timeout_s
         ports = _started(self._ports)
-        while not is_ready(self.config, ports, server_id=f"tritonseg_{self._instance}"):
+        server_id, is_held = f"tritonseg_{self._instance}", self._gate is not None
+        while not is_ready(self.config, ports, server_id=server_id, held_back=is_held):
             exit_code = self.poll()
             if exit_code is not None:
                 raise self._start_error(f"tritonserver ended with exit code {exit_code}")
@@ -218,6 +232,17 @@ class TritonServer:
                     f"(still loading: {waited_for})"
                 )
             time.sleep(_POLL_INTERVAL_S)
+
+    def _let_go(self, repositories: Sequence[Path]) -> None:
+        """Let the server become ready, if it was held back, once what was to be done is done."""
+        if self._gate is not None:
+            failed = self._gate.failed(self.grpc_url, repositories)
+            if failed:
+                raise self._start_error(f"tritonserver did not load {', '.join(failed)}")
+        if self._before_ready is not None:
+            self._before_ready(self)
+        if self._gate is not None:
+            self._gate.open(self.grpc_url)
 
     def _start_error(self, what: str) -> ServerStartError:
         return ServerStartError(

@@ -1,0 +1,163 @@
+"""Hold a server back until its canaries are right, and ask again while it serves."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tritonseg_engines.errors import VerificationError
+from tritonseg_engines.serving import TritonServer
+from tritonseg_engines.verification.files import Checked, check_files
+from tritonseg_engines.verification.verify import Result, asked, can_be_asked
+
+PATIENCE: Final = 3
+"""Rounds in a row in which a model fails or is silent, after which it counts as stuck."""
+RETRY_S: Final = 10.0
+"""Between rounds as long as there was no answer."""
+
+logger = logging.getLogger(__name__)
+
+
+class Watch:
+    """The models of one server that have receipts.
+
+    Args:
+        repositories: Folders that Triton is started on.
+        models: Only these; empty for all.
+
+    Raises:
+        VerificationError: A file of them is not as built.
+    """
+
+    def __init__(self, repositories: Sequence[Path], models: Sequence[str] = ()) -> None:
+        self._repositories, self._models = repositories, models
+        self._checked = self._check()
+        wrong = [one for one in self._checked if one.problem is not None]
+        if wrong:
+            more = f"; {len(wrong) - 1} more, which `tritonseg verify` lists" if wrong[1:] else ""
+            raise VerificationError(f"{wrong[0].label}: {wrong[0].problem}{more}")
+        self._failures: dict[str, int] = {}
+        self._rounds: dict[str, Counter[str]] = defaultdict(Counter)
+        self.results: tuple[Result, ...] = ()
+        """Of the last round, a model each."""
+        self.asked_at_s = 0.0
+        """When that was, in Unix time."""
+        self.changed: dict[str, str] = {}
+        """What is wrong with files since the start, by the model's label."""
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether any model has canaries."""
+        return any(map(can_be_asked, self._checked))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What should be known of models that are served, in a line each."""
+        return [f"{one.label}: {line}" for one in self._checked for line in one.remarks]
+
+    def before_ready(self, server: TritonServer) -> None:
+        """Ask a server that is not ready yet about every canary.
+
+        Raises:
+            VerificationError: One is not right.
+        """
+        self.ask(server.grpc_url)
+        for one in self.results:
+            if one.problem is not None:
+                raise VerificationError(one.lines[0])
+
+    def ask(self, url: str) -> str | None:
+        """Ask once; return what is wrong first, None if nothing is.
+
+        A model that fails or is silent `PATIENCE` times in a row is stuck; one that is busy is not.
+
+        Args:
+            url: `HOST:PORT` of the server's gRPC.
+        """
+        self.results = tuple(asked(one, url) for one in self._checked if can_be_asked(one))
+        self.asked_at_s = time.time()
+        for one in self.results:
+            outcome = (
+                "unanswered" if one.unanswered else "right" if one.problem is None else "wrong"
+            )
+            self._rounds[one.label][outcome] += 1
+            has_failed = one.unanswered and not one.busy
+            self._failures[one.label] = self._failures.get(one.label, 0) + 1 if has_failed else 0
+        wrong = [
+            one
+            for one in self.results
+            if one.problem is not None
+            and (not one.unanswered or self._failures[one.label] >= PATIENCE)
+        ]
+        return wrong[0].lines[0] if wrong else None
+
+    def rounds(self, result: Result) -> dict[str, int]:
+        """Return how often a model was asked: "right", "wrong" and "unanswered"."""
+        return dict(self._rounds[result.label])
+
+    def look_at_files(self) -> list[str]:
+        """Return a line for every model whose files have changed since the last look."""
+        found = {one.label: one.problem for one in self._check() if one.problem is not None}
+        new = [f"{label}: {line}" for label, line in found.items() if label not in self.changed]
+        self.changed = found
+        return new
+
+    def _check(self) -> list[Checked]:
+        found = []
+        for repository in self._repositories:
+            try:
+                # What has no manifest is refused by `serve` itself, in words of its own.
+                found += [one for one in check_files(repository) if one.version]
+            except VerificationError:
+                continue  # another team's
+        return [one for one in found if not self._models or one.model in self._models]
+
+
+class Repeats:
+    """Asks again, slowly, in a thread of its own.
+
+    Args:
+        watch: What.
+        every_s: Seconds between two rounds.
+    """
+
+    def __init__(self, watch: Watch, every_s: float) -> None:
+        self._watch, self._every_s = watch, every_s
+        self._stopped = threading.Event()
+        self._problem: str | None = None
+
+    def start(self, url: str) -> None:
+        """Begin; it ends with this process, or by `stop`."""
+        threading.Thread(target=self._run, args=(url,), name="canaries", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._stopped.set()
+
+    def problem(self) -> str | None:
+        """Return what is wrong with the server, None as long as nothing is."""
+        return self._problem
+
+    def _run(self, url: str) -> None:
+        wait_s = self._every_s
+        while not self._stopped.wait(wait_s):
+            self._problem = self._watch.ask(url)
+            if self._problem is not None:
+                return
+            is_open = any(one.unanswered for one in self._watch.results)
+            wait_s = min(RETRY_S, self._every_s) if is_open else self._every_s
+            self._tell_files()
+
+    def _tell_files(self) -> None:
+        """Say once what changed on the disk: the server goes on with what it has loaded."""
+        try:
+            changed = self._watch.look_at_files()
+        except OSError as error:
+            changed = [f"the repository cannot be read: {error}"]
+        for line in changed:
+            logger.warning("%s (a new start would be refused, or serve something else)", line)
