@@ -117,7 +117,9 @@ class Tuner:
                 )
             measured = Measured(candidate=candidate, by_callers=results)
         except FAILURES as error:
-            measured = Measured(candidate=candidate, by_callers={}, failure=str(error))
+            measured = Measured(
+                candidate=candidate, by_callers={}, failure=str(error) or repr(error)
+            )
         self._say(found(measured))
         return measured
 
