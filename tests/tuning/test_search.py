@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stepped_queue import P99_OF_MEAN, STEPS, Steps, mean_value_analysis
 from tritonseg_engines.tuning.bottleneck import bottleneck, step_loads
-from tritonseg_engines.tuning.candidate import Candidate
+from tritonseg_engines.tuning.candidate import Candidate, Measured
 from tritonseg_engines.tuning.frontier import points
 from tritonseg_engines.tuning.search import search
 from tritonseg_engines.tuning.settings import Settings
@@ -75,6 +75,14 @@ def test_no_time_left_still_measures_every_build(variant: Variant) -> None:
         [Candidate.as_built(variant)] * 2, steps.measure, cores=CORES, has_time=lambda: False
     )
     assert [one.candidate for one in found] == [Candidate.as_built(variant)] * 2
+
+
+def test_nothing_is_tried_where_today_cannot_be_measured(variant: Variant) -> None:
+    def fail(candidate: Candidate, _callers: int) -> Measured:
+        return Measured(candidate=candidate, by_callers={}, failure="no space left")
+
+    defaults = [Candidate.as_built(variant)]
+    assert len(search(defaults, fail, cores=CORES, has_time=lambda: True)) == 1
 
 
 def test_nothing_is_measured_twice(variant: Variant) -> None:

@@ -212,3 +212,29 @@ def test_a_linked_engine_is_what_it_leads_to(tmp_path: Path) -> None:
     write_copy(variant.repository, variant.configs, tmp_path / "somewhere" / "else" / "copy")
     copied = tmp_path / "somewhere/else/copy/tiny/1/model.onnx"
     assert copied.read_bytes() == b"the engine"
+
+
+def test_a_smaller_batch_is_one_that_triton_loads(tmp_path: Path) -> None:
+    """It refuses a preferred batch, and a warm-up, that is larger than the largest."""
+    serving = Serving(max_batch_size=8, preferred_batch_sizes=(2, 8), queue_delay_us=100)
+    variant = build(tmp_path / "built", runtime="tensorrt", serving=serving)
+    smaller = Candidate(variant=variant, settings=replace(variant.settings, max_batch_size=4))
+    engine = smaller.configs["tiny_engine"]
+    assert list(engine.dynamic_batching.preferred_batch_size) == [2]
+    assert [sample.batch_size for sample in engine.model_warmup] == [1]
+    assert all(config.max_batch_size == 4 for config in smaller.configs.values())
+
+
+def test_a_copy_of_folders_that_may_not_be_written_can_be(tmp_path: Path) -> None:
+    """Root may write everywhere, so the rights themselves are looked at."""
+    variant = build(tmp_path / "built")
+    folders = [path for path in variant.repository.rglob("*") if path.is_dir()]
+    for path in folders:
+        path.chmod(0o555)
+    write_copy(variant.repository, variant.configs, tmp_path / "copy")
+    copied = [path for path in (tmp_path / "copy").rglob("*") if path.is_dir()]
+    assert len(copied) == len(folders)
+    assert all(path.stat().st_mode & 0o200 for path in copied)
+    assert not any(path.stat().st_mode & 0o200 for path in folders)
+    for path in folders:
+        path.chmod(0o755)

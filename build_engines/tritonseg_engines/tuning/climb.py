@@ -14,7 +14,9 @@ MOST_LOST: Final = 0.01
 """Share of the requests that may be refused or fail."""
 
 
-def climb(measure: Callable[[int], LoadResult], first: int) -> dict[int, LoadResult]:
+def climb(
+    measure: Callable[[int], LoadResult], first: int, has_time: Callable[[], bool] = lambda: True
+) -> dict[int, LoadResult]:
     """Measure numbers of callers around a first one; return the results by it, ascending.
 
     From `first` it doubles until answers are late or twice the callers bring nothing, and halves
@@ -23,6 +25,7 @@ def climb(measure: Callable[[int], LoadResult], first: int) -> dict[int, LoadRes
     Args:
         measure: Measures so many callers in a closed loop.
         first: Where to begin, from 1 on.
+        has_time: Whether more callers may be tried; fewer are, until answers are in time.
     """
     results = {first: measure(first)}
     if not is_in_time(results[first]):
@@ -32,7 +35,7 @@ def climb(measure: Callable[[int], LoadResult], first: int) -> dict[int, LoadRes
             results[callers] = measure(callers)
         return dict(sorted(results.items()))
     callers = first
-    while is_in_time(results[callers]) and callers < MOST_CALLERS:
+    while is_in_time(results[callers]) and callers < MOST_CALLERS and has_time():
         results[2 * callers] = measure(2 * callers)
         before, callers = results[callers], 2 * callers
         if results[callers].answered_per_s < before.answered_per_s * (1 + LEAST_GAIN):

@@ -95,7 +95,7 @@ def with_settings(model: str, configs: Configs, settings: Settings) -> dict[str,
             changed[folder].instance_group[0].count = count
     if settings.max_batch_size is not None:
         for config in changed.values():
-            config.max_batch_size = settings.max_batch_size
+            _set_batch(config, settings.max_batch_size)
     _set_engine(changed[folders.engine], settings)
     _set_queue(changed[folders.steps[0]], settings)
     return changed
@@ -124,6 +124,17 @@ def _queue_ms(config: pb.ModelConfig) -> int | None:
     """Return the time in a step's own line; Triton's queues have none."""
     keeps_line = QUEUE_PARAMETER in config.parameters
     return _integer(config, QUEUE_TIME_PARAMETER) if keeps_line else None
+
+
+def _set_batch(config: pb.ModelConfig, most: int) -> None:
+    """Set the largest batch; Triton loads nothing that prefers or warms up with a larger one."""
+    config.max_batch_size = most
+    if config.HasField("dynamic_batching"):
+        preferred = config.dynamic_batching.preferred_batch_size
+        preferred[:] = [size for size in preferred if size <= most]
+    fitting = [sample for sample in config.model_warmup if sample.batch_size <= most]
+    del config.model_warmup[:]
+    config.model_warmup.extend(fitting)
 
 
 def _set_engine(config: pb.ModelConfig, settings: Settings) -> None:

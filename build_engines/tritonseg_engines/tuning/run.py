@@ -74,10 +74,7 @@ class Tuner:
         """
         defaults = [Candidate.as_built(one) for one in self._variants]
         measured = search(
-            defaults,
-            self._measure,
-            cores=self._options.cores,
-            has_time=lambda: self._spent < SEARCH_SHARE,
+            defaults, self._measure, cores=self._options.cores, has_time=self._may_search
         )
         if measured[0].failure is not None:
             raise LoadTestError(f"{measured[0].candidate.label}: {measured[0].failure}")
@@ -102,6 +99,9 @@ class Tuner:
             dropped=tuple(dropped),
         )
 
+    def _may_search(self) -> bool:
+        return self._spent < SEARCH_SHARE
+
     @property
     def _spent(self) -> float:
         """Share of the time that is over."""
@@ -113,10 +113,13 @@ class Tuner:
                 results = climb(
                     lambda at: self._load(server, candidate, ClosedLoop(callers=at), SEARCHING),
                     callers,
+                    self._may_search,
                 )
             measured = Measured(candidate=candidate, by_callers=results)
         except FAILURES as error:
-            measured = Measured(candidate=candidate, by_callers={}, failure=str(error))
+            measured = Measured(
+                candidate=candidate, by_callers={}, failure=str(error) or repr(error)
+            )
         self._say(found(measured))
         return measured
 

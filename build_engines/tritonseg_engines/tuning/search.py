@@ -33,7 +33,10 @@ def search(
         has_time: Whether another may be begun.
     """
     found = [measure(one, FIRST_CALLERS) for one in defaults]
-    for start in sorted(found, key=lambda one: (-one.goodput_per_s, one.least_p99_ms)):
+    if found[0].failure is not None:  # nothing could be compared with what is served today
+        return found
+    starts = [one for one in found if one.failure is None]
+    for start in sorted(starts, key=lambda one: (-one.goodput_per_s, one.least_p99_ms)):
         best: Measured | None = start
         tried = {start.candidate.settings}
         while best is not None and has_time():

@@ -18,10 +18,10 @@ def found(measured: Measured) -> str:
 
 def figures(result: LoadResult) -> str:
     """Return what came of a load, and why it does not count, if it does not."""
-    said = (
-        f"{result.answered_per_s:.2f} pictures/s, p99 {milliseconds(result.p99_ms)}, {result.load}"
-    )
-    return said if is_in_time(result) else f"{said}: {_why(result)}"
+    counts = is_in_time(result)
+    per_s = result.goodput_per_s if counts else result.answered_per_s
+    said = f"{per_s:.2f} pictures/s, p99 {milliseconds(result.p99_ms)}, {result.load}"
+    return said if counts else f"{said}: {_why(result)}"
 
 
 def shortfall(measured: Measured) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,7 +79,10 @@ def refuse_ended(server: TritonServer) -> None:
 
 
 def write_copy(source: Path, configs: Configs, target: Path) -> None:
-    """Write a repository with some of another's models under other configs; files are linked."""
+    """Write a repository with some of another's models under other configs; files are linked.
+
+    Its folders can be written, and so removed, though those of the other may not be.
+    """
     for folder, config in configs.items():
         shutil.copytree(
             source / folder,
@@ -86,6 +90,8 @@ def write_copy(source: Path, configs: Configs, target: Path) -> None:
             copy_function=_link,
             ignore=shutil.ignore_patterns(CONFIG_FILE, "__pycache__"),
         )
+        for path, _, _ in os.walk(target / folder):
+            Path(path).chmod(Path(path).stat().st_mode | stat.S_IWUSR)
         (target / folder / CONFIG_FILE).write_text(config_text(config), encoding="utf-8")
 
 
