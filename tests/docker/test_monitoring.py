@@ -137,3 +137,18 @@ def test_nothing_of_compose_listens_beyond_this_machine(name: str) -> None:
         if "image" in service:
             assert service["read_only"] is True
             assert service["cap_drop"] == ["ALL"]
+
+
+def first_cells(page: str, pattern: str) -> set[str]:
+    """Names in the first column of a page's tables."""
+    rows = re.findall(r"^\| ([^|]+) \|", (DOCKER.parent / "docs" / page).read_text(), re.MULTILINE)
+    return {name for row in rows for name in re.findall(pattern, row)}
+
+
+def test_the_pages_name_what_there_is() -> None:
+    alerts = {alert["alert"] for alert in rules(RULES[1])}
+    assert first_cells("monitoring.md", r"`(Tritonseg\w+)`") == alerts
+    recorded = {rule["record"] for rule in rules(RULES[0])}
+    assert first_cells("monitoring.md", r"`(\w+:[\w:]+)`") == recorded
+    examples = {path.name for path in (DOCKER / "helm" / "examples").glob("*.yaml")}
+    assert first_cells("kubernetes.md", r"`([\w-]+\.yaml)`") == examples
