@@ -103,6 +103,11 @@ def test_a_server_that_is_not_there_is_told(good: Path) -> None:
     assert "no answer for a canary" in outcome.output
 
 
+def closed(repository: Path) -> ServerConfig:
+    """As in the containers, where no client lists or loads models."""
+    return ServerConfig(repositories=(repository,), http_port=0, closed_apis=("model-repository",))
+
+
 def test_it_is_not_ready_before_its_canaries_are_right(good: Path) -> None:
     watch, seen = Watch([good]), []
 
@@ -112,8 +117,7 @@ def test_it_is_not_ready_before_its_canaries_are_right(good: Path) -> None:
             seen.append(client.is_server_ready())
         watch.before_ready(server)
 
-    config = ServerConfig(repositories=(good,), http_port=0)
-    with TritonServer(config, before_ready=before_ready) as server:
+    with TritonServer(closed(good), before_ready=before_ready) as server:
         assert seen == ["NOT_SERVING", False]
         assert health(server.grpc_url, timeout_s=5) == "SERVING"
         assert all(one.problem is None and one.equal_pixels for one in watch.results)
@@ -146,12 +150,21 @@ def test_a_forged_one_never_becomes_ready(forged: Path) -> None:
     looker.start()
     try:
         with pytest.raises(VerificationError, match=r"^alpha: canary .*build it again: "):
-            TritonServer(ServerConfig(repositories=(forged,)), before_ready=before_ready).start()
+            TritonServer(closed(forged), before_ready=before_ready).start()
     finally:
         done.set()
         looker.join()
     assert "NOT_SERVING" in states
     assert "SERVING" not in states
+
+
+def test_where_models_may_be_listed_a_wrong_canary_still_ends_the_start(forged: Path) -> None:
+    config = ServerConfig(repositories=(forged,))
+    assert not config.can_be_held_back
+    server = TritonServer(config, before_ready=Watch([forged]).before_ready)
+    with pytest.raises(VerificationError, match=r"^alpha: canary "):
+        server.start()
+    assert not server.is_running
 
 
 def test_a_model_that_does_not_load_still_ends_the_start(good: Path, tmp_path: Path) -> None:
@@ -160,9 +173,7 @@ def test_a_model_that_does_not_load_still_ends_the_start(good: Path, tmp_path: P
     (repository / "broken/config.pbtxt").write_text('backend: "python"\n')
     (repository / "broken/1/model.py").write_text("raise ValueError('of its own')\n")
     with pytest.raises(ServerStartError, match="did not load broken") as caught:
-        TritonServer(
-            ServerConfig(repositories=(repository,)), before_ready=Watch([good]).before_ready
-        ).start()
+        TritonServer(closed(repository), before_ready=Watch([good]).before_ready).start()
     assert "tritonseg_gate" not in str(caught.value)
 
 

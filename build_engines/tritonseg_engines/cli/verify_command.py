@@ -39,6 +39,8 @@ def command(
         place = repository if target is None else Path(target)
         results = verify_repository(place, models, exact=exact)
     else:
+        if exact:
+            raise click.UsageError("--exact is about files, which cannot be seen of a server")
         results = verify_server(target, repository, models)
     if as_json:
         document = {"models": [{**asdict(one), "lines": one.lines} for one in results]}

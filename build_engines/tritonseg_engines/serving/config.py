@@ -115,9 +115,13 @@ class ServerConfig:
 
     @property
     def can_be_held_back(self) -> bool:
-        """Whether the server may load models by request, of its launcher if of nobody else."""
-        opens = MODEL_CONTROL in self._ruled and not (self.loads_by_request or self.models)
-        return not (self._polls or opens)
+        """Whether the server can be kept from being ready, which takes loading by request.
+
+        Triton has one switch for that and for listing models. So only where clients may do neither,
+        or both.
+        """
+        is_closed = MODEL_CONTROL in self.refused_apis
+        return (is_closed or self.loads_by_request) and not self._polls
 
     @property
     def rules(self) -> list[Option]:
@@ -157,14 +161,9 @@ class HeldBack:
     model: str
     key: str
 
-    def closed_apis(self, config: ServerConfig) -> tuple[str, ...]:
-        """Return what is open to nobody else: all that is closed, and loading by request."""
-        loading = () if MODEL_CONTROL in config.allowed_apis else (MODEL_CONTROL,)
-        return (*config.refused_apis, *loading)
-
     def headers(self, config: ServerConfig) -> dict[str, str]:
         """Return the headers of a call that loads or unloads by gRPC."""
-        return grpc_headers(MODEL_CONTROL, self.closed_apis(config), config.rules, self.key)
+        return grpc_headers(MODEL_CONTROL, config.refused_apis, config.rules, self.key)
 
 
 def triton_arguments(
@@ -212,15 +211,9 @@ def triton_arguments(
         *arguments,
         *_model_arguments(config, gate),
         *_endpoint_arguments(config, ports),
-        *_closing_arguments(config, gate),
+        *closing_flags(config.refused_apis, config.rules, None if gate is None else gate.key),
         *config.extra_arguments,
     ]
-
-
-def _closing_arguments(config: ServerConfig, gate: HeldBack | None) -> list[str]:
-    if gate is None:
-        return closing_flags(config.refused_apis, config.rules)
-    return closing_flags(gate.closed_apis(config), config.rules, gate.key)
 
 
 def _model_arguments(config: ServerConfig, gate: HeldBack | None) -> list[str]:
