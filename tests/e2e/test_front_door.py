@@ -75,7 +75,9 @@ def served(walked: tuple[Path, list[str]]) -> Iterator[str]:
     assert ready is not None
     yield ready[1]
     server.send_signal(signal.SIGINT)
-    assert server.communicate(timeout=30) == ("", "")
+    told, verified = server.communicate(timeout=30)
+    assert told == ""
+    assert re.fullmatch(r"street-demo: \d+ canaries and \d+ files as built\n", verified)
     assert server.returncode == 0
 
 

@@ -45,7 +45,12 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     clients = []
 
     def connect(server: TritonServer) -> Any:
-        client = make(server.grpc_url, model="street-demo", transport="shared_memory")
+        client = make(
+            server.grpc_url,
+            model="street-demo",
+            transport="shared_memory",
+            timeout_s=180.0,  # twelve megapixels, beside other tests
+        )
         clients.append(client)
         return client
 
