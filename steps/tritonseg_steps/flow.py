@@ -69,11 +69,16 @@ class Flow:
         """Requests that may be on their way."""
         return self._most or 1 + sum(map(len, self._steps[1:]))
 
-    @property
-    def pace(self) -> Pace:
-        """That of the slowest step."""
-        paces = (pace_of(step) for step in self._steps)
-        return max(paces, key=lambda pace: pace.turn_s / pace.at_once)
+    def ahead(self) -> tuple[int, Pace]:
+        """Return how many requests the slowest step has yet to answer, and its pace.
+
+        Those that a later step works at are on their way and delay nobody.
+        """
+        count = self.count()
+        paces = [pace_of(step) for step in self._steps]
+        slowest = max(paces, key=lambda pace: pace.turn_s / pace.at_once)
+        later = self._steps[paces.index(slowest) + 1 :]
+        return max(0, count - sum(one.inside for step in later for one in step)), slowest
 
     def count(self) -> int:
         """Return how many requests are on their way; 0 where the last step does not tell."""

@@ -119,7 +119,8 @@ class Step(abc.ABC):
 
     def _admits(self, admission: Admission, waiting: int) -> bool:
         if self._flow is not None:
-            return admission.admits(waiting + self._flow.count(), self._flow.pace)
+            ahead, pace = self._flow.ahead()
+            return admission.admits(waiting + ahead, pace)
         processes = [] if self._tally is None else [self._tally.counts]
         return admission.admits(waiting, pace_of(processes))
 

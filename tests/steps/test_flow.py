@@ -91,10 +91,28 @@ def test_the_pace_is_that_of_the_slowest_step(ensemble: Ensemble) -> None:
         step.begin(1)
         time.sleep(turn_s)
         step.end(0)
-    ensemble.flow.count()
-    assert 0.05 <= ensemble.flow.pace.turn_s < 0.5
+    _, pace = ensemble.flow.ahead()
+    assert 0.05 <= pace.turn_s < 0.5
     assert pace_of([ensemble.last.counts] * 2).at_once == 2
     assert pace_of([]).turn_s == 0
+
+
+def test_who_waits_waits_for_those_that_the_slowest_step_has_not_answered(
+    ensemble: Ensemble,
+) -> None:
+    ensemble.pass_on(ensemble.first)
+    ensemble.engine.begin(1)
+    time.sleep(0.02)
+    ensemble.engine.end(0)
+    ensemble.pass_on(ensemble.last)
+    for _ in range(3):
+        ensemble.pass_on(ensemble.first)
+    ensemble.pass_on(ensemble.engine)
+    assert ensemble.flow.ahead()[0] == 3, "nobody works at the first of them"
+    ensemble.last.begin(1)
+    assert ensemble.flow.ahead()[0] == 2
+    ensemble.last.end(0)
+    assert ensemble.flow.ahead()[0] == 2
 
 
 @pytest.fixture
