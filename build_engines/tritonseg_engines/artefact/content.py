@@ -1,0 +1,83 @@
+"""Which files of a repository make an artefact: what builds wrote, and nothing beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonseg_engines.errors import ArtefactError
+from tritonseg_engines.repository.files import (
+    CONFIG_FILE,
+    EMPTY_FOLDER_FILE,
+    MANIFEST_FILE,
+    RECEIPT_FILE,
+)
+from tritonseg_engines.verification.files import Checked, check_files
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What is pushed.
+
+    Attributes:
+        repository: Where it lies.
+        models: Names that clients call.
+        files: Paths in the repository, sorted, with slashes.
+        checked: Every version of every model, as its receipt has it.
+        left_out: Folders of the repository of which nothing is pushed.
+    """
+
+    repository: Path
+    models: tuple[str, ...]
+    files: tuple[str, ...]
+    checked: tuple[Checked, ...]
+    left_out: tuple[str, ...]
+
+
+def content_of(repository: Path, models: Collection[str] = ()) -> Content:
+    """Return the files of models that are what their receipts say.
+
+    Raises:
+        ArtefactError: One is not, or has no receipt.
+        VerificationError: There is nothing that tritonseg built.
+    """
+    checked = check_files(repository, models)
+    for one in checked:
+        if one.problem is not None:
+            raise ArtefactError(f"{one.label}: {one.problem}. Nothing was pushed")
+        if one.receipt is None:
+            raise ArtefactError(
+                f"{one.label}: has no receipt, by which whoever pulls it could verify it; {one.cure}"
+            )
+    files = tuple(sorted({name for one in checked for name in _files(repository, one)}))
+    if links := [name for name in files if not (repository / name).is_file()]:
+        raise ArtefactError(f"{repository / links[0]}: expected a file; put back what was built")
+    folders = {name.partition("/")[0] for name in files}
+    return Content(
+        repository=repository,
+        models=tuple(dict.fromkeys(one.model for one in checked)),
+        files=files,
+        checked=tuple(checked),
+        left_out=() if models else tuple(_others(repository, folders)),
+    )
+
+
+def _files(repository: Path, checked: Checked) -> Iterator[str]:
+    receipt = checked.receipt
+    if receipt is None:
+        return
+    yield from receipt.files
+    for folder in receipt.configs:
+        yield f"{folder}/{CONFIG_FILE}"
+        empty = f"{folder}/{checked.version}/{EMPTY_FOLDER_FILE}"
+        if (repository / empty).is_file():
+            yield empty
+    for name in (MANIFEST_FILE, RECEIPT_FILE):  # no report: pictures may be in it
+        yield f"{checked.model}/{checked.version}/{name}"
+
+
+def _others(repository: Path, folders: Collection[str]) -> Iterator[str]:
+    for path in sorted(repository.iterdir()):
+        if path.is_dir() and not path.name.startswith(".") and path.name not in folders:
+            yield path.name

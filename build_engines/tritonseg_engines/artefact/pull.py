@@ -1,0 +1,205 @@
+"""Pull a repository: everything is held against digests, receipts and signature before it lies
+where a server would find it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonseg_engines.artefact.content import content_of
+from tritonseg_engines.artefact.documents import (
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    Descriptor,
+    ImageManifest,
+    diff_ids,
+    read_image,
+)
+from tritonseg_engines.artefact.index import read_index
+from tritonseg_engines.artefact.layers import MODELS_FOLDER, SBOM_FILE
+from tritonseg_engines.artefact.machine_target import (
+    MachineTarget,
+    choose,
+    target_of_repository,
+)
+from tritonseg_engines.artefact.place import placed, write_beside
+from tritonseg_engines.artefact.reference import Reference
+from tritonseg_engines.artefact.referrers import signatures_of
+from tritonseg_engines.artefact.registry import Registry
+from tritonseg_engines.artefact.signature import verify
+from tritonseg_engines.artefact.unpack import unpack
+from tritonseg_engines.errors import ArtefactError
+from tritonseg_engines.repository.check import unfit_here
+from tritonseg_engines.tensorrt import inspect_machine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PullOrder:
+    """What is wanted.
+
+    Attributes:
+        reference: From where.
+        repository: Folder to make.
+        key: Public key that must have signed it; None takes it unsigned.
+        target: Key of a target, whatever this machine is; None for this machine.
+        replaces: Whether another repository of tritonseg's there may go.
+        plain_http: Whether to do without TLS.
+        sbom: File to write the SBOM to; None for none.
+    """
+
+    reference: Reference
+    repository: Path
+    key: Path | None = None
+    target: str | None = None
+    replaces: bool = False
+    plain_http: bool = False
+    sbom: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pulled:
+    """What lies there now.
+
+    Attributes:
+        image: By its digest, as `oci://HOST/NAME@sha256:...`.
+        target: What it is for.
+        models: Those in it.
+        signatures: How many it has in the registry.
+        is_new: Whether it was not there already.
+    """
+
+    image: Reference
+    target: MachineTarget
+    models: tuple[str, ...]
+    signatures: int
+    is_new: bool
+
+
+def pull(order: PullOrder) -> Pulled:
+    """Pull what is for this machine, or for a target.
+
+    Raises:
+        ArtefactError: Something is missing, changed, unsigned, for another machine, or in the way;
+            nothing was written.
+        VerificationError: It holds no model that tritonseg built.
+        RepositoryError: A model in it cannot be read.
+    """
+    registry = Registry(order.reference, plain_http=order.plain_http)
+    with _named(order.reference):
+        described = _chosen(registry, order)
+        image, signatures = _image(registry, described), signatures_of(registry, described)
+        if order.key is not None and not signatures:
+            raise ArtefactError(
+                f"it has no signature, and {order.key} was to have signed it; push it with --sign"
+            )
+    with placed(order.repository, replaces=order.replaces) as place:
+        with _named(order.reference):
+            _download(registry, image, place.staging)
+            _verify_signature(registry, order, signatures, place.staging)
+            models = _verify_content(image, order, place.staging / MODELS_FOLDER)
+        if order.sbom is not None:
+            write_beside(place.staging / SBOM_FILE, order.sbom)
+        is_new = place.take(place.staging / MODELS_FOLDER)
+    return Pulled(
+        image=order.reference.at(described.digest),
+        target=image.target,
+        models=models,
+        signatures=len(signatures),
+        is_new=is_new,
+    )
+
+
+def _chosen(registry: Registry, order: PullOrder) -> Descriptor:
+    """Return the image for this machine, or the one that a digest names."""
+    reference = order.reference
+    name = reference.digest or reference.tag or ""
+    document = registry.document(name, f"{INDEX_TYPE}, {MANIFEST_TYPE}")
+    if document is None:
+        raise ArtefactError("there is no such tag or digest; push it, or look at the name")
+    if document.descriptor.media_type == MANIFEST_TYPE:
+        target = read_image(document.content).target
+        _choose([target], order)
+        return document.descriptor
+    entries = read_index(document.content)
+    target = _choose([entry.target for entry in entries], order)
+    return next(entry.descriptor for entry in entries if entry.target.key == target.key)
+
+
+def _choose(targets: Sequence[MachineTarget], order: PullOrder) -> MachineTarget:
+    return choose(targets, inspect_machine(), order.target)
+
+
+def _image(registry: Registry, described: Descriptor) -> ImageManifest:
+    document = registry.document(described.digest, MANIFEST_TYPE)
+    if document is None:
+        raise ArtefactError(f"{described.digest} is listed and not there; push it again")
+    image = read_image(document.content)
+    if described.annotations and image.target.annotations != dict(described.annotations):
+        raise ArtefactError(f"the index says {described.annotations}, its image another target")
+    return image
+
+
+def _download(registry: Registry, image: ImageManifest, staging: Path) -> None:
+    with tempfile.TemporaryFile(dir=staging.parent) as file:
+        registry.fetch(image.config, file)
+        file.seek(0)
+        named = diff_ids(file.read(), len(image.layers))
+    for layer, diff_id, size in zip(image.layers, named, image.unpacked_size, strict=True):
+        packed = staging.with_name(".layer")
+        with packed.open("wb") as file:
+            registry.fetch(layer, file)
+        unpack(packed, staging, diff_id=diff_id, unpacked_size=size)
+        packed.unlink()
+
+
+def _verify_signature(
+    registry: Registry, order: PullOrder, signatures: Sequence[Descriptor], staging: Path
+) -> None:
+    """Let one signature of the key be right; those of others may be there, too."""
+    if order.key is None:
+        return
+    reasons = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, described in enumerate(signatures):
+            bundle = Path(scratch, str(number))
+            with bundle.open("wb") as file:
+                registry.fetch(described, file)
+            try:
+                verify(staging, order.key, bundle)
+            except ArtefactError as error:
+                reasons.append(str(error))
+            else:
+                return
+    raise ArtefactError(f"none of its {len(signatures)} signatures is right: {reasons[-1]}")
+
+
+def _verify_content(image: ImageManifest, order: PullOrder, models: Path) -> tuple[str, ...]:
+    """Hold the unpacked repository against its receipts, and against what the index said."""
+    if not models.is_dir():
+        raise ArtefactError(f"expected a folder {MODELS_FOLDER} in the image; push it again")
+    content = content_of(models)
+    present = {path.relative_to(models).as_posix() for path in models.rglob("*") if path.is_file()}
+    if extra := sorted(present - set(content.files)):
+        raise ArtefactError(f"it holds {extra[0]}, which no build wrote; do not use it")
+    target = target_of_repository(models)
+    if target != image.target:
+        raise ArtefactError(
+            f"it says that it is for {image.target.key}, and its receipts that it is for "
+            f"{target.key}; push it again"
+        )
+    if order.target is None and (unfit := unfit_here(models)):
+        raise ArtefactError(unfit[0])
+    return content.models
+
+
+@contextlib.contextmanager
+def _named(reference: Reference) -> Iterator[None]:
+    """Put the address in front of what is wrong."""
+    try:
+        yield
+    except ArtefactError as error:
+        raise ArtefactError(f"{reference}: {error}. Nothing was written") from error

@@ -1,0 +1,238 @@
+"""Documents and blobs in a registry, by oras; what comes is what its digest says, or is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import oras.container
+import oras.provider
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from tritonseg_engines.artefact.credentials import auth_file, given_login
+from tritonseg_engines.artefact.documents import DOCUMENT_BYTES, Descriptor
+from tritonseg_engines.artefact.reference import Reference
+from tritonseg_engines.errors import ArtefactError
+
+CONNECT_S, SILENCE_S = 10.0, 60.0
+"""How long a connection may take, and how long nothing may come."""
+RETRIES: Final = Retry(
+    total=3, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False
+)
+CHUNKED_FROM: Final = 64 * 2**20
+"""Larger blobs are sent in pieces of this size, in bytes; oras holds what it sends in memory."""
+_CHUNK: Final = 2**20
+_NOT_FOUND: Final = 404
+_DIGEST_HEADER: Final = "Docker-Content-Digest"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A manifest or index as it came.
+
+    Attributes:
+        content: Its bytes.
+        descriptor: What they are.
+    """
+
+    content: bytes
+    descriptor: Descriptor
+
+
+class _Client(oras.provider.Registry):  # type: ignore[misc] - oras has no types
+    """oras with time-outs, and without its own retries: 131 s for a wrong password."""
+
+    do_request = oras.provider.Registry.do_request.__wrapped__
+
+    def __init__(self, *, insecure: bool, auth_backend: str) -> None:
+        super().__init__(insecure=insecure, auth_backend=auth_backend)
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, _Patient(max_retries=RETRIES))
+
+
+class _Patient(HTTPAdapter):
+    """Gives up on a registry that says nothing."""
+
+    def send(self, *arguments: Any, **keywords: Any) -> requests.Response:
+        keywords["timeout"] = keywords.get("timeout") or (CONNECT_S, SILENCE_S)
+        return super().send(*arguments, **keywords)
+
+
+class Registry:
+    """One repository of images in a registry.
+
+    Raises:
+        ArtefactError: As everything here: it cannot be reached, refuses, or sends something else.
+    """
+
+    def __init__(self, reference: Reference, *, plain_http: bool = False) -> None:
+        self._where = reference.registry
+        self._container = oras.container.Container(f"{reference.registry}/{reference.name}")
+        with self._told():
+            self._client = self._connected(reference, plain_http=plain_http)
+
+    def document(self, name: str, media_types: str) -> Document | None:
+        """Return a manifest or index by tag or digest, None where there is none."""
+        with self._told():
+            response = self._request("GET", self._manifest_url(name), Accept=media_types)
+            if response.status_code == _NOT_FOUND:
+                return None
+            self._refuse_failed(response)
+        return self._document(name, response)
+
+    def put_document(self, name: str, media_type: str, content: bytes) -> requests.Response:
+        """Store a manifest or index under a tag or its digest."""
+        headers = {"Content-Type": media_type}
+        with self._told():
+            response = self._client.do_request(
+                self._manifest_url(name), "PUT", data=content, headers=headers
+            )
+            self._refuse_failed(response)
+        return response
+
+    def put_blob(self, path: Path, digest: str, size: int) -> None:
+        """Store a file of so many bytes, if it is not there yet."""
+        described = {"digest": digest, "size": size}
+        with self._told():
+            response = self._client.upload_blob(
+                str(path),
+                self._container,
+                described,
+                do_chunked=size > CHUNKED_FROM,
+                chunk_size=CHUNKED_FROM,
+            )
+            self._refuse_failed(response)
+
+    def fetch(self, descriptor: Descriptor, file: BinaryIO) -> None:
+        """Write a blob into a file."""
+        sha256, size = hashlib.sha256(), 0
+        with self._told():
+            response = self._client.get_blob(self._container, descriptor.digest, stream=True)
+            with response:
+                self._refuse_failed(response)
+                for chunk in response.iter_content(_CHUNK):
+                    size += len(chunk)
+                    if size > descriptor.size:
+                        break
+                    sha256.update(chunk)
+                    file.write(chunk)
+        if size != descriptor.size or f"sha256:{sha256.hexdigest()}" != descriptor.digest:
+            raise ArtefactError(
+                f"{self._where}: {descriptor.digest} is not what it should be (its SHA-256 or size "
+                "differs): it was changed or damaged there; push it again"
+            )
+
+    def referrers(self, digest: str, media_types: str) -> Document | None:
+        """Return the index of what refers to a digest, as registries of OCI 1.1 make it."""
+        prefix, path = self._client.prefix, self._container.api_prefix
+        url = f"{prefix}://{self._container.registry}/v2/{path}/referrers/{digest}"
+        with self._told():
+            response = self._request("GET", url, Accept=media_types)
+        if not response.ok:
+            return None
+        return self._document("", response)
+
+    def _connected(self, reference: Reference, *, plain_http: bool) -> _Client:
+        schemes = ["https"] if not plain_http else ["http"]
+        if reference.is_loopback and not plain_http:
+            schemes.append("http")  # nobody can listen in between
+        for scheme in schemes:
+            url = f"{scheme}://{reference.registry}/v2/"
+            client = _Client(insecure=scheme == "http", auth_backend="token")
+            try:
+                response = client.session.get(url)
+            except requests.exceptions.SSLError:
+                if scheme == schemes[-1]:
+                    raise
+                continue
+            return self._logged_in(client, response)
+        raise AssertionError(schemes)
+
+    def _logged_in(self, client: _Client, response: requests.Response) -> _Client:
+        """Return a client that can answer as the registry asks."""
+        asked = response.headers.get("Www-Authenticate", "").lower()
+        if asked.startswith("basic"):
+            client = _Client(insecure=client.prefix == "http", auth_backend="basic")
+        login = given_login(self._where)
+        if login is not None:
+            client.auth.set_basic_auth(*login)
+        elif response.status_code in (401, 403):
+            path = auth_file()
+            client.auth.load_configs(self._container, configs=[str(path)] if path else None)
+            if asked.startswith("basic") and not hasattr(client.auth, "_basic_auth"):
+                raise ArtefactError(self._login_needed())
+        return client
+
+    def _document(self, name: str, response: requests.Response) -> Document:
+        content = response.content
+        media_type = response.headers.get("Content-Type", "").partition(";")[0]
+        descriptor = Descriptor.of(media_type, content)
+        told = response.headers.get(_DIGEST_HEADER, descriptor.digest)
+        expected = name if name.startswith("sha256:") else told
+        if descriptor.digest != expected or len(content) > DOCUMENT_BYTES:
+            raise ArtefactError(
+                f"{self._where}: expected {expected}, got a document with another SHA-256: it was "
+                "changed or damaged there; push it again"
+            )
+        return Document(content=content, descriptor=descriptor)
+
+    def _request(self, method: str, url: str, **headers: str) -> requests.Response:
+        response: requests.Response = self._client.do_request(url, method, headers=headers)
+        return response
+
+    def _manifest_url(self, name: str) -> str:
+        return f"{self._client.prefix}://{self._container.manifest_url(name)}"
+
+    def _refuse_failed(self, response: requests.Response) -> None:
+        if response.status_code in (401, 403):
+            raise ArtefactError(self._login_needed())
+        if not response.ok:
+            raise ArtefactError(
+                f"{self._where}: expected success, got {response.status_code} "
+                f"({_registry_words(response)})"
+            )
+
+    def _login_needed(self) -> str:
+        return (
+            f"{self._where}: expected a login that may do this, got none or one that may not; use "
+            f"`docker login {self._where}`, or TRITONSEG_REGISTRY_USER and "
+            "TRITONSEG_REGISTRY_PASSWORD"
+        )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say in one line what requests and oras say otherwise."""
+        try:
+            yield
+        except requests.exceptions.SSLError as error:
+            raise ArtefactError(
+                f"{self._where}: expected TLS with a certificate that is known here, got "
+                f"{_innermost(error)}; REQUESTS_CA_BUNDLE names an authority of your own, "
+                "--plain-http does without"
+            ) from error
+        except requests.exceptions.RequestException as error:
+            raise ArtefactError(f"{self._where}: cannot be reached: {_innermost(error)}") from error
+        except ValueError as error:
+            if "authentication" in str(error):
+                raise ArtefactError(self._login_needed()) from error
+            raise ArtefactError(f"{self._where}: {error}") from error
+
+
+def _registry_words(response: requests.Response) -> str:
+    """Return what the registry says itself. Source: OCI Distribution, "Error Codes"."""
+    with contextlib.suppress(ValueError, KeyError, IndexError, TypeError):
+        error = response.json()["errors"][0]
+        return " ".join(f"{error['code']}: {error.get('message', '')}".split())[:200]
+    return response.reason
+
+
+def _innermost(error: BaseException) -> str:
+    reason = error.args[0] if error.args else error
+    reason = getattr(reason, "reason", reason)
+    return str(reason).rpartition(": ")[2][:200] or type(error).__name__
