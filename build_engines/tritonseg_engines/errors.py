@@ -8,7 +8,7 @@ EngineBuildError
 ├─ EvaluationError(ValueError)     a labelled data set, or a run over one, that gives no true figure
 ├─ RepositoryError                 a repository that cannot be written or contradicts itself
 ├─ VerificationError               a deployment that is not what its receipt says, or has none
-├─ ArtefactError                   a repository in a registry that cannot be pushed, found or trusted
+├─ ArtefactError                   a repository that no registry takes, has or vouches for
 ├─ ServerStartError                a Triton server that cannot be found or does not get ready
 └─ LoadTestError                   a load that cannot be measured here
 

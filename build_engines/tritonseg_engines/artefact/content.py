@@ -35,8 +35,15 @@ class Content:
     left_out: tuple[str, ...]
 
 
-def content_of(repository: Path, models: Collection[str] = ()) -> Content:
+def content_of(
+    repository: Path, models: Collection[str] = (), *, cure: str | None = None
+) -> Content:
     """Return the files of models that are what their receipts say.
+
+    Args:
+        repository: Folder that Triton is started on, or would be.
+        models: Only these; empty for all.
+        cure: What to do if one is not; None for what makes the model anew.
 
     Raises:
         ArtefactError: One is not, or has no receipt.
@@ -45,10 +52,11 @@ def content_of(repository: Path, models: Collection[str] = ()) -> Content:
     checked = check_files(repository, models)
     for one in checked:
         if one.problem is not None:
-            raise ArtefactError(f"{one.label}: {one.problem}. Nothing was pushed")
+            raise ArtefactError(f"{one.label}: {with_cure(one.problem, cure)}")
         if one.receipt is None:
             raise ArtefactError(
-                f"{one.label}: has no receipt, by which whoever pulls it could verify it; {one.cure}"
+                f"{one.label}: has no receipt, by which whoever pulls it could verify it; "
+                f"{cure or one.cure}"
             )
     files = tuple(sorted({name for one in checked for name in _files(repository, one)}))
     if links := [name for name in files if not (repository / name).is_file()]:
@@ -61,6 +69,11 @@ def content_of(repository: Path, models: Collection[str] = ()) -> Content:
         checked=tuple(checked),
         left_out=() if models else tuple(_others(repository, folders)),
     )
+
+
+def with_cure(problem: str, cure: str | None) -> str:
+    """Return a line with another advice behind it, where that of a build would mislead."""
+    return problem if cure is None else f"{problem.partition('; ')[0]}; {cure}"
 
 
 def _files(repository: Path, checked: Checked) -> Iterator[str]:

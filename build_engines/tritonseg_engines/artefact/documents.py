@@ -75,12 +75,18 @@ class Descriptor:
         fields = document if isinstance(document, dict) else {}
         media_type, digest = fields.get("mediaType"), fields.get("digest")
         size, annotations = fields.get("size"), fields.get("annotations") or {}
-        is_one = isinstance(media_type, str) and isinstance(digest, str) and type(size) is int
-        if not is_one or size < 0 or not DIGEST.fullmatch(digest):
+        if not (
+            isinstance(media_type, str)
+            and isinstance(digest, str)
+            and DIGEST.fullmatch(digest)
+            and type(size) is int
+            and size >= 0
+            and isinstance(annotations, dict)
+        ):
             raise ArtefactError(
                 f"expected mediaType, a sha256 digest and a size, got {str(document)[:200]}"
             )
-        return cls(media_type=media_type, digest=digest, size=size, annotations=dict(annotations))
+        return cls(media_type=media_type, digest=digest, size=size, annotations=annotations)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,8 +131,12 @@ def image_manifest(
 def signature_manifest(bundle: bytes, subject: Descriptor) -> bytes:
     """Return the manifest of an artefact that is a signature of an image."""
     layer = Descriptor.of(SIGNATURE_TYPE, bundle)
-    more = {"artifactType": SIGNATURE_TYPE, "subject": subject.to_json()}
-    return _manifest(Descriptor.of(EMPTY_TYPE, EMPTY), [layer], **more)
+    return _manifest(
+        Descriptor.of(EMPTY_TYPE, EMPTY),
+        [layer],
+        artifactType=SIGNATURE_TYPE,
+        subject=subject.to_json(),
+    )
 
 
 def read_image(content: bytes) -> ImageManifest:

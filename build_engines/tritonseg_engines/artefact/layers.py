@@ -71,12 +71,11 @@ def _entry(name: str, size: int | None = None) -> tarfile.TarInfo:
 
 
 def _layer(path: Path, write: Callable[[tarfile.TarFile], None]) -> Layer:
-    with path.open("wb") as file:
-        # No name and no time in the header, which would differ each time.
-        with gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0) as packed:
-            counted = _Counted(packed)
-            with tarfile.open(fileobj=cast(BinaryIO, counted), mode="w|") as tar:
-                write(tar)
+    # No name and no time in the header, which would differ each time.
+    with path.open("wb") as file, gzip.GzipFile("", "wb", COMPRESSION, file, mtime=0) as packed:
+        counted = _Counted(packed)
+        with tarfile.open(fileobj=cast(BinaryIO, counted), mode="w|") as tar:
+            write(tar)
     return Layer(
         path=path,
         digest=f"sha256:{sha256_of(path)}",

@@ -75,19 +75,22 @@ def placed(repository: Path, *, replaces: bool) -> Iterator[Place]:
     Raises:
         ArtefactError: The repository can be no folder of ours.
     """
-    final = Path(os.path.abspath(repository))  # not resolved: a link is refused, not followed
+    final = Path(os.path.abspath(repository))  # noqa: PTH100 - a link is to be refused
     if final.is_symlink() or (final.exists() and not final.is_dir()) or final.is_mount():
         raise ArtefactError(
             f"{repository}: expected a folder to make or replace, got a link, file or mount point; "
             "give a folder inside it"
         )
-    with contextlib.suppress(_AlreadyThereError), alone_in(final.parent):
-        with replaced_directories(final.parent, (final.name,)) as staging:
-            place = Place(repository=final, staging=staging / _UNPACKED, replaces=replaces)
-            place.staging.mkdir()
-            yield place
-            if place.is_taken:
-                raise _AlreadyThereError
+    with (
+        contextlib.suppress(_AlreadyThereError),
+        alone_in(final.parent),
+        replaced_directories(final.parent, (final.name,)) as staging,
+    ):
+        place = Place(repository=final, staging=staging / _UNPACKED, replaces=replaces)
+        place.staging.mkdir()
+        yield place
+        if place.is_taken:
+            raise _AlreadyThereError
 
 
 def write_beside(source: Path, target: Path) -> None:

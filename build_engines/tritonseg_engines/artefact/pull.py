@@ -1,6 +1,4 @@
-"""Pull a repository: everything is held against digests, receipts and signature before it lies
-where a server would find it.
-"""
+"""Pull a repository, which lies where a server finds it only when all of it has been verified."""
 
 from __future__ import annotations
 
@@ -9,8 +7,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from tritonseg_engines.artefact.content import content_of
+from tritonseg_engines.artefact.content import content_of, with_cure
 from tritonseg_engines.artefact.documents import (
     INDEX_TYPE,
     MANIFEST_TYPE,
@@ -32,9 +31,11 @@ from tritonseg_engines.artefact.referrers import signatures_of
 from tritonseg_engines.artefact.registry import Registry
 from tritonseg_engines.artefact.signature import verify
 from tritonseg_engines.artefact.unpack import unpack
-from tritonseg_engines.errors import ArtefactError
+from tritonseg_engines.errors import ArtefactError, RepositoryError, VerificationError
 from tritonseg_engines.repository.check import unfit_here
 from tritonseg_engines.tensorrt import inspect_machine
+
+PUSH_AGAIN: Final = "push it again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +86,6 @@ def pull(order: PullOrder) -> Pulled:
     Raises:
         ArtefactError: Something is missing, changed, unsigned, for another machine, or in the way;
             nothing was written.
-        VerificationError: It holds no model that tritonseg built.
-        RepositoryError: A model in it cannot be read.
     """
     registry = Registry(order.reference, plain_http=order.plain_http)
     with _named(order.reference):
@@ -181,7 +180,7 @@ def _verify_content(image: ImageManifest, order: PullOrder, models: Path) -> tup
     """Hold the unpacked repository against its receipts, and against what the index said."""
     if not models.is_dir():
         raise ArtefactError(f"expected a folder {MODELS_FOLDER} in the image; push it again")
-    content = content_of(models)
+    content = content_of(models, cure=PUSH_AGAIN)
     present = {path.relative_to(models).as_posix() for path in models.rglob("*") if path.is_file()}
     if extra := sorted(present - set(content.files)):
         raise ArtefactError(f"it holds {extra[0]}, which no build wrote; do not use it")
@@ -192,7 +191,7 @@ def _verify_content(image: ImageManifest, order: PullOrder, models: Path) -> tup
             f"{target.key}; push it again"
         )
     if order.target is None and (unfit := unfit_here(models)):
-        raise ArtefactError(unfit[0])
+        raise ArtefactError(with_cure(unfit[0], "build it for this machine, and push that"))
     return content.models
 
 
@@ -201,5 +200,5 @@ def _named(reference: Reference) -> Iterator[None]:
     """Put the address in front of what is wrong."""
     try:
         yield
-    except ArtefactError as error:
+    except (ArtefactError, RepositoryError, VerificationError) as error:
         raise ArtefactError(f"{reference}: {error}. Nothing was written") from error

@@ -45,7 +45,7 @@ class Document:
     descriptor: Descriptor
 
 
-class _Client(oras.provider.Registry):  # type: ignore[misc] - oras has no types
+class _Client(oras.provider.Registry):  # type: ignore[misc]  # oras has no types
     """oras with time-outs, and without its own retries: 131 s for a wrong password."""
 
     do_request = oras.provider.Registry.do_request.__wrapped__
@@ -61,7 +61,8 @@ class _Patient(HTTPAdapter):
 
     def send(self, *arguments: Any, **keywords: Any) -> requests.Response:
         keywords["timeout"] = keywords.get("timeout") or (CONNECT_S, SILENCE_S)
-        return super().send(*arguments, **keywords)
+        response: requests.Response = super().send(*arguments, **keywords)
+        return response
 
 
 class Registry:
@@ -90,7 +91,7 @@ class Registry:
         """Store a manifest or index under a tag or its digest."""
         headers = {"Content-Type": media_type}
         with self._told():
-            response = self._client.do_request(
+            response: requests.Response = self._client.do_request(
                 self._manifest_url(name), "PUT", data=content, headers=headers
             )
             self._refuse_failed(response)

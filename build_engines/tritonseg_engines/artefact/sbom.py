@@ -28,7 +28,7 @@ _LICENSES: Final = {
     "onnxruntime": "MIT",
     "opencv-python-headless": "Apache-2.0",
     "openvino": "Apache-2.0",
-    "tensorrt": "LicenseRef-NVIDIA-TensorRT-SLA",
+    "tensorrt": "NVIDIA TensorRT Software License Agreement",
 }
 """Of what builds use, by the name in a receipt. Source: the packages' own metadata."""
 _NO_PACKAGE: Final = {"contract"}
@@ -130,7 +130,11 @@ def _libraries(receipt: Receipt) -> Iterator[Component]:
 
 
 def _named(text: str | None) -> list[Any]:
-    """Return a licence as CycloneDX has it: an identifier of SPDX's, or the words of a publisher."""
-    from cyclonedx.factory.license import LicenseFactory
+    """Return a licence as CycloneDX has it: an identifier of SPDX's, or its publisher's words."""
+    from cyclonedx.model.license import DisjunctiveLicense
+    from cyclonedx.spdx import is_supported_id
 
-    return [] if text in (None, "", "unknown") else [LicenseFactory().make_from_string(str(text))]
+    if not text or text == "unknown":
+        return []
+    is_known = is_supported_id(text)
+    return [DisjunctiveLicense(id=text) if is_known else DisjunctiveLicense(name=text)]

@@ -69,7 +69,7 @@ def verify(folder: Path, key: Path, bundle: Path) -> None:
         raise ArtefactError(f"the signature was not made by the key of {key}") from error
     except ArtefactError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's bytes make of the libraries
+    except Exception as error:  # whatever a stranger's bytes make of the libraries
         raise ArtefactError(f"the signature does not hold: {_first_line(error)}") from error
 
 

@@ -67,8 +67,8 @@ def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None
         )
     if not (entry.isdir() or entry.type in _FILES) or entry.issparse():
         raise ArtefactError(
-            f"a layer holds {entry.name!r}, a link, device or sparse file: expected files and folders; do not "
-            "use it"
+            f"a layer holds {entry.name!r}, a link, device or sparse file: expected files and "
+            "folders; do not use it"
         )
     target = folder / name
     try:
