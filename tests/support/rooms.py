@@ -27,9 +27,9 @@ ALLOWED = {
     "tritonseg": set(),
     "tritonseg_steps": set(),
     "cli": {
-        "agreement", "artefact", "build", "checkpoints", "demo", "evaluation", "load_test", "perf_input",
-        "preflight", "repository", "serving", "spec", "spec_yaml", "target", "tritonseg",
-        "tritonseg_steps", "tuning", "verification", "zoo", *BASE,
+        "agreement", "artefact", "build", "checkpoints", "demo", "evaluation", "load_test",
+        "perf_input", "preflight", "repository", "serving", "spec", "spec_yaml", "target",
+        "tritonseg", "tritonseg_steps", "tuning", "verification", "zoo", *BASE,
     },
     "tuning": {
         "html_page", "load_test", "perf_input", "repository", "serving", "tritonseg",

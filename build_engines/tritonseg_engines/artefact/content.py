@@ -13,6 +13,7 @@ from tritonseg_engines.repository.files import (
     MANIFEST_FILE,
     RECEIPT_FILE,
 )
+from tritonseg_engines.repository.manifests import read_manifest
 from tritonseg_engines.verification.files import Checked, check_files
 
 
@@ -25,6 +26,7 @@ class Content:
         models: Names that clients call.
         files: Paths in the repository, sorted, with slashes.
         checked: Every version of every model, as its receipt has it.
+        exports: SHA-256 of the export of each of these, in hexadecimal digits.
         left_out: Folders of the repository of which nothing is pushed.
     """
 
@@ -32,6 +34,7 @@ class Content:
     models: tuple[str, ...]
     files: tuple[str, ...]
     checked: tuple[Checked, ...]
+    exports: tuple[str, ...]
     left_out: tuple[str, ...]
 
 
@@ -67,8 +70,14 @@ def content_of(
         models=tuple(dict.fromkeys(one.model for one in checked)),
         files=files,
         checked=tuple(checked),
+        exports=tuple(_export(repository, one) for one in checked),
         left_out=() if models else tuple(_others(repository, folders)),
     )
+
+
+def _export(repository: Path, checked: Checked) -> str:
+    manifest = read_manifest(repository / checked.model / checked.version / MANIFEST_FILE)
+    return str(manifest["provenance"].get("onnx_sha256"))
 
 
 def with_cure(problem: str, cure: str | None) -> str:

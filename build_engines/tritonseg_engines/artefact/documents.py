@@ -31,6 +31,8 @@ SIGNATURE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PLATFORM: Final = {"os": "linux", "architecture": "amd64"}
 """Of Triton's own wheel and of the images in docker/."""
 MODELS: Final = "tritonseg.models"
+EXPORTS: Final = "tritonseg.exports"
+"""Names of the models, and the SHA-256 of the export of each version, with commas."""
 UNPACKED: Final = "tritonseg.unpacked-size"
 MARK: Final = "tritonseg.artefact"
 FORMAT: Final = "1"
@@ -98,12 +100,14 @@ class ImageManifest:
         layers: The repository, then the SBOM.
         target: What it says it is for.
         unpacked_size: What it says its layers unpack to, in bytes, in their order.
+        annotations: All that it says.
     """
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     target: MachineTarget
     unpacked_size: tuple[int, ...]
+    annotations: Mapping[str, str]
 
 
 def image_config(layers: Sequence[Layer]) -> bytes:
@@ -112,20 +116,15 @@ def image_config(layers: Sequence[Layer]) -> bytes:
     return _bytes({**PLATFORM, "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}})
 
 
-def image_manifest(
-    config: bytes, layers: Sequence[Layer], target: MachineTarget, models: Iterable[str]
-) -> bytes:
-    """Return the manifest of an image."""
+def image_manifest(config: bytes, layers: Sequence[Layer], annotations: Mapping[str, str]) -> bytes:
+    """Return the manifest of an image; its annotations are those of its line in the index."""
     described = [
         Descriptor(media_type=LAYER_TYPE, digest=layer.digest, size=layer.size) for layer in layers
     ]
-    annotations = {
-        **target.annotations,
-        MARK: FORMAT,
-        MODELS: ",".join(models),
-        UNPACKED: ",".join(str(layer.unpacked_size) for layer in layers),
-    }
-    return _manifest(Descriptor.of(CONFIG_TYPE, config), described, annotations=annotations)
+    unpacked = {UNPACKED: ",".join(str(layer.unpacked_size) for layer in layers)}
+    return _manifest(
+        Descriptor.of(CONFIG_TYPE, config), described, annotations={**annotations, **unpacked}
+    )
 
 
 def signature_manifest(bundle: bytes, subject: Descriptor) -> bytes:
@@ -151,16 +150,18 @@ def read_image(content: bytes) -> ImageManifest:
     sizes = str(annotations.get(UNPACKED)).split(",")
     layers = tuple(Descriptor.from_json(layer) for layer in document.get("layers", ()))
     is_ours = target is not None and all(size.isdecimal() for size in sizes)
-    if not is_ours or target is None or len(sizes) != len(layers):
+    config = Descriptor.from_json(document.get("config"))
+    if not is_ours or target is None or len(sizes) != len(layers) or config.size > DOCUMENT_BYTES:
         raise ArtefactError(
             f"expected an image that `tritonseg push` made (annotations {TARGET} and {UNPACKED}), "
             "got another one"
         )
     return ImageManifest(
-        config=Descriptor.from_json(document.get("config")),
+        config=config,
         layers=layers,
         target=target,
         unpacked_size=tuple(int(size) for size in sizes),
+        annotations=annotations,
     )
 
 

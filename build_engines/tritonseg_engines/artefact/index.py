@@ -73,9 +73,7 @@ def read_index(content: bytes) -> Sequence[Entry]:
 
 
 def _line(entry: Entry) -> dict[str, Any]:
-    return {**entry.descriptor.to_json(), "platform": PLATFORM} | {
-        "annotations": entry.target.annotations
-    }
+    return {**entry.descriptor.to_json(), "platform": PLATFORM}
 
 
 def _entry(line: Any) -> Entry:

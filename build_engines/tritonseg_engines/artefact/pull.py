@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from tritonseg_engines.artefact.content import content_of, with_cure
 from tritonseg_engines.artefact.documents import (
     INDEX_TYPE,
     MANIFEST_TYPE,
+    MODELS,
     Descriptor,
     ImageManifest,
     diff_ids,
     read_image,
 )
+from tritonseg_engines.artefact.endorsement import refuse_unsigned
 from tritonseg_engines.artefact.index import read_index
 from tritonseg_engines.artefact.layers import MODELS_FOLDER, SBOM_FILE
 from tritonseg_engines.artefact.machine_target import (
@@ -29,7 +32,7 @@ from tritonseg_engines.artefact.place import placed, write_beside
 from tritonseg_engines.artefact.reference import Reference
 from tritonseg_engines.artefact.referrers import signatures_of
 from tritonseg_engines.artefact.registry import Registry
-from tritonseg_engines.artefact.signature import verify
+from tritonseg_engines.artefact.signature import refuse_no_public_key
 from tritonseg_engines.artefact.unpack import unpack
 from tritonseg_engines.errors import ArtefactError, RepositoryError, VerificationError
 from tritonseg_engines.repository.check import unfit_here
@@ -87,18 +90,19 @@ def pull(order: PullOrder) -> Pulled:
         ArtefactError: Something is missing, changed, unsigned, for another machine, or in the way;
             nothing was written.
     """
+    if order.key is not None:
+        refuse_no_public_key(order.key)
     registry = Registry(order.reference, plain_http=order.plain_http)
     with _named(order.reference):
         described = _chosen(registry, order)
         image, signatures = _image(registry, described), signatures_of(registry, described)
         if order.key is not None and not signatures:
-            raise ArtefactError(
-                f"it has no signature, and {order.key} was to have signed it; push it with --sign"
-            )
+            refuse_unsigned(registry, signatures, order.repository, order.key)  # before gigabytes
     with placed(order.repository, replaces=order.replaces) as place:
         with _named(order.reference):
             _download(registry, image, place.staging)
-            _verify_signature(registry, order, signatures, place.staging)
+            if order.key is not None:
+                refuse_unsigned(registry, signatures, place.staging, order.key)
             models = _verify_content(image, order, place.staging / MODELS_FOLDER)
         if order.sbom is not None:
             write_beside(place.staging / SBOM_FILE, order.sbom)
@@ -137,8 +141,8 @@ def _image(registry: Registry, described: Descriptor) -> ImageManifest:
     if document is None:
         raise ArtefactError(f"{described.digest} is listed and not there; push it again")
     image = read_image(document.content)
-    if described.annotations and image.target.annotations != dict(described.annotations):
-        raise ArtefactError(f"the index says {described.annotations}, its image another target")
+    if not described.annotations.items() <= image.annotations.items():
+        raise ArtefactError("the index says something else of the image than that of itself")
     return image
 
 
@@ -147,33 +151,16 @@ def _download(registry: Registry, image: ImageManifest, staging: Path) -> None:
         registry.fetch(image.config, file)
         file.seek(0)
         named = diff_ids(file.read(), len(image.layers))
+    needed = sum(layer.size for layer in image.layers) + sum(image.unpacked_size)
+    free = shutil.disk_usage(staging).free
+    if needed > free:
+        raise ArtefactError(f"{staging.parent.parent}: needs {needed} bytes of room, has {free}")
     for layer, diff_id, size in zip(image.layers, named, image.unpacked_size, strict=True):
         packed = staging.with_name(".layer")
         with packed.open("wb") as file:
             registry.fetch(layer, file)
         unpack(packed, staging, diff_id=diff_id, unpacked_size=size)
         packed.unlink()
-
-
-def _verify_signature(
-    registry: Registry, order: PullOrder, signatures: Sequence[Descriptor], staging: Path
-) -> None:
-    """Let one signature of the key be right; those of others may be there, too."""
-    if order.key is None:
-        return
-    reasons = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for number, described in enumerate(signatures):
-            bundle = Path(scratch, str(number))
-            with bundle.open("wb") as file:
-                registry.fetch(described, file)
-            try:
-                verify(staging, order.key, bundle)
-            except ArtefactError as error:
-                reasons.append(str(error))
-            else:
-                return
-    raise ArtefactError(f"none of its {len(signatures)} signatures is right: {reasons[-1]}")
 
 
 def _verify_content(image: ImageManifest, order: PullOrder, models: Path) -> tuple[str, ...]:
@@ -190,6 +177,8 @@ def _verify_content(image: ImageManifest, order: PullOrder, models: Path) -> tup
             f"it says that it is for {image.target.key}, and its receipts that it is for "
             f"{target.key}; push it again"
         )
+    if image.annotations.get(MODELS) != ",".join(content.models):
+        raise ArtefactError(f"it says that it is {image.annotations.get(MODELS)}, and is not")
     if order.target is None and (unfit := unfit_here(models)):
         raise ArtefactError(with_cure(unfit[0], "build it for this machine, and push that"))
     return content.models

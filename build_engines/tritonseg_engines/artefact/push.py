@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from tritonseg_engines.artefact.content import Content, content_of
 from tritonseg_engines.artefact.documents import (
     CONFIG_TYPE,
+    EXPORTS,
+    FORMAT,
     INDEX_TYPE,
     MANIFEST_TYPE,
+    MARK,
+    MODELS,
     Descriptor,
     image_config,
     image_manifest,
 )
+from tritonseg_engines.artefact.endorsement import endorse
 from tritonseg_engines.artefact.index import Entry, merged, read_index
 from tritonseg_engines.artefact.layers import (
     MODELS_FOLDER,
@@ -27,10 +32,9 @@ from tritonseg_engines.artefact.layers import (
 )
 from tritonseg_engines.artefact.machine_target import MachineTarget, target_of_repository
 from tritonseg_engines.artefact.reference import Reference
-from tritonseg_engines.artefact.referrers import attach_signature
 from tritonseg_engines.artefact.registry import Registry
 from tritonseg_engines.artefact.sbom import sbom
-from tritonseg_engines.artefact.signature import sign
+from tritonseg_engines.artefact.signature import public_half
 from tritonseg_engines.artefact.unpack import unpack
 from tritonseg_engines.errors import ArtefactError
 
@@ -42,8 +46,7 @@ OTHER_TYPES: Final = (
 """What else a tag may name, so that it is told from an empty one."""
 _ATTEMPTS: Final = 5
 """How often an index is written anew that somebody else wrote meanwhile."""
-
-Told = Callable[[str], None]
+_UNPACKED: Final = "unpacked"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +62,7 @@ class Pushed:
         left_out: Folders of the repository that are not.
         size: Of the image's layers, in bytes.
         signed: Whether it was signed.
+        of_other_exports: Keys of targets whose models were built from other exports.
     """
 
     image: Reference
@@ -69,6 +73,7 @@ class Pushed:
     left_out: tuple[str, ...]
     size: int
     signed: bool
+    of_other_exports: tuple[str, ...]
 
 
 def push(
@@ -94,19 +99,19 @@ def push(
     """
     if reference.tag is None or reference.digest is not None:
         raise ArtefactError(f"{reference}: expected a tag to push to, and no digest")
+    if key is not None:
+        public_half(key)  # before anything is packed
     content = content_of(repository, models)
     target = target_of_repository(repository, content.models)
     registry = Registry(reference, plain_http=plain_http)
-    _refuse_foreign(registry, reference.tag, reference)
+    others = _others(registry, reference, target)
+    _refuse_other_models(others, content, reference)
     with tempfile.TemporaryDirectory(prefix="tritonseg-push-") as scratch:
         folder = Path(scratch)
         layers = _packed(content, folder)
-        bundle = folder / "signature.json"
+        image = _send(registry, layers, target, content, folder)
         if key is not None:
-            sign(folder / "unpacked", key, bundle)
-        image = _send(registry, layers, target, content.models, folder)
-        if key is not None:
-            attach_signature(registry, image, bundle, folder)
+            endorse(registry, image, folder / _UNPACKED, key)
     entries = _publish(registry, reference.tag, Entry(descriptor=image, target=target))
     index = Descriptor.of(INDEX_TYPE, entries)
     return Pushed(
@@ -118,6 +123,11 @@ def push(
         left_out=content.left_out,
         size=sum(layer.size for layer in layers),
         signed=key is not None,
+        of_other_exports=tuple(
+            entry.target.key
+            for entry in others
+            if entry.descriptor.annotations.get(EXPORTS) != image.annotations[EXPORTS]
+        ),
     )
 
 
@@ -127,7 +137,7 @@ def _packed(content: Content, folder: Path) -> Sequence[Layer]:
         repository_layer(content.repository, content.files, folder / "models.tar.gz"),
         document_layer(SBOM_FILE, sbom(content), folder / "sbom.tar.gz"),
     )
-    unpacked = folder / "unpacked"
+    unpacked = folder / _UNPACKED
     unpacked.mkdir()
     for layer in layers:
         unpack(layer.path, unpacked, diff_id=layer.diff_id, unpacked_size=layer.unpacked_size)
@@ -139,18 +149,24 @@ def _send(
     registry: Registry,
     layers: Sequence[Layer],
     target: MachineTarget,
-    models: Collection[str],
+    content: Content,
     folder: Path,
 ) -> Descriptor:
     """Send an image, its manifest last, and return what describes that."""
     config = image_config(layers)
-    manifest = image_manifest(config, layers, target, models)
+    annotations = {
+        **target.annotations,
+        MARK: FORMAT,
+        MODELS: ",".join(content.models),
+        EXPORTS: ",".join(content.exports),
+    }
+    manifest = image_manifest(config, layers, annotations)
     (folder / "config.json").write_bytes(config)
     described = Descriptor.of(CONFIG_TYPE, config)
     for layer in layers:
         registry.put_blob(layer.path, layer.digest, layer.size)
     registry.put_blob(folder / "config.json", described.digest, described.size)
-    image = Descriptor.of(MANIFEST_TYPE, manifest)
+    image = replace(Descriptor.of(MANIFEST_TYPE, manifest), annotations=annotations)
     registry.put_document(image.digest, MANIFEST_TYPE, manifest)
     return image
 
@@ -174,12 +190,30 @@ def _digests(index: bytes) -> set[str]:
     return {entry.descriptor.digest for entry in read_index(index)}
 
 
-def _refuse_foreign(registry: Registry, tag: str, reference: Reference) -> None:
-    there = registry.document(tag, ", ".join((INDEX_TYPE, *OTHER_TYPES)))
-    if there is not None:
-        try:
-            read_index(there.content)
-        except ArtefactError as error:
+def _others(registry: Registry, reference: Reference, target: MachineTarget) -> list[Entry]:
+    """Return what the tag has for other targets.
+
+    Raises:
+        ArtefactError: The tag is not ours.
+    """
+    there = registry.document(reference.tag or "", ", ".join((INDEX_TYPE, *OTHER_TYPES)))
+    if there is None:
+        return []
+    try:
+        entries = read_index(there.content)
+    except ArtefactError as error:
+        raise ArtefactError(
+            f"{reference} is somebody else's, and stays: {error}; give another tag"
+        ) from error
+    return [entry for entry in entries if entry.target.key != target.key]
+
+
+def _refuse_other_models(others: Sequence[Entry], content: Content, reference: Reference) -> None:
+    """Refuse a tag that would mean another model on another machine."""
+    for entry in others:
+        models = entry.descriptor.annotations.get(MODELS)
+        if models != ",".join(content.models):
             raise ArtefactError(
-                f"{reference} is somebody else's, and stays: {error}; give another tag"
-            ) from error
+                f"{reference} is {models} for {entry.target.key}, and would be "
+                f"{','.join(content.models)} here; give another tag"
+            )

@@ -81,11 +81,11 @@ class Registry:
     def document(self, name: str, media_types: str) -> Document | None:
         """Return a manifest or index by tag or digest, None where there is none."""
         with self._told():
-            response = self._request("GET", self._manifest_url(name), Accept=media_types)
+            response = self._get(self._manifest_url(name), media_types)
             if response.status_code == _NOT_FOUND:
                 return None
             self._refuse_failed(response)
-        return self._document(name, response)
+            return self._document(name, response)
 
     def put_document(self, name: str, media_type: str, content: bytes) -> requests.Response:
         """Store a manifest or index under a tag or its digest."""
@@ -134,10 +134,8 @@ class Registry:
         prefix, path = self._client.prefix, self._container.api_prefix
         url = f"{prefix}://{self._container.registry}/v2/{path}/referrers/{digest}"
         with self._told():
-            response = self._request("GET", url, Accept=media_types)
-        if not response.ok:
-            return None
-        return self._document("", response)
+            response = self._get(url, media_types)
+            return self._document("", response) if response.ok else None
 
     def _connected(self, reference: Reference, *, plain_http: bool) -> _Client:
         schemes = ["https"] if not plain_http else ["http"]
@@ -171,7 +169,7 @@ class Registry:
         return client
 
     def _document(self, name: str, response: requests.Response) -> Document:
-        content = response.content
+        content = next(response.iter_content(DOCUMENT_BYTES + 1), b"")
         media_type = response.headers.get("Content-Type", "").partition(";")[0]
         descriptor = Descriptor.of(media_type, content)
         told = response.headers.get(_DIGEST_HEADER, descriptor.digest)
@@ -183,8 +181,9 @@ class Registry:
             )
         return Document(content=content, descriptor=descriptor)
 
-    def _request(self, method: str, url: str, **headers: str) -> requests.Response:
-        response: requests.Response = self._client.do_request(url, method, headers=headers)
+    def _get(self, url: str, media_types: str) -> requests.Response:
+        headers = {"Accept": media_types}
+        response: requests.Response = self._client.do_request(url, headers=headers, stream=True)
         return response
 
     def _manifest_url(self, name: str) -> str:
