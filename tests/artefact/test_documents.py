@@ -76,7 +76,7 @@ def test_a_signature_names_what_it_is_of() -> None:
     }  # Source: OCI Image Specification, "Guidance for an Empty Descriptor"
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
 def test_an_index_is_the_same_whoever_came_first(order: tuple[int, ...]) -> None:
     index = merged((), entry(TARGETS[order[0]]))
     for number in order[1:]:

@@ -73,9 +73,8 @@ def test_gnu_tar_unpacks_it(tmp_path: Path) -> None:
         if path.is_file()
     }
     assert found == FILES
-    listed = subprocess.run(
-        ["tar", "-tzvf", str(layer.path), "--numeric-owner"], capture_output=True, text=True, check=True
-    )  # fmt: skip
+    command = ["tar", "-tzvf", str(layer.path), "--numeric-owner"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
     assert all(
         line.startswith(("-rw-r--r-- 0/0 ", "drwxr-xr-x 0/0 ")) and "1970-01-01" in line
         for line in listed.stdout.splitlines()
@@ -142,9 +141,9 @@ def test_a_hostile_layer_is_refused_and_nothing_is_outside(kind: str, tmp_path: 
     layer = packed(tmp_path / "l", lambda tar: [tar.addfile(one) for one in HOSTILE[kind]])
     folder = tmp_path / "a" / "b"
     folder.mkdir(parents=True)
-    with pytest.raises(ArtefactError, match="a layer holds .*do not use it"):
+    with pytest.raises(ArtefactError, match=r"a layer holds .*do not use it"):
         unpack(layer.path, folder, diff_id=layer.diff_id, unpacked_size=layer.unpacked_size)
-    assert [path for path in tmp_path.rglob("*outside*")] == []
+    assert not [*tmp_path.rglob("*outside*")]
     assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
 
 

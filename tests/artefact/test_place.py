@@ -86,8 +86,13 @@ def test_links_and_files_are_left(for_cpu: Path, tmp_path: Path) -> None:
 
 def test_what_fails_on_the_way_leaves_nothing(for_cpu: Path, tmp_path: Path) -> None:
     put(for_cpu, tmp_path / "r")
-    with pytest.raises(KeyboardInterrupt), placed(tmp_path / "r", replaces=True) as place:
-        (place.staging / "models").mkdir()
-        raise KeyboardInterrupt
+
+    def stopped() -> None:
+        with placed(tmp_path / "r", replaces=True) as place:
+            (place.staging / "models").mkdir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert contents(tmp_path / "r") == contents(for_cpu)
     assert [path.name for path in tmp_path.iterdir()] == ["r"]

@@ -14,7 +14,7 @@ DIGEST = "sha256:" + "a1" * 32
     ("text", "registry", "name", "tag", "digest"),
     [
         ("oci://r.example.com/m:1", "r.example.com", "m", "1", None),
-        ("oci://r.example.com:5000/team/m:1.0-rc_2", "r.example.com:5000", "team/m", "1.0-rc_2", None),
+        ("oci://r.example.com:50/team/m:1.0-rc_2", "r.example.com:50", "team/m", "1.0-rc_2", None),
         (f"oci://localhost:5000/m@{DIGEST}", "localhost:5000", "m", None, DIGEST),
         (f"oci://[::1]:5000/a/b/c:x@{DIGEST}", "[::1]:5000", "a/b/c", "x", DIGEST),
     ],

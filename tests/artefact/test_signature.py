@@ -63,7 +63,7 @@ def test_what_model_signings_command_signed_is_right(signed: Path, keys: KeyPair
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
-    "a byte more": lambda folder: (folder / "sbom.cdx.json").open("ab").write(b"x"),
+    "other bytes": lambda folder: (folder / "sbom.cdx.json").write_bytes(b"x"),
     "a file more": lambda folder: (folder / "models/tiny/1/model.py").write_text("import os"),
     "a file less": lambda folder: (folder / "sbom.cdx.json").unlink(),
     "a file of git's": lambda folder: (folder / "models/.gitignore").write_text("*"),

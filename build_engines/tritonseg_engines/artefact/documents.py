@@ -148,7 +148,7 @@ def read_image(content: bytes) -> ImageManifest:
     annotations = document.get("annotations") or {}
     target = target_of_annotations(annotations) if isinstance(annotations, dict) else None
     sizes = str(annotations.get(UNPACKED)).split(",")
-    layers = tuple(Descriptor.from_json(layer) for layer in document.get("layers", ()))
+    layers = tuple(Descriptor.from_json(layer) for layer in listed(document, "layers"))
     is_ours = target is not None and all(size.isdecimal() for size in sizes)
     config = Descriptor.from_json(document.get("config"))
     if not is_ours or target is None or len(sizes) != len(layers) or config.size > DOCUMENT_BYTES:
@@ -194,6 +194,12 @@ def read_document(content: bytes, media_type: str) -> dict[str, Any]:
     if not isinstance(document, dict) or got != media_type:
         raise ArtefactError(f"expected a document of the type {media_type}, got {got or 'another'}")
     return document
+
+
+def listed(document: Mapping[str, Any], key: str) -> list[Any]:
+    """Return a list in a document; an empty one where there is none."""
+    found = document.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _manifest(

@@ -13,6 +13,7 @@ from tritonseg_engines.artefact.documents import (
     MARK,
     PLATFORM,
     Descriptor,
+    listed,
     read_document,
 )
 from tritonseg_engines.artefact.machine_target import MachineTarget, target_of_annotations
@@ -64,8 +65,7 @@ def read_index(content: bytes) -> Sequence[Entry]:
             f"expected an index that `tritonseg push` made ({MARK} {FORMAT}), got "
             f"{'none' if mark is None else mark}"
         )
-    lines = document.get(_MANIFESTS)
-    entries = [_entry(line) for line in (lines if isinstance(lines, list) else ())]
+    entries = [_entry(line) for line in listed(document, _MANIFESTS)]
     keys = [entry.target.key for entry in entries]
     if len(set(keys)) != len(keys) or not keys:
         raise ArtefactError(f"expected an index with each target once, got {', '.join(keys)}")

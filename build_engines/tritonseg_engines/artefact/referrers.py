@@ -17,6 +17,7 @@ from tritonseg_engines.artefact.documents import (
     MANIFEST_TYPE,
     SIGNATURE_TYPE,
     Descriptor,
+    listed,
     read_document,
     signature_manifest,
 )
@@ -65,7 +66,7 @@ def signatures_of(registry: Registry, image: Descriptor) -> Sequence[Descriptor]
             raise ArtefactError(f"the signature {described.digest} is listed and not there")
         manifest = read_document(document.content, MANIFEST_TYPE)
         subject = Descriptor.from_json(manifest.get("subject"))
-        layers = [Descriptor.from_json(layer) for layer in manifest.get("layers", ())]
+        layers = [Descriptor.from_json(layer) for layer in listed(manifest, "layers")]
         if subject.digest != image.digest or len(layers) != 1 or layers[0].size > DOCUMENT_BYTES:
             raise ArtefactError(f"{described.digest} is no signature of {image.digest}")
         found.append(layers[0])
@@ -78,8 +79,7 @@ def _listed(registry: Registry, digest: str) -> list[Any]:
         document = registry.document(_tag(digest), INDEX_TYPE)
     if document is None:
         return []
-    lines = read_document(document.content, INDEX_TYPE).get("manifests")
-    return lines if isinstance(lines, list) else []
+    return listed(read_document(document.content, INDEX_TYPE), "manifests")
 
 
 def _tag(digest: str) -> str:
