@@ -91,9 +91,7 @@ def test_several_targets_are_one_index_and_this_cpu_takes_its_own(
     assert contents(tmp_path / "r") == contents(for_cpu)
     pulled(address, tmp_path / "l4", target=L4)
     assert contents(tmp_path / "l4") == contents(for_l4)
-    a10 = write_plan_repository(
-        tmp_path / "a10", gpu_name="NVIDIA A10", compute_capability="8.6"
-    )
+    a10 = write_plan_repository(tmp_path / "a10", gpu_name="NVIDIA A10", compute_capability="8.6")
     assert len(pushed(a10, address).targets) == 3
     again = write_plan_repository(tmp_path / "again", **{**ON_L4, "cuda": "another build"})
     done = pushed(again, address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,20 +139,21 @@ class Registry:
             return self._document("", response) if response.ok else None
 
     def _connected(self, reference: Reference, *, plain_http: bool) -> _Client:
-        schemes = ["https"] if not plain_http else ["http"]
-        if reference.is_loopback and not plain_http:
-            schemes.append("http")  # nobody can listen in between
-        for scheme in schemes:
-            url = f"{scheme}://{reference.registry}/v2/"
-            client = _Client(insecure=scheme == "http", auth_backend="token")
-            try:
-                response = client.session.get(url)
-            except requests.exceptions.SSLError:
-                if scheme == schemes[-1]:
-                    raise
-                continue
-            return self._logged_in(client, response)
-        raise AssertionError(schemes)
+        insecure = plain_http or (reference.is_loopback and not self._speaks_tls())
+        client = _Client(insecure=insecure, auth_backend="token")
+        return self._logged_in(client, client.session.get(self._root(client.prefix)))
+
+    def _speaks_tls(self) -> bool:
+        """Return whether TLS is spoken here, where nobody could listen in between without."""
+        try:
+            with requests.Session() as session:
+                session.get(self._root("https"), timeout=(CONNECT_S, SILENCE_S))
+        except requests.exceptions.SSLError as error:
+            return any(isinstance(one, ssl.SSLCertVerificationError) for one in _causes(error))
+        return True
+
+    def _root(self, scheme: str) -> str:
+        return f"{scheme}://{self._where}/v2/"
 
     def _logged_in(self, client: _Client, response: requests.Response) -> _Client:
         """Return a client that can answer as the registry asks."""
@@ -230,6 +232,12 @@ def _registry_words(response: requests.Response) -> str:
         error = response.json()["errors"][0]
         return " ".join(f"{error['code']}: {error.get('message', '')}".split())[:200]
     return response.reason
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _innermost(error: BaseException) -> str:
