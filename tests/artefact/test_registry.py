@@ -1,4 +1,4 @@
-"""A real registry: what was pushed comes back, or what is wrong is said before anything is there."""
+"""A real registry: what was pushed comes back, or one line says why not and nothing is there."""
 
 from __future__ import annotations
 

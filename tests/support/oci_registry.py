@@ -8,8 +8,6 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +29,7 @@ class RealRegistry:
     """A registry that runs.
 
     Attributes:
-        address: `127.0.0.1:PORT`.
+        address: `HOST:PORT`.
         store: Folder of its blobs.
     """
 
@@ -44,20 +42,23 @@ class RealRegistry:
 
 
 @contextlib.contextmanager
-def running(folder: Path, more: str = "", scheme: str = "http") -> Iterator[RealRegistry]:
-    """Run a registry; `more` is YAML for its configuration."""
+def running(
+    folder: Path, *, auth: str = "", tls: str = "", host: str = "127.0.0.1"
+) -> Iterator[RealRegistry]:
+    """Run a registry; `auth` and `tls` are YAML for its configuration."""
     command = program(PROGRAM)
     if command is None:
         pytest.skip("needs Debian's docker-registry: make oci-check, or apt-get install it")
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+        free.bind((host, 0))
+        port = free.getsockname()[1]
+    address = f"{host}:{port}"
     configuration = folder / "registry.yml"
-    http = "" if "http:" in more else f"http: {{addr: '{address}'}}\n"
+    http = f"http: {{addr: '{host}:{port}'{tls}}}\n"
     configuration.write_text(
         "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
         f"storage: {{filesystem: {{rootdirectory: '{folder / 'store'}'}}}}\n"
-        f"{http}{more.replace('ADDRESS', address)}"
+        f"{http}{auth}"
     )
     log = (folder / "registry.log").open("wb")
     process = subprocess.Popen([command, "serve", str(configuration)], stdout=log, stderr=log)

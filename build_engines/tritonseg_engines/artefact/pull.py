@@ -92,7 +92,11 @@ def pull(order: PullOrder) -> Pulled:
     """
     if order.key is not None:
         refuse_no_public_key(order.key)
-    registry = Registry(order.reference, plain_http=order.plain_http)
+    with Registry(order.reference, plain_http=order.plain_http) as registry:
+        return _pull(registry, order)
+
+
+def _pull(registry: Registry, order: PullOrder) -> Pulled:
     with _named(order.reference):
         described = _chosen(registry, order)
         image, signatures = _image(registry, described), signatures_of(registry, described)

@@ -103,16 +103,17 @@ def push(
         public_half(key)  # before anything is packed
     content = content_of(repository, models)
     target = target_of_repository(repository, content.models)
-    registry = Registry(reference, plain_http=plain_http)
-    others = _others(registry, reference, target)
-    _refuse_other_models(others, content, reference)
-    with tempfile.TemporaryDirectory(prefix="tritonseg-push-") as scratch:
-        folder = Path(scratch)
+    with (
+        Registry(reference, plain_http=plain_http) as registry,
+        tempfile.TemporaryDirectory(prefix="tritonseg-push-") as scratch,
+    ):
+        others, folder = _others(registry, reference, target), Path(scratch)
+        _refuse_other_models(others, content, reference)
         layers = _packed(content, folder)
         image = _send(registry, layers, target, content, folder)
         if key is not None:
             endorse(registry, image, folder / _UNPACKED, key)
-    entries = _publish(registry, reference.tag, Entry(descriptor=image, target=target))
+        entries = _publish(registry, reference.tag, Entry(descriptor=image, target=target))
     index = Descriptor.of(INDEX_TYPE, entries)
     return Pushed(
         image=reference.at(image.digest),

@@ -29,7 +29,7 @@ RETRIES: Final = Retry(
 CHUNKED_FROM: Final = 64 * 2**20
 """Larger blobs are sent in pieces of this size, in bytes; oras holds what it sends in memory."""
 _CHUNK: Final = 2**20
-_NOT_FOUND: Final = 404
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 _DIGEST_HEADER: Final = "Docker-Content-Digest"
 
 
@@ -47,14 +47,22 @@ class Document:
 
 
 class _Client(oras.provider.Registry):  # type: ignore[misc]  # oras has no types
-    """oras with time-outs, and without its own retries: 131 s for a wrong password."""
-
-    do_request = oras.provider.Registry.do_request.__wrapped__
+    """oras with time-outs, without its own retries: 131 s for a wrong password."""
 
     def __init__(self, *, insecure: bool, auth_backend: str) -> None:
         super().__init__(insecure=insecure, auth_backend=auth_backend)
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, _Patient(max_retries=RETRIES))
+
+    def do_request(self, *arguments: Any, **keywords: Any) -> requests.Response:
+        """Send a request; once more where a token was good for less than this one."""
+        once = oras.provider.Registry.do_request.__wrapped__
+        response: requests.Response = once(self, *arguments, **keywords)
+        if response.status_code == _UNAUTHORIZED and getattr(self.auth, "token", None):
+            response.close()
+            self.auth.token = None  # else oras sends the same again
+            response = once(self, *arguments, **keywords)
+        return response
 
 
 class _Patient(HTTPAdapter):
@@ -63,11 +71,13 @@ class _Patient(HTTPAdapter):
     def send(self, *arguments: Any, **keywords: Any) -> requests.Response:
         keywords["timeout"] = keywords.get("timeout") or (CONNECT_S, SILENCE_S)
         response: requests.Response = super().send(*arguments, **keywords)
+        if not response.ok:
+            _ = response.content  # read, which oras does not with a stream, so that it is closed
         return response
 
 
-class Registry:
-    """One repository of images in a registry.
+class Registry(contextlib.AbstractContextManager["Registry"]):
+    """One repository of images in a registry, connected while the context is open.
 
     Raises:
         ArtefactError: As everything here: it cannot be reached, refuses, or sends something else.
@@ -77,12 +87,20 @@ class Registry:
         self._where = reference.registry
         self._container = oras.container.Container(f"{reference.registry}/{reference.name}")
         with self._told():
-            self._client = self._connected(reference, plain_http=plain_http)
+            insecure = plain_http or (reference.is_loopback and not self._speaks_tls())
+            self._client = _Client(insecure=insecure, auth_backend="token")
+            try:
+                self._log_in(self._client.session.get(self._root(self._client.prefix)))
+            except BaseException:
+                self._client.session.close()
+                raise
+
+    def __exit__(self, *_: object) -> None:
+        self._client.session.close()
 
     def document(self, name: str, media_types: str) -> Document | None:
         """Return a manifest or index by tag or digest, None where there is none."""
-        with self._told():
-            response = self._get(self._manifest_url(name), media_types)
+        with self._told(), self._get(self._manifest_url(name), media_types) as response:
             if response.status_code == _NOT_FOUND:
                 return None
             self._refuse_failed(response)
@@ -115,8 +133,7 @@ class Registry:
         """Write a blob into a file."""
         sha256, size = hashlib.sha256(), 0
         with self._told():
-            response = self._client.get_blob(self._container, descriptor.digest, stream=True)
-            with response:
+            with self._client.get_blob(self._container, descriptor.digest, stream=True) as response:
                 self._refuse_failed(response)
                 for chunk in response.iter_content(_CHUNK):
                     size += len(chunk)
@@ -134,14 +151,8 @@ class Registry:
         """Return the index of what refers to a digest, as registries of OCI 1.1 make it."""
         prefix, path = self._client.prefix, self._container.api_prefix
         url = f"{prefix}://{self._container.registry}/v2/{path}/referrers/{digest}"
-        with self._told():
-            response = self._get(url, media_types)
+        with self._told(), self._get(url, media_types) as response:
             return self._document("", response) if response.ok else None
-
-    def _connected(self, reference: Reference, *, plain_http: bool) -> _Client:
-        insecure = plain_http or (reference.is_loopback and not self._speaks_tls())
-        client = _Client(insecure=insecure, auth_backend="token")
-        return self._logged_in(client, client.session.get(self._root(client.prefix)))
 
     def _speaks_tls(self) -> bool:
         """Return whether TLS is spoken here, where nobody could listen in between without."""
@@ -155,20 +166,21 @@ class Registry:
     def _root(self, scheme: str) -> str:
         return f"{scheme}://{self._where}/v2/"
 
-    def _logged_in(self, client: _Client, response: requests.Response) -> _Client:
-        """Return a client that can answer as the registry asks."""
+    def _log_in(self, response: requests.Response) -> None:
+        """Make the client answer as the registry asks."""
         asked = response.headers.get("Www-Authenticate", "").lower()
         if asked.startswith("basic"):
-            client = _Client(insecure=client.prefix == "http", auth_backend="basic")
-        login = given_login(self._where)
+            insecure = self._client.prefix == "http"
+            self._client.session.close()
+            self._client = _Client(insecure=insecure, auth_backend="basic")
+        auth, login = self._client.auth, given_login(self._where)
         if login is not None:
-            client.auth.set_basic_auth(*login)
-        elif response.status_code in (401, 403):
+            auth.set_basic_auth(*login)
+        elif response.status_code in (_UNAUTHORIZED, _FORBIDDEN):
             path = auth_file()
-            client.auth.load_configs(self._container, configs=[str(path)] if path else None)
-            if asked.startswith("basic") and not hasattr(client.auth, "_basic_auth"):
+            auth.load_configs(self._container, configs=[str(path)] if path else None)
+            if asked.startswith("basic") and not hasattr(auth, "_basic_auth"):
                 raise ArtefactError(self._login_needed())
-        return client
 
     def _document(self, name: str, response: requests.Response) -> Document:
         content = next(response.iter_content(DOCUMENT_BYTES + 1), b"")
@@ -192,7 +204,7 @@ class Registry:
         return f"{self._client.prefix}://{self._container.manifest_url(name)}"
 
     def _refuse_failed(self, response: requests.Response) -> None:
-        if response.status_code in (401, 403):
+        if response.status_code in (_UNAUTHORIZED, _FORBIDDEN):
             raise ArtefactError(self._login_needed())
         if not response.ok:
             raise ArtefactError(
