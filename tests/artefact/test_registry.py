@@ -219,7 +219,7 @@ def test_skopeo_takes_it_and_model_signing_verifies_what_it_took(
 ) -> None:
     skopeo = program("skopeo")
     if skopeo is None:
-        pytest.skip("needs Debian's skopeo: make oci-check, or apt-get install it")
+        pytest.skip("needs Debian's skopeo: make oci-check")
     done = pushed(for_cpu, address)
     there = address.replace("oci://", "docker://")
     inspected = subprocess.run(

@@ -132,15 +132,15 @@ class Registry(contextlib.AbstractContextManager["Registry"]):
     def fetch(self, descriptor: Descriptor, file: BinaryIO) -> None:
         """Write a blob into a file."""
         sha256, size = hashlib.sha256(), 0
-        with self._told():
-            with self._client.get_blob(self._container, descriptor.digest, stream=True) as response:
-                self._refuse_failed(response)
-                for chunk in response.iter_content(_CHUNK):
-                    size += len(chunk)
-                    if size > descriptor.size:
-                        break
-                    sha256.update(chunk)
-                    file.write(chunk)
+        blob = descriptor.digest
+        with self._told(), self._client.get_blob(self._container, blob, stream=True) as response:
+            self._refuse_failed(response)
+            for chunk in response.iter_content(_CHUNK):
+                size += len(chunk)
+                if size > descriptor.size:
+                    break
+                sha256.update(chunk)
+                file.write(chunk)
         if size != descriptor.size or f"sha256:{sha256.hexdigest()}" != descriptor.digest:
             raise ArtefactError(
                 f"{self._where}: {descriptor.digest} is not what it should be (its SHA-256 or size "
