@@ -180,6 +180,18 @@ def test_a_repository_that_is_not_its_receipts_is_not_pushed(
     assert registry.blobs() == before
 
 
+def test_a_tuned_config_goes_along_and_is_told(address: str, for_cpu: Path, tmp_path: Path) -> None:
+    shutil.copytree(for_cpu, tmp_path / "r")
+    config = tmp_path / "r/tiny/config.pbtxt"
+    config.write_text(config.read_text() + "# tuned\n")
+    done = pushed(tmp_path / "r", address)
+    assert [line.split(" is not the build's")[0] for line in done.remarks] == [
+        "tiny: tiny/config.pbtxt"
+    ]
+    pulled(address, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(tmp_path / "r")
+
+
 def test_a_forged_image_is_refused_by_its_receipts(
     address: str, for_cpu: Path, for_l4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

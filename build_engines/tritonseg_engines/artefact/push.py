@@ -62,6 +62,7 @@ class Pushed:
         left_out: Folders of the repository that are not.
         size: Of the image's layers, in bytes.
         signed: Whether it was signed.
+        remarks: What is no problem of a model, but should be known, as that a config was tuned.
         of_other_exports: Keys of targets whose models were built from other exports.
     """
 
@@ -73,6 +74,7 @@ class Pushed:
     left_out: tuple[str, ...]
     size: int
     signed: bool
+    remarks: tuple[str, ...]
     of_other_exports: tuple[str, ...]
 
 
@@ -124,6 +126,7 @@ def push(
         left_out=content.left_out,
         size=sum(layer.size for layer in layers),
         signed=key is not None,
+        remarks=tuple(f"{one.label}: {line}" for one in content.checked for line in one.remarks),
         of_other_exports=tuple(
             entry.target.key
             for entry in others
@@ -175,7 +178,7 @@ def _send(
 def _publish(registry: Registry, tag: str, entry: Entry) -> bytes:
     """Add an image to the tag's index, as often as another push comes in between.
 
-    Registries have no lock: two that push at the same moment both look whether they are in.
+    Registries have no lock, so this narrows the gap in which one of two can be lost, no more.
     """
     for _ in range(_ATTEMPTS):
         there = registry.document(tag, INDEX_TYPE)

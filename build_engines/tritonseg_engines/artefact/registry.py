@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class _Client(oras.provider.Registry):  # type: ignore[misc]  # oras has no type
 
     def __init__(self, *, insecure: bool, auth_backend: str) -> None:
         super().__init__(insecure=insecure, auth_backend=auth_backend)
+        # What it logs as errors comes as an exception, too, and is said once.
+        logging.getLogger("oras.logger").setLevel(logging.CRITICAL)
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, _Patient(max_retries=RETRIES))
 

@@ -34,6 +34,8 @@ def command(repository: Path, words: tuple[str, ...], key: Path | None, plain_ht
     done = push(repository, parse_reference(address), models, key=key, plain_http=plain_http)
     for name in done.left_out:
         click.echo(f"left out {name}, which tritonseg did not build")
+    for line in done.remarks:
+        click.echo(line)
     for name in done.of_other_exports:
         click.echo(f"{name} there is of another export: push it anew, too, if it is to be the same")
     if not done.signed:
