@@ -161,6 +161,7 @@ def test_a_registry_that_is_not_there_is_said_at_once() -> None:
 def test_a_registry_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     from tritonseg_engines.artefact import registry as module
 
+    monkeypatch.setattr(module, "CONNECT_S", 0.3)
     monkeypatch.setattr(module, "SILENCE_S", 0.3)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
