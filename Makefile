@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean deploy-check verify-mutations
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean deploy-check oci-check verify-mutations
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -129,6 +129,13 @@ deploy-check: $(VENV)/test-installed  ## Rules, dashboard and chart against Prom
 	TRITONSEG_DEPLOY=$(DEPLOY) $(BIN)/python -m pytest tests/docker/test_prometheus.py \
 		tests/docker/test_chart.py tests/docker/test_build_engines.py
 
+# 20 MB: Debian's docker-registry and skopeo.
+OCI ?= $(VENV)-oci
+
+oci-check: $(VENV)/test-installed  ## `push` and `pull` against a real registry, and skopeo; a minute
+	scripts/oci_tools.sh $(OCI)
+	TRITONSEG_OCI=$(OCI) $(BIN)/python -m pytest tests/artefact
+
 evaluate-memory: $(VENV)/test-installed  ## Memory of `tritonseg evaluate` over 10,000 pictures; minutes
 	PYTHONPATH=tests/support $(BIN)/python scripts/evaluate_memory.py
 
@@ -205,5 +212,5 @@ $(VENV)/demo-installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 $(VENV)/test-installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "installing what the tests need into $(VENV)"
 	@$(INSTALL) --upgrade 'pip>=25.1'  # the first that installs dependency groups
-	@$(INSTALL) -e '.[tune,export,preflight]' --group test --group lint --group docker
+	@$(INSTALL) -e '.[tune,export,preflight,oci]' --group test --group lint --group docker
 	@touch $@

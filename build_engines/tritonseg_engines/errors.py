@@ -8,6 +8,7 @@ EngineBuildError
 ├─ EvaluationError(ValueError)     a labelled data set, or a run over one, that gives no true figure
 ├─ RepositoryError                 a repository that cannot be written or contradicts itself
 ├─ VerificationError               a deployment that is not what its receipt says, or has none
+├─ ArtefactError                   a repository that no registry takes, has or vouches for
 ├─ ServerStartError                a Triton server that cannot be found or does not get ready
 └─ LoadTestError                   a load that cannot be measured here
 
@@ -47,6 +48,10 @@ class RepositoryError(EngineBuildError):
 
 class VerificationError(EngineBuildError):
     """A served model or repository is not what its build's receipt says, or cannot be asked."""
+
+
+class ArtefactError(EngineBuildError):
+    """A repository cannot be pushed to a registry, or what is there is not what it should be."""
 
 
 class ServerStartError(EngineBuildError):

@@ -16,7 +16,13 @@ from tritonseg_engines.cli import extra_of
 from tritonseg_engines.cli.app import COMMANDS, DEPENDENCIES
 from tritonseg_engines.install_command import install_command
 
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "onnx_ir": "onnx-ir", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "cyclonedx": "cyclonedx-python-lib",
+    "model_signing": "model-signing",
+    "onnx_ir": "onnx-ir",
+    "yaml": "pyyaml",
+}
 """Where it is not the module's own name."""
 
 
@@ -104,16 +110,18 @@ def brought_by(extra: str) -> set[str]:
 
 def test_every_command_finds_all_that_it_needs_in_one_extra() -> None:
     modules = {DISTRIBUTIONS.get(module, module) for module in DEPENDENCIES}
-    assert brought_by("export") | brought_by("tune") >= modules
-    assert brought_by("build") == modules - {"torch", "onnxscript", "matplotlib"}
+    of_oci = {"cyclonedx-python-lib", "model-signing", "oras"}
+    assert brought_by("export") | brought_by("tune") | brought_by("oci") >= modules
+    assert brought_by("build") == modules - {"torch", "onnxscript", "matplotlib"} - of_oci
     assert brought_by("serve") == brought_by("build") | {"nvidia-pytriton"}
     assert brought_by("tune") == brought_by("serve") | {"matplotlib"}
     assert brought_by("preflight") == brought_by("build") | {
         "tensorrt-rtx-cu12-bindings",
         "onnxruntime-ep-nv-tensorrt-rtx-cu12",
     }
+    assert brought_by("oci") == brought_by("build") | of_oci | {"requests", "pyopenssl"}
     extras = {extra_of(command) for command in COMMANDS}
-    assert extras == {"build", "export", "preflight", "serve", "tune"}
+    assert extras == {"build", "export", "oci", "preflight", "serve", "tune"}
 
 
 def test_the_smallest_extra_with_the_command_brings_its_libraries() -> None:

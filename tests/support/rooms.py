@@ -27,9 +27,9 @@ ALLOWED = {
     "tritonseg": set(),
     "tritonseg_steps": set(),
     "cli": {
-        "agreement", "build", "checkpoints", "demo", "evaluation", "load_test", "perf_input",
-        "preflight", "repository", "serving", "spec", "spec_yaml", "target", "tritonseg",
-        "tritonseg_steps", "tuning", "verification", "zoo", *BASE,
+        "agreement", "artefact", "build", "checkpoints", "demo", "evaluation", "load_test",
+        "perf_input", "preflight", "repository", "serving", "spec", "spec_yaml", "target",
+        "tritonseg", "tritonseg_steps", "tuning", "verification", "zoo", *BASE,
     },
     "tuning": {
         "html_page", "load_test", "perf_input", "repository", "serving", "tritonseg",
@@ -42,6 +42,9 @@ ALLOWED = {
         "tensorrt", "tritonseg_steps", "verification", "zoo", *BASE,
     },
     "verification": {"rebuild", "repository", "serving", "tritonseg_steps", *BASE},
+    "artefact": {
+        "repository", "target", "tensorrt", "tritonseg_steps", "verification", *BASE,
+    },
     "preflight": {"gate", "graph", "precision", "tensorrt", *BASE},
     "serving": {"repository", "target", "tensorrt", "tritonseg_steps", *BASE},
     "evaluation": {"html_page", "running", "spec_yaml", "tritonseg", "zoo", *BASE},

@@ -19,6 +19,8 @@ _EXTRAS: Final = {
     "export": "export",
     "preflight": "preflight",
     "tune": "tune",
+    "push": "oci",
+    "pull": "oci",
 }
 """Commands that need more than the extra `build`; each of these brings `build` as well."""
 

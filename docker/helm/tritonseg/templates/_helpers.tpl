@@ -51,6 +51,8 @@ seccompProfile: {type: RuntimeDefault}
 name: {{ if eq .Values.source.type "bucket" }}{{ ternary "fetched" "models" .Values.build.enabled }}{{ else }}source{{ end }}
 {{- if and (eq .Values.source.type "pvc") .Values.source.pvc.subPath }}
 subPath: {{ .Values.source.pvc.subPath }}
+{{- else if and (eq .Values.source.type "image") .Values.source.image.subPath }}
+subPath: {{ .Values.source.image.subPath }}
 {{- end }}
 {{- end -}}
 
