@@ -24,7 +24,7 @@ def in_order(
         work: What is done with each; what it raises is raised in its turn, and ends all.
         max_in_flight: Threads.
     """
-    pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="evaluate")
+    pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="in-order")
     window: deque[Future[_Result]] = deque()
     try:
         for item in items:
