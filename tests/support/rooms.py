@@ -28,8 +28,9 @@ ALLOWED = {
     "tritonseg_steps": set(),
     "cli": {
         "agreement", "build", "bulk", "checkpoints", "coco_file", "demo", "evaluation",
-        "load_test", "perf_input", "preflight", "repository", "server_access", "serving", "spec", "spec_yaml", "target",
-        "tritonseg", "tritonseg_steps", "tuning", "verification", "zoo", *BASE,
+        "load_test", "perf_input", "preflight", "repository", "server_access", "serving", "spec",
+        "spec_yaml", "target", "tritonseg", "tritonseg_steps", "tuning", "verification", "zoo",
+        *BASE,
     },
     "tuning": {
         "html_page", "load_test", "perf_input", "repository", "serving", "tritonseg",

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,11 +53,13 @@ def work(order: WorkOrder, parts: Sequence[Part], cluster: Cluster) -> Iterator[
 
     _begin(ray, cluster)
     try:
-        for row in _data(order, parts, cluster).iter_rows():
-            report = json.loads(row["report"])
-            if "refused" in report:
-                raise BulkError(report["refused"])
-            yield FinishedPart.of_json(row["report"])
+        # Ray tells of workers that died on standard output, which is for results.
+        with redirect_stdout(sys.stderr):
+            for row in _data(order, parts, cluster).iter_rows():
+                report = json.loads(row["report"])
+                if "refused" in report:
+                    raise BulkError(report["refused"])
+                yield FinishedPart.of_json(row["report"])
     except ray.exceptions.RayError as error:
         raise BulkError(f"Ray gave up: {_last_line(error)}") from error
     finally:

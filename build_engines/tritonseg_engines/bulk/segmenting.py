@@ -19,6 +19,7 @@ from tritonseg import (
     TransportError,
 )
 from tritonseg_engines.bulk import coco, rows
+from tritonseg_engines.bulk.attempts import Attempts
 from tritonseg_engines.bulk.job import Job, described, differences
 from tritonseg_engines.bulk.manifest import Failure, FinishedPart, manifest_name
 from tritonseg_engines.bulk.parts import Part, Picture
@@ -31,6 +32,10 @@ MASKS: Final = "masks"
 PAUSES_S: Final = (1.0, 5.0)
 """Before pictures are tried once more of which server or connection were to blame; the client has
 tried them some seconds long before."""
+
+DEADLY: Final = Unread(
+    kind="WorkerDied", reason="workers died while they did this picture alone: see Ray's log"
+)
 
 Outcome = Segmentation | SegmentationError | Unread
 
@@ -53,6 +58,7 @@ class PartRunner:
         storage: Of the results.
         job: What is done.
         in_flight: Pictures on their way at once.
+        run: Which run of the job this is.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class PartRunner:
         job: Job,
         *,
         in_flight: int,
+        run: str,
     ) -> None:
         self._client = client
         self._source = source
@@ -71,6 +78,7 @@ class PartRunner:
         self._job_digest = job.digest
         self._form = job.making.form
         self._in_flight = in_flight
+        self._run = run
         self._known: ModelInfo | None = None
 
     def run(self, part: Part, pictures: Sequence[Picture]) -> FinishedPart:
@@ -81,17 +89,33 @@ class PartRunner:
             OSError: Results cannot be written; object stores have errors of their own.
         """
         began_s = time.time()
+        attempts = Attempts.of(self._storage, part, self._run)
         done: dict[int, _Done] = {}
         left = list(range(part.count))
         for pause_s in (0.0, *PAUSES_S):
             if left:
                 time.sleep(pause_s)
-                done.update((one.position, one) for one in self._tried(part, pictures, left))
+                tried = self._one_by_one if attempts.is_careful else self._tried
+                done.update((one.position, one) for one in tried(part, pictures, left, attempts))
             left = [position for position in left if done[position].is_worth_another]
-        return self._finish(part, [done[position] for position in range(part.count)], began_s)
+        in_order_of_listing = [done[position] for position in range(part.count)]
+        finished = self._finish(part, in_order_of_listing, began_s)
+        attempts.end()
+        return finished
+
+    def _one_by_one(
+        self, part: Part, pictures: Sequence[Picture], positions: Sequence[int], attempts: Attempts
+    ) -> Iterator[_Done]:
+        for position in positions:
+            if attempts.is_deadly(position):
+                yield _failed(position, pictures[position].name, DEADLY)
+            else:
+                attempts.note(position)
+                yield from self._tried(part, pictures, [position], attempts)
+        attempts.note(None)
 
     def _tried(
-        self, part: Part, pictures: Sequence[Picture], positions: Sequence[int]
+        self, part: Part, pictures: Sequence[Picture], positions: Sequence[int], _: Attempts
     ) -> Iterator[_Done]:
         def written(found: tuple[int, Outcome]) -> _Done:
             position, outcome = found

@@ -1,4 +1,4 @@
-"""Parquet files with a column of encoded pictures: bytes, or a struct as Hugging Face's data sets."""
+"""Parquet files with a column of encoded pictures: bytes, or a struct of Hugging Face's."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tritonseg import SegmentationClient
@@ -25,11 +26,13 @@ class WorkOrder:
         job: What is done.
         results: Where, by path or URL.
         servers: Who computes.
+        run: Which run of the job this is; any two differ.
     """
 
     job: Job
     results: str
     servers: Servers
+    run: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 class Worker:
@@ -53,6 +56,7 @@ class Worker:
             self._storage,
             order.job,
             in_flight=order.servers.in_flight,
+            run=order.run,
         )
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
@@ -116,4 +120,4 @@ def _addresses(url: str) -> list[str]:
         found = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)
     except OSError as error:
         raise BulkError(f"{url}: {error.strerror or error}") from error
-    return [f"{address[0]!s}:{address[1]}" for *_, address in found]
+    return [f"{address[0]!s}:{port}" for *_, address in found]
