@@ -31,7 +31,7 @@ from tritonseg import Segmentation, SegmentationClient
 from tritonseg_engines.serving import ServerConfig, TritonServer
 
 SIZE_HW = (64, 96)
-WORKERS, IN_FLIGHT, PART = 2, 8, 100
+WORKERS, IN_FLIGHT, PART = 2, 8, 256
 AT_LEAST = 0.9
 """Of the plain client's throughput."""
 PATIENCE_S = 600.0
@@ -91,7 +91,7 @@ def kills(folder: Path, source: Path, servers: Sequence[TritonServer], count: in
     results = folder / "killed"
     parts = -(-count // PART)
     started_s = time.monotonic()
-    with open(folder / "killed.log", "wb") as log:
+    with (folder / "killed.log").open("wb") as log:
         driver = subprocess.Popen(command(source, results, servers), stdout=log, stderr=log)
     try:
         until_finished(results, parts // 4, driver)
@@ -154,7 +154,7 @@ def until_finished(results: Path, parts: int, driver: subprocess.Popen[bytes]) -
 def throughput(
     folder: Path, source: Path, servers: Sequence[TritonServer], rounds: int
 ) -> list[Row]:
-    """Take turns with the plain client: the same pictures, as many in flight, masks saved by both."""
+    """Take turns with the plain client: the same pictures, as many in flight, masks saved."""
     plain, bulk, whole = [], [], []
     paths = sorted(source.rglob("*.png"))
     for number in range(rounds):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tritonseg import (
+    ClientClosedError,
     MessageTooLargeError,
     ModelInfo,
     Segmentation,
@@ -23,7 +25,7 @@ from tritonseg_engines.bulk.attempts import Attempts
 from tritonseg_engines.bulk.job import Job, described, differences
 from tritonseg_engines.bulk.manifest import Failure, FinishedPart, manifest_name
 from tritonseg_engines.bulk.parts import Part, Picture
-from tritonseg_engines.bulk.sources import Source, Unread
+from tritonseg_engines.bulk.sources import Read, Source, Unread
 from tritonseg_engines.bulk.storage import Storage
 from tritonseg_engines.errors import BulkError
 from tritonseg_engines.in_order import in_order
@@ -57,7 +59,7 @@ class PartRunner:
         source: Of the pictures.
         storage: Of the results.
         job: What is done.
-        in_flight: Pictures on their way at once.
+        in_flight: Calls under way at once.
         run: Which run of the job this is.
     """
 
@@ -77,7 +79,11 @@ class PartRunner:
         self._job = job
         self._job_digest = job.digest
         self._form = job.making.form
-        self._in_flight = in_flight
+        # One thread for a picture's whole way; half of them read and write while half are waiting
+        # for a server, whether files are here or an ocean away.
+        self._turn = threading.Semaphore(in_flight)
+        self._threads = 2 * in_flight
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bulk")
         self._run = run
         self._known: ModelInfo | None = None
 
@@ -117,36 +123,28 @@ class PartRunner:
     def _tried(
         self, part: Part, pictures: Sequence[Picture], positions: Sequence[int], _: Attempts
     ) -> Iterator[_Done]:
-        def written(found: tuple[int, Outcome]) -> _Done:
-            position, outcome = found
-            return self._written(part, position, pictures[position].name, outcome)
+        chosen = [pictures[position] for position in positions]
 
-        return in_order(self._outcomes(pictures, positions), written, self._in_flight)
+        def done(found: tuple[int, Read]) -> _Done:
+            place, read = found
+            outcome = self._outcome(chosen[place], read)
+            return self._written(part, positions[place], chosen[place].name, outcome)
 
-    def _outcomes(
-        self, pictures: Sequence[Picture], positions: Sequence[int]
-    ) -> Iterator[tuple[int, Outcome]]:
-        most = self._job.making.max_bytes
-        small = [position for position in positions if pictures[position].size <= most]
-        sent: deque[int] = deque()
-        unread: list[tuple[int, Unread]] = []
+        return in_order(self._source.contents(chosen), done, self._threads, self._pool)
 
-        def readable() -> Iterator[bytes]:
-            chosen = [pictures[position] for position in small]
-            for place, content in self._source.contents(chosen, self._in_flight):
-                if isinstance(content, Unread):
-                    unread.append((small[place], content))
-                else:
-                    sent.append(small[place])
-                    yield content
-
-        for _, outcome in self._client.segment_many(
-            readable(), max_in_flight=self._in_flight, tiling=self._job.making.tiling
-        ):
-            yield sent.popleft(), outcome
-        yield from unread
-        for position in set(positions).difference(small):
-            yield position, _too_large(pictures[position].size, most)
+    def _outcome(self, picture: Picture, read: Read) -> Outcome:
+        if picture.size > self._job.making.max_bytes:
+            return _too_large(picture.size, self._job.making.max_bytes)
+        content = read()
+        if isinstance(content, Unread):
+            return content
+        try:
+            with self._turn:
+                return self._client.segment(content, tiling=self._job.making.tiling)
+        except ClientClosedError:
+            raise  # no picture's error
+        except SegmentationError as error:
+            return error
 
     def _written(self, part: Part, position: int, name: str, outcome: Outcome) -> _Done:
         mask = f"{MASKS}/{name}.png"

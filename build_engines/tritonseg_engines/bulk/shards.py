@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Final
 
 from tritonseg_engines.bulk.parts import Picture
-from tritonseg_engines.bulk.sources import Unread, changed, unread
+from tritonseg_engines.bulk.sources import Read, Unread, changed, unread
 from tritonseg_engines.bulk.storage import Storage, stamp_of
 from tritonseg_engines.errors import BulkError, reason_of
-from tritonseg_engines.in_order import in_order
 from tritonseg_engines.picture_files import SUFFIXES
 
 BLOCK_BYTES: Final = 1 << 20
@@ -45,27 +45,23 @@ class ShardSource:
         for shard in sorted(self._shards()):
             yield from self._in_shard(shard)
 
-    def contents(
-        self, pictures: Sequence[Picture], threads: int
-    ) -> Iterator[tuple[int, bytes | Unread]]:
-        """Yield each one's position and bytes, or why there are none."""
+    def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
+        """Yield each one's position, and what reads its bytes of the shard."""
         stamps = {file: self._stamp(file) for file in {picture.file for picture in pictures}}
+        for position, picture in enumerate(pictures):
+            yield position, partial(self._content, picture, stamps[picture.file])
 
-        def content(numbered: tuple[int, Picture]) -> tuple[int, bytes | Unread]:
-            position, picture = numbered
-            stamp = stamps[picture.file]
-            if isinstance(stamp, Unread):
-                return position, stamp
-            if stamp != picture.stamp:
-                return position, changed(picture.file)
-            try:
-                end = picture.offset + picture.size
-                found = self._storage.read(picture.file, picture.offset, end)
-            except Exception as error:  # noqa: BLE001 - object stores have errors of their own
-                return position, unread(error)
-            return position, found if len(found) == picture.size else changed(picture.file)
-
-        return in_order(enumerate(pictures), content, threads)
+    def _content(self, picture: Picture, stamp: str | Unread) -> bytes | Unread:
+        if isinstance(stamp, Unread):
+            return stamp
+        if stamp != picture.stamp:
+            return changed(picture.file)
+        try:
+            end = picture.offset + picture.size
+            content = self._storage.read(picture.file, picture.offset, end)
+        except Exception as error:  # noqa: BLE001 - object stores have errors of their own
+            return unread(error)
+        return content if len(content) == picture.size else changed(picture.file)
 
     def _shards(self) -> list[str]:
         if self._one is not None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, Protocol
 
 from tritonseg_engines.bulk.parts import Picture
 from tritonseg_engines.bulk.storage import Storage, stamp_of
 from tritonseg_engines.errors import BulkError, reason_of
-from tritonseg_engines.in_order import in_order
 from tritonseg_engines.picture_files import SUFFIXES, UNREAD_SUFFIXES, picture_files, unread_files
 
 Kind = Literal["folder", "parquet", "webdataset"]
@@ -49,16 +49,18 @@ class SourceOptions:
     names: str | None = None
 
 
+Read = Callable[[], bytes | Unread]
+"""Returns a picture's bytes, or why there are none."""
+
+
 class Source(Protocol):
     """Pictures in files of one kind."""
 
     def pictures(self) -> Iterator[Picture]:
         """Yield all there are, in any order, without reading them."""
 
-    def contents(
-        self, pictures: Sequence[Picture], threads: int
-    ) -> Iterator[tuple[int, bytes | Unread]]:
-        """Yield each one's position in `pictures` and its bytes, or why there are none."""
+    def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
+        """Yield each one's position in `pictures`, and what reads it, in any thread."""
 
 
 def open_source(options: SourceOptions, *, results: str | None = None) -> Source:
@@ -144,24 +146,22 @@ class FolderSource:
             ]
         return [name for name, _ in self._listed(UNREAD_SUFFIXES)]
 
-    def contents(
-        self, pictures: Sequence[Picture], threads: int
-    ) -> Iterator[tuple[int, bytes | Unread]]:
-        """Yield each one's position and file, or why that is not read."""
-        return in_order(enumerate(pictures), self._content, threads)
+    def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
+        """Yield each one's position, and what reads its file."""
+        for position, picture in enumerate(pictures):
+            yield position, partial(self._content, picture)
 
-    def _content(self, numbered: tuple[int, Picture]) -> tuple[int, bytes | Unread]:
-        position, picture = numbered
+    def _content(self, picture: Picture) -> bytes | Unread:
         try:
             if self._storage.is_local:
                 # Before it is read: what changes meanwhile has another stamp afterwards as well.
                 about = self._storage.fs.info(self._storage.path(picture.file))
                 if stamp_of(about) != picture.stamp:
-                    return position, changed(picture.file)
+                    return changed(picture.file)
             content = self._storage.read(picture.file)
         except Exception as error:  # noqa: BLE001 - object stores have errors of their own
-            return position, unread(error)
-        return position, content if len(content) == picture.size else changed(picture.file)
+            return unread(error)
+        return content if len(content) == picture.size else changed(picture.file)
 
     def _listed(self, suffixes: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         if self._storage.is_local:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from tritonseg_engines.bulk.parts import Picture
-from tritonseg_engines.bulk.sources import Unread, changed, unread
+from tritonseg_engines.bulk.sources import Read, Unread, changed, unread
 from tritonseg_engines.bulk.storage import Storage, stamp_of
 from tritonseg_engines.errors import BulkError, reason_of
 
@@ -49,11 +50,8 @@ class TableSource:
             for row, name in enumerate(names):
                 yield Picture(name=name, file=file, stamp=stamp, offset=row, size=0)
 
-    def contents(
-        self, pictures: Sequence[Picture], threads: int
-    ) -> Iterator[tuple[int, bytes | Unread]]:
-        """Yield each one's position and bytes, or why there are none; each file is read once."""
-        del threads  # Arrow has its own
+    def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
+        """Yield each one's position and what has its bytes; each file is read once, as one goes."""
         wanted: dict[str, dict[int, int]] = defaultdict(dict)
         for position, picture in enumerate(pictures):
             wanted[picture.file][picture.offset] = position
@@ -65,12 +63,12 @@ class TableSource:
                     reason: Unread = changed(file)
                 else:
                     for row, content in self._rows(file, rows):
-                        yield left.pop(row), content
+                        yield left.pop(row), partial(_as_it_is, content)
                     reason = changed(file)  # of rows that are not there any more
             except Exception as error:  # noqa: BLE001 - object stores have errors of their own
                 reason = unread(error)
             for position in left.values():
-                yield position, reason
+                yield position, partial(_as_it_is, reason)
 
     def _files(self) -> list[str]:
         if self._one is not None:
@@ -138,6 +136,10 @@ def _holds_bytes(kind: Any) -> bool:
 def _bytes_of(value: Any) -> bytes | Unread:
     content = value.get("bytes") if isinstance(value, dict) else value
     return Unread(kind="ReadError", reason="the row has no picture") if content is None else content
+
+
+def _as_it_is(content: bytes | Unread) -> bytes | Unread:
+    return content
 
 
 def _no_column(file: str, name: str, schema: arrow.Schema) -> BulkError:
