@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from typing import Any, Final
 
+from tritonseg_engines.bulk.job import Cluster
 from tritonseg_engines.bulk.manifest import FinishedPart
 from tritonseg_engines.bulk.parts import Part
 from tritonseg_engines.bulk.worker import Worker, WorkOrder, part_row
@@ -28,17 +28,17 @@ MOST_BLOCKS: Final = 10_000
 """Of Ray Data, each with rows that one worker does one after the other."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """Where workers run.
+def imported_ray() -> Any:
+    """Return Ray's module, told what this command wants of it.
 
-    Attributes:
-        address: Of a Ray that runs; None to start one on this machine, and end it.
-        workers: How many, each a process of one CPU.
+    Raises:
+        ModuleNotFoundError: It is not installed; the extra `bulk` brings it.
     """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)  # before the import, which reads them
+    import ray.data
 
-    address: str | None = None
-    workers: int = 2
+    return ray
 
 
 def work(order: WorkOrder, parts: Sequence[Part], cluster: Cluster) -> Iterator[FinishedPart]:
@@ -47,15 +47,12 @@ def work(order: WorkOrder, parts: Sequence[Part], cluster: Cluster) -> Iterator[
     Raises:
         BulkError: There is no Ray at the address, or the job must end.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    import ray  # after the environment, which it reads
-
+    ray = imported_ray()
     _begin(ray, cluster)
     try:
         # Ray tells of workers that died on standard output, which is for results.
         with redirect_stdout(sys.stderr):
-            for row in _data(order, parts, cluster).iter_rows():
+            for row in _data(ray, order, parts, cluster).iter_rows():
                 report = json.loads(row["report"])
                 if "refused" in report:
                     raise BulkError(report["refused"])
@@ -96,9 +93,7 @@ def _standard_error_closed() -> Iterator[None]:
         os.close(kept)
 
 
-def _data(order: WorkOrder, parts: Sequence[Part], cluster: Cluster) -> Any:
-    import ray.data
-
+def _data(ray: Any, order: WorkOrder, parts: Sequence[Part], cluster: Cluster) -> Any:
     for name in ("ray.data", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()

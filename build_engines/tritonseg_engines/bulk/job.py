@@ -72,6 +72,19 @@ class Servers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Where workers run.
+
+    Attributes:
+        address: Of a Ray that runs; None to start one on this machine, and end it.
+        workers: How many, each a process of one CPU.
+    """
+
+    address: str | None = None
+    workers: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """All that results depend on.
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tritonseg import ModelInfo, SegmentationError, TransportError
-from tritonseg_engines.bulk.cluster import Cluster, work
 from tritonseg_engines.bulk.coco import write_data_set
+from tritonseg_engines.bulk.connection import address_of, client_of
 from tritonseg_engines.bulk.job import (
     JOB,
     LISTING,
+    Cluster,
     Job,
     Making,
     Servers,
@@ -26,7 +27,6 @@ from tritonseg_engines.bulk.manifest import Failure, FinishedPart, finished_part
 from tritonseg_engines.bulk.parts import Part, changes, listing_of, parts_of
 from tritonseg_engines.bulk.sources import FolderSource, SourceOptions, known_kind, open_source
 from tritonseg_engines.bulk.storage import Storage
-from tritonseg_engines.bulk.worker import WorkOrder, address_of, client_of
 from tritonseg_engines.errors import BulkError, reason_of
 from tritonseg_engines.progress import Progress
 
@@ -106,8 +106,13 @@ def run_bulk(order: BulkOrder, *, tell: Tell, progress: Progress) -> BulkOutcome
     Raises:
         BulkError: It cannot be planned, is another than the one in the folder, or must end.
         SegmentationError: No server answers for the model.
+        ModuleNotFoundError: The extra `bulk` is not installed.
         OSError: Results cannot be written.
     """
+    from tritonseg_engines.bulk import cluster  # planning needs neither Arrow nor Ray
+    from tritonseg_engines.bulk.worker import WorkOrder
+
+    cluster.imported_ray()
     address_of(order.servers)
     storage = Storage(order.results)
     with storage.held():
@@ -118,7 +123,7 @@ def run_bulk(order: BulkOrder, *, tell: Tell, progress: Progress) -> BulkOutcome
         progress(SEGMENTING, before, planned.job.pictures)
         this_run: list[FinishedPart] = []
         work_order = WorkOrder(job=planned.job, results=order.results, servers=order.servers)
-        for one in work(work_order, planned.left, order.cluster) if planned.left else ():
+        for one in cluster.work(work_order, planned.left, order.cluster) if planned.left else ():
             finished[one.index] = one
             this_run.append(one)
             total += one.pictures

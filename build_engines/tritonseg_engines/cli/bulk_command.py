@@ -161,8 +161,7 @@ def command(source: str, results: str, **options: Any) -> None:
 
 
 def _order(source: str, results: str, options: dict[str, Any]) -> Any:
-    from tritonseg_engines.bulk.cluster import Cluster
-    from tritonseg_engines.bulk.job import Making, Servers
+    from tritonseg_engines.bulk.job import Cluster, Making, Servers
     from tritonseg_engines.bulk.run import BulkOrder
     from tritonseg_engines.bulk.sources import SourceOptions
     from tritonseg_engines.bulk.storage import absolute_url

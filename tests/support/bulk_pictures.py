@@ -1,0 +1,24 @@
+"""Pictures for bulk jobs, whose right masks are known by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from red_model import red_picture
+
+
+def write_pictures(folder: Path, count: int) -> Path:
+    """Write pictures of numbers into two folders; the right mask of each is its red channel."""
+    for number in range(count):
+        path = folder / f"{'ab'[number % 2]}" / f"{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(red_picture(number)).save(path)
+    return folder
+
+
+def right_mask(name: str) -> np.ndarray:
+    """Return the (H, W) uint8 mask of a picture of `write_pictures`, by its name."""
+    return red_picture(int(Path(name).name.partition(".")[0]))[..., 0]
