@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -13,7 +12,6 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from bulk_pictures import right_mask, write_pictures
+from bulk_pictures import right_mask, rows_of, write_pictures
 from red_model import RED_MODEL, build_red_model
 from tritonseg import SegmentationClient
-from tritonseg.testing import FakeTriton
-from tritonseg_engines.bulk.job import LISTING
-from tritonseg_engines.bulk.run import BulkOrder, begun_job, plan, served_model
-from tritonseg_engines.bulk.storage import Storage
 from tritonseg_engines.serving import ServerConfig, TritonServer
 
 pytestmark = [
@@ -75,16 +69,6 @@ def bulk(
         text=True,
         check=False,
     )
-
-
-def rows_of(results: Path) -> dict[str, dict[str, Any]]:
-    """Read all rows, of which no picture may have two."""
-    import pyarrow.dataset as dataset
-
-    rows = dataset.dataset(results / "pictures", format="parquet").to_table().to_pylist()
-    named = {row["picture"]: row for row in rows}
-    assert len(named) == len(rows)
-    return named
 
 
 def check_rows(rows: Mapping[str, Mapping[str, Any]]) -> None:
@@ -228,8 +212,7 @@ def test_a_worker_and_the_driver_are_killed(
 
 
 def test_a_server_is_killed(source: Path, tmp_path: Path, servers: Any) -> None:
-    config = servers[0].config
-    with TritonServer(replace(config, grpc_port=None)) as doomed:
+    with TritonServer(servers[0].config) as doomed:
         both = (doomed, servers[1])
         with (tmp_path / "log").open("wb") as file:
             driver = subprocess.Popen(
@@ -249,14 +232,15 @@ def test_a_ray_that_runs_already(
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3})
+    address = cluster.address
     try:
-        done = bulk(source, tmp_path / "out", servers, "--ray-address", cluster.address)
+        done = bulk(source, tmp_path / "out", servers, "--ray-address", address)
     finally:
         cluster.shutdown()
     assert "60 of 62 pictures are segmented" in done.stdout, done.stderr
     check_masks(tmp_path / "out")
-    gone = bulk(source, tmp_path / "no", servers, "--ray-address", cluster.address)
-    assert (gone.returncode, f"no Ray {cluster.address}" in gone.stderr) == (1, True)
+    gone = bulk(source, tmp_path / "no", servers, "--ray-address", address)
+    assert (gone.returncode, f"no Ray {address}" in gone.stderr) == (1, True)
 
 
 def test_an_object_store(
@@ -295,97 +279,6 @@ def test_an_object_store(
         assert len(data_set["images"]) == COUNT
     finally:
         store.stop()
-
-
-def worker_of(order: BulkOrder) -> Any:
-    """A worker as Ray makes one, of a job that is planned if it is not."""
-    from tritonseg_engines.bulk.worker import Worker, WorkOrder
-
-    storage = Storage(order.results)
-    begun = begun_job(storage, resume=True)
-    planned = plan(order, storage, begun, served_model(order, begun, print), print)
-    job = WorkOrder(job=planned.job, results=order.results, servers=order.servers, run="this")
-    return Worker(job), planned
-
-
-def reports(worker: Any, parts: Any) -> list[dict[str, Any]]:
-    from tritonseg_engines.bulk.worker import part_row
-
-    return [json.loads(worker({"part": [part_row(part)["part"]]})["report"][0]) for part in parts]
-
-
-def test_a_server_that_changes_its_model_meanwhile(
-    order: Callable[..., BulkOrder], fake: FakeTriton
-) -> None:
-    worker, planned = worker_of(order())
-    assert reports(worker, planned.parts[:1])[0]["pictures"] == 3
-    provenance = json.loads(fake.parameters["tritonseg_provenance"])
-    fake.parameters["tritonseg_provenance"] = json.dumps({**provenance, "onnx_sha256": "f" * 64})
-    fake.parameters["tritonseg_digest"] = json.dumps("e" * 64)
-    (told,) = reports(worker, planned.parts[1:2])
-    assert told["refused"].startswith("a server answered with another model than the job's: ")
-    assert "onnx_sha256" in told["refused"]
-
-
-def test_results_that_cannot_be_written_end_the_job(order: Callable[..., BulkOrder]) -> None:
-    worker, planned = worker_of(order())
-    Path(order().results, "masks").write_bytes(b"a file")
-    (told,) = reports(worker, planned.parts[:1])
-    assert told["refused"].startswith("results cannot be written: ")
-
-
-def test_a_listing_that_is_edited(order: Callable[..., BulkOrder]) -> None:
-    worker, planned = worker_of(order())
-    listing = Path(order().results, LISTING)
-    listing.write_bytes(listing.read_bytes().replace(b"0000.png", b"0009.png"))
-    assert "the listing has changed" in reports(worker, planned.parts[:1])[0]["refused"]
-
-
-def test_a_server_that_comes_back_in_time(
-    order: Callable[..., BulkOrder], fake: FakeTriton, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tritonseg_engines.bulk import segmenting
-
-    monkeypatch.setattr(segmenting, "PAUSES_S", (0.5, 4.0))
-    worker, planned = worker_of(order())
-    fake.stop()
-    multiprocessing.get_context("spawn")
-    import threading
-
-    threading.Timer(5.0, fake.start).start()
-    (told,) = reports(worker, planned.parts[:1])
-    assert told["failures"] == []
-
-
-def _deadly(order: BulkOrder) -> None:
-    """Do the first part, with a picture that takes the process with it."""
-    worker, planned = worker_of(order)
-    segment = worker._runner._client.segment
-    fatal = Path(order.source.url, planned.parts[0].pictures(
-        Path(order.results, LISTING).read_bytes()[: planned.parts[0].end])[1].name).read_bytes()  # fmt: skip
-
-    def dying(content: bytes, **options: Any) -> Any:
-        if content == fatal:
-            os.kill(os.getpid(), signal.SIGSEGV)
-        return segment(content, **options)
-
-    worker._runner._client.segment = dying
-    reports(worker, planned.parts[:1])
-
-
-def test_a_picture_that_kills_every_worker_gets_a_row(order: Callable[..., BulkOrder]) -> None:
-    codes = []
-    while not codes or codes[-1]:
-        process = multiprocessing.get_context("spawn").Process(target=_deadly, args=(order(),))
-        process.start()
-        process.join(60)
-        codes.append(process.exitcode)
-        assert len(codes) < 9
-    assert codes == [-signal.SIGSEGV] * 4 + [0]
-    rows = rows_of(Path(order().results))
-    assert [row["kind"] for row in rows.values()].count("WorkerDied") == 1
-    assert len(rows) == 3
-    assert not list(Path(order().results, "attempts").glob("*"))
 
 
 def _until(condition: Callable[[], bool], driver: subprocess.Popen[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,3 +23,13 @@ def write_pictures(folder: Path, count: int) -> Path:
 def right_mask(name: str) -> np.ndarray:
     """Return the (H, W) uint8 mask of a picture of `write_pictures`, by its name."""
     return red_picture(int(Path(name).name.partition(".")[0]))[..., 0]
+
+
+def rows_of(results: Path) -> dict[str, dict[str, Any]]:
+    """Read all rows, of which no picture may have two."""
+    import pyarrow.dataset as dataset
+
+    rows = dataset.dataset(results / "pictures", format="parquet").to_table().to_pylist()
+    named = {row["picture"]: row for row in rows}
+    assert len(named) == len(rows)
+    return named
