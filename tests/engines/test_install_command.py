@@ -113,7 +113,7 @@ def test_every_command_finds_all_that_it_needs_in_one_extra() -> None:
         "onnxruntime-ep-nv-tensorrt-rtx-cu12",
     }
     extras = {extra_of(command) for command in COMMANDS}
-    assert extras == {"build", "export", "preflight", "serve", "tune"}
+    assert extras == {"build", "bulk", "export", "preflight", "serve", "tune"}
 
 
 def test_the_smallest_extra_with_the_command_brings_its_libraries() -> None:
