@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,12 @@ def test_a_picture_that_kills_every_worker_gets_a_row(order: Callable[..., BulkO
     assert [row["kind"] for row in rows.values()].count("WorkerDied") == 1
     assert len(rows) == 3
     assert not list(Path(order().results, "attempts").glob("*"))
+
+
+def test_a_machine_with_another_release(order: Callable[..., BulkOrder]) -> None:
+    worker, planned = worker_of(order())
+    job = replace(planned.job, tritonseg_version="0.0.9")
+    other = type(worker)(replace(worker._order, job=job))
+    (told,) = reports(other, planned.parts[:1])
+    assert "has tritonseg" in told["refused"]
+    assert "the job is of 0.0.9: install that on every machine" in told["refused"]

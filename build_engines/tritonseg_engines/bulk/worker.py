@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
+from tritonseg import ConfigurationError, __version__
 from tritonseg_engines.bulk.connection import address_of, client_of
 from tritonseg_engines.bulk.job import LISTING, Job, Servers
 from tritonseg_engines.bulk.parts import Part
@@ -42,14 +45,29 @@ class Worker:
     """
 
     def __init__(self, order: WorkOrder) -> None:
-        self._storage = Storage(order.results)
-        self._runner = PartRunner(
+        self._order = order
+
+    @cached_property
+    def _storage(self) -> Storage:
+        return Storage(self._order.results)
+
+    @cached_property
+    def _runner(self) -> PartRunner:
+        """Made when it is first used: Ray would try for ever to make a worker that cannot be."""
+        order, model = self._order, self._order.job.model
+        if order.job.tritonseg_version != __version__:
+            raise BulkError(
+                f"a worker on {socket.gethostname()} has tritonseg {__version__}, the job is of "
+                f"{order.job.tritonseg_version}: install that on every machine of the cluster"
+            )
+        address = address_of(order.servers)
+        return PartRunner(
             client_of(
                 order.servers,
                 order.job.making,
-                address_of(order.servers),
-                model=order.job.model["name"],
-                version=order.job.model["version"],
+                address,
+                model=model["name"],
+                version=model["version"],
             ),
             open_source(order.job.source, results=order.results),
             self._storage,
@@ -67,7 +85,7 @@ class Worker:
             content = self._storage.read(LISTING, part.start, part.end)
             finished = self._runner.run(part, part.pictures(content))
             return finished.without_files().to_json()
-        except BulkError as error:
+        except (BulkError, ConfigurationError) as error:
             return json.dumps({"refused": str(error)})
         except OSError as error:
             reason = f"{error.filename or part.name}: {error.strerror or error}"

@@ -149,11 +149,11 @@ def command(source: str, results: str, **options: Any) -> None:
                 click.echo(line, err=True)
 
         outcome = run_bulk(order, tell=tell, progress=progress)
-    rate = outcome.done / outcome.seconds if outcome.seconds else 0.0
+    segmented = outcome.pictures - len(outcome.failures)
+    rate = f", {outcome.done / outcome.seconds:.1f}/s" if outcome.seconds else ""
     click.echo(
-        f"{outcome.pictures - len(outcome.failures)} of {outcome.pictures} pictures are segmented; "
-        f"this run did {outcome.done} in {outcome.seconds:.1f} s, {rate:.1f}/s; "
-        f"a row for each is in {order.results}/pictures"
+        f"{segmented} of {outcome.pictures} pictures are segmented; this run did {outcome.done} in "
+        f"{outcome.seconds:.1f} s{rate}; a row for each is in {order.results}/pictures"
     )
     if outcome.failures:
         names = [f"{one.picture} ({one.kind})" for one in outcome.failures]
