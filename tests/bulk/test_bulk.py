@@ -211,6 +211,32 @@ def test_a_worker_and_the_driver_are_killed(
     assert not list(results.rglob("*.tmp"))
 
 
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(signal.SIGINT, "stopped by Ctrl-C\n"), (signal.SIGTERM, "stopped by SIGTERM\n")],
+)
+def test_a_driver_that_is_told_to_stop(
+    servers: tuple[TritonServer, TritonServer],
+    source: Path,
+    tmp_path: Path,
+    number: signal.Signals,
+    told: str,
+) -> None:
+    driver = subprocess.Popen(
+        [*words(source, tmp_path / "out", servers), "--in-flight", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _until((tmp_path / "out/pictures").exists, driver)
+    family = psutil.Process(driver.pid).children(recursive=True)
+    driver.send_signal(number)
+    assert driver.communicate(timeout=60) == ("", told)
+    assert driver.returncode == 128 + number
+    _, left = psutil.wait_procs(family, timeout=30)
+    assert left == []
+
+
 def test_a_server_is_killed(source: Path, tmp_path: Path, servers: Any) -> None:
     with TritonServer(servers[0].config) as doomed:
         both = (doomed, servers[1])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Final
@@ -72,7 +74,7 @@ def _begin(ray: Any, cluster: Cluster) -> None:
             "object_store_memory": OBJECT_STORE_BYTES,
         }
     try:
-        with _standard_error_closed():
+        with _standard_error_closed(), _handlers_kept():
             ray.init(address=cluster.address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = cluster.address or "on this machine"
@@ -91,6 +93,17 @@ def _standard_error_closed() -> Iterator[None]:
     finally:
         os.dup2(kept, STANDARD_ERROR)
         os.close(kept)
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Put back who handles SIGTERM: Ray's core would print a stack and abort."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _data(ray: Any, order: WorkOrder, parts: Sequence[Part], cluster: Cluster) -> Any:
