@@ -55,7 +55,6 @@ def test_a_part_of_another_listing_is_refused() -> None:
         (["é" * 130], "cannot name a result"),
         (["a.png", "a.png"], "two pictures are named 'a.png'"),
         (["a.png", "a.png.png/b.png"], "lies in a folder that has the name of a result"),
-        ([], "there is no picture"),
     ],
 )
 def test_names_of_which_results_would_be_lost_or_lie_elsewhere(

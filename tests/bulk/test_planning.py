@@ -216,7 +216,16 @@ def test_one_address_for_several_servers() -> None:
         address_of(replace(servers, access=Access(tls=True)))
 
 
-def test_secrets_are_not_printed() -> None:
+def test_a_source_without_pictures_of_its_kind(order: Orders, pictures: Path) -> None:
+    with pytest.raises(BulkError, match="holds no picture for --kind webdataset"):
+        planned(order(source=SourceOptions(url=str(pictures), kind="webdataset")))
+
+
+def test_secrets_are_neither_printed_nor_written(order: Orders, fake: FakeTriton) -> None:
+    servers = Servers(urls=[fake.url], access=Access(headers={"x-key": "s3cr3t"}))
+    planned(order(servers=servers))
+    written = [path.read_text() for path in Path(order().results).iterdir()]
+    assert "s3cr3t" not in "".join(written)
     access = Access(headers={"x-key": "s3cr3t"}, token="s3cr3t", tls=True, key=b"s3cr3t")
     assert "s3cr3t" not in repr(Servers(urls=["a:1"], access=access))
 

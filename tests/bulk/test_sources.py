@@ -124,6 +124,8 @@ def test_shards_that_cannot_be_read_in_parts(tmp_path: Path) -> None:
 
 
 def test_several_kinds_or_none(tmp_path: Path) -> None:
+    with pytest.raises(BulkError, match="nowhere is not there"):
+        known_kind(SourceOptions(url=str(tmp_path / "nowhere")))
     with pytest.raises(BulkError, match="holds no picture"):
         known_kind(SourceOptions(url=str(tmp_path)))
     (tmp_path / "a.png").touch()

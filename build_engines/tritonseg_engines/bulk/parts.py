@@ -92,11 +92,9 @@ def listing_of(pictures: Iterable[Picture]) -> bytes:
     """Return the listing, in order of names.
 
     Raises:
-        BulkError: There is no picture, or results cannot be named as two of them are.
+        BulkError: Results cannot be named as pictures are, or as two of them.
     """
     ordered = sorted(pictures, key=lambda picture: picture.name)
-    if not ordered:
-        raise BulkError("there is no picture")
     _check_names([picture.name for picture in ordered])
     return b"".join(picture.line() for picture in ordered)
 

@@ -195,7 +195,10 @@ def plan(
     with reached(order.source.url):
         source = replace(order.source, kind=known_kind(order.source))
         opened = open_source(source, results=order.results)
-        listing = listing_of(opened.pictures())
+        found = list(opened.pictures())
+        if not found:
+            raise BulkError(f"{order.source.url} holds no picture for --kind {source.kind}")
+        listing = listing_of(found)
     if isinstance(opened, FolderSource):
         for name in opened.left_out():
             tell(f"left out, of a format that is not read: {name}")

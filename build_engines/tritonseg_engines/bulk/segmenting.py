@@ -114,7 +114,7 @@ class PartRunner:
     ) -> Iterator[_Done]:
         for position in positions:
             if attempts.is_deadly(position):
-                yield _failed(position, pictures[position].name, DEADLY)
+                yield self._written(part, position, pictures[position].name, DEADLY)
             else:
                 attempts.note(position)
                 yield from self._tried(part, pictures, [position], attempts)

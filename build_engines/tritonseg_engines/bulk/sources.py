@@ -91,14 +91,17 @@ def known_kind(options: SourceOptions) -> Kind:
     """Return the kind that was given, or that of what is there.
 
     Raises:
-        BulkError: Nothing is there, or files of several kinds.
+        BulkError: Nothing is there that is read, or files of several kinds.
     """
     if options.kind is not None:
         return options.kind
     suffix = PurePosixPath(options.url).suffix.lower()
     if suffix in SUFFIX_OF:
         return SUFFIX_OF[suffix]
-    names = Storage(options.url).files()
+    storage = Storage(options.url)
+    if not storage.exists(""):
+        raise BulkError(f"{options.url} is not there")
+    names = storage.files()
     found = {_kind_of(name) for name in names} - {None}
     if len(found) == 1:
         return found.pop() or "folder"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from tritonseg_engines.cli.progress_bars import progress_bars
 from tritonseg_engines.cli.segment_command import MOST_MEGAPIXELS, limits_of
 from tritonseg_engines.cli.segmenting import some_failed
 from tritonseg_engines.cli.server_options import ServerAccess, access_options
+
+if TYPE_CHECKING:
+    from tritonseg_engines.bulk.run import BulkOrder
 
 
 @click.command(name="bulk")
@@ -160,7 +163,7 @@ def command(source: str, results: str, **options: Any) -> None:
         raise some_failed(names, of=outcome.pictures)
 
 
-def _order(source: str, results: str, options: dict[str, Any]) -> Any:
+def _order(source: str, results: str, options: dict[str, Any]) -> BulkOrder:
     from tritonseg_engines.bulk.job import Cluster, Making, Servers
     from tritonseg_engines.bulk.run import BulkOrder
     from tritonseg_engines.bulk.sources import SourceOptions
