@@ -119,3 +119,14 @@ def test_a_machine_with_another_release(order: Callable[..., BulkOrder]) -> None
     (told,) = reports(other, planned.parts[:1])
     assert "has tritonseg" in told["refused"]
     assert "the job is of 0.0.9: install that on every machine" in told["refused"]
+
+
+def test_what_nobody_thought_of_is_a_row(order: Callable[..., BulkOrder]) -> None:
+    worker, planned = worker_of(order())
+
+    def exhausted(content: bytes, **options: Any) -> Any:
+        raise MemoryError
+
+    worker._runner._client.segment = exhausted
+    (told,) = reports(worker, planned.parts[:1])
+    assert [failure["kind"] for failure in told["failures"]] == ["MemoryError"] * 3

@@ -27,7 +27,7 @@ from tritonseg_engines.bulk.manifest import Failure, FinishedPart, manifest_name
 from tritonseg_engines.bulk.parts import Part, Picture
 from tritonseg_engines.bulk.sources import Read, Source, Unread
 from tritonseg_engines.bulk.storage import Storage
-from tritonseg_engines.errors import BulkError
+from tritonseg_engines.errors import BulkError, reason_of
 from tritonseg_engines.in_order import in_order
 
 MASKS: Final = "masks"
@@ -145,6 +145,8 @@ class PartRunner:
             raise  # no picture's error
         except SegmentationError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - even what we did not think of stops no other
+            return Unread(kind=type(error).__name__, reason=reason_of(error) or "no words")
 
     def _written(self, part: Part, position: int, name: str, outcome: Outcome) -> _Done:
         mask = f"{MASKS}/{name}.png"
