@@ -46,7 +46,14 @@ def tar(path: Path, members: Sequence[tuple[str, bytes]], mode: str = "w") -> Pa
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "folder"
-    for name in ("a.png", "deep/er/b.JPG", "notes.txt", "old.gif", "results/masks/a.png.png"):
+    for name in (
+        "a.png",
+        ".b.png",
+        "deep/er/b.JPG",
+        "notes.txt",
+        "old.gif",
+        "results/masks/a.png.png",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
     return folder
@@ -54,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder(folder: Path) -> None:
     source = opened(folder, results=folder / "results")
-    assert read(source) == {"a.png": b"a.png", "deep/er/b.JPG": b"deep/er/b.JPG"}
+    assert read(source) == {name: name.encode() for name in (".b.png", "a.png", "deep/er/b.JPG")}
     assert source.left_out() == ["old.gif"]  # type: ignore[attr-defined]
 
 
@@ -63,7 +70,9 @@ def test_a_folder_of_another_file_system(folder: Path) -> None:
     memory.put(f"{folder}/", "/pictures/", recursive=True)
     try:
         source = opened("memory://pictures", results="memory://pictures/results")
-        assert read(source) == {"a.png": b"a.png", "deep/er/b.JPG": b"deep/er/b.JPG"}
+        assert read(source) == {
+            name: name.encode() for name in (".b.png", "a.png", "deep/er/b.JPG")
+        }
         assert source.left_out() == ["old.gif"]  # type: ignore[attr-defined]
     finally:
         memory.rm("/pictures", recursive=True)

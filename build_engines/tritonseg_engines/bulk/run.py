@@ -26,7 +26,7 @@ from tritonseg_engines.bulk.job import (
 from tritonseg_engines.bulk.manifest import Failure, FinishedPart, finished_parts
 from tritonseg_engines.bulk.parts import Part, changes, listing_of, parts_of
 from tritonseg_engines.bulk.sources import FolderSource, SourceOptions, known_kind, open_source
-from tritonseg_engines.bulk.storage import Storage
+from tritonseg_engines.bulk.storage import Storage, is_unfinished
 from tritonseg_engines.errors import BulkError, reason_of
 from tritonseg_engines.progress import Progress
 
@@ -144,7 +144,7 @@ def begun_job(storage: Storage, *, resume: bool) -> Job | None:
                     f"{storage.url} holds a job: give --resume to go on with it, or another folder"
                 )
             return Job.of_document(storage.read(JOB), storage.path(JOB))
-        others = [name for name in storage.files() if name != LISTING]
+        others = [name for name in storage.files() if name != LISTING and not is_unfinished(name)]
     if others:
         raise BulkError(f"{storage.url} holds no job, but {others[0]}: give an empty folder")
     return None

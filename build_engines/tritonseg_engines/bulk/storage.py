@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ OBJECT_STORES: Final = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci"}
 )
 """Where a file that is written appears at once, and a rename would be a copy."""
+UNFINISHED: Final = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(STAGING)}$")
 MARKS: Final = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
 """What file systems say of a file that changes with its content, the best first."""
 
@@ -102,7 +104,7 @@ class Storage:
         """Remove what a process that was killed had not written to its end; only where local."""
         if self.is_local:
             for path in self.fs.find(self.root):
-                if _is_unfinished(path.rpartition("/")[2]):
+                if is_unfinished(path):
                     Path(path).unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
@@ -115,14 +117,11 @@ class Storage:
         return bool(self.fs.exists(self.path(name)))
 
     def files(self, folder: str = "") -> dict[str, Mapping[str, Any]]:
-        """Return what is said of every file in and below a folder, by name below this one.
-
-        Hidden files and what is not whole yet are left out.
-        """
+        """Return what is said of every file in and below a folder, by name below this one."""
         self.fs.invalidate_cache()
         found = self.fs.find(self.path(folder), detail=True)
         names = {path[len(self.root) :].lstrip("/"): about for path, about in found.items()}
-        return {name: about for name, about in names.items() if name and not _is_hidden(name)}
+        return {name: about for name, about in names.items() if name}
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -163,9 +162,6 @@ def _lock(descriptor: int, url: str) -> None:
         return  # file systems that have no locks do without
 
 
-def _is_hidden(name: str) -> bool:
-    return name.rpartition("/")[2].startswith(".") or name.endswith(STAGING)
-
-
-def _is_unfinished(name: str) -> bool:
-    return name.startswith(".") and name.endswith(STAGING)
+def is_unfinished(name: str) -> bool:
+    """Return whether a file is one that `write` or `put` has not renamed yet, by its name."""
+    return UNFINISHED.search(name) is not None
