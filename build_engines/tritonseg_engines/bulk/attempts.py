@@ -66,7 +66,7 @@ class Attempts:
             "died_with": list(self.died_with.elements()),
             "doing": position,
         }
-        self.storage.write(self.name, json.dumps(document).encode())
+        self.storage.write(self.name, json.dumps(document).encode(), is_flushed=False)
 
     def end(self) -> None:
         """Forget all, since the part is finished."""

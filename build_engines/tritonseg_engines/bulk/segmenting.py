@@ -160,7 +160,7 @@ class PartRunner:
         row = {"picture": name, "height": height, "width": width, "note": note}
         if self._form == "png":
             content = outcome.to_png()
-            self._storage.write(mask, content)
+            self._storage.write(mask, content, is_flushed=False)
             return _Done(position=position, row={**row, "mask": mask}, file=(mask, len(content)))
         if self._form == "rle":
             return _Done(position=position, row={**row, "segments": rows.segments_of(outcome)})
@@ -185,8 +185,9 @@ class PartRunner:
             entries = [one.entry for one in done if one.entry is not None]
             contents[coco.coco_name(part)] = coco.part_json(entries)
         for name, content in contents.items():
-            self._storage.write(name, content)
+            self._storage.write(name, content, is_flushed=False)
             files[name] = len(content)
+        self._storage.flush(files)  # before anything says that they are there
         finished = FinishedPart(
             index=part.index,
             digest=part.digest,

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -68,15 +68,20 @@ class Storage:
         content: bytes = self.fs.cat_file(self.path(name), start=start, end=end)
         return content
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes, *, is_flushed: bool = True) -> None:
         """Write a file, replacing what was there; nobody ever sees a part of it.
+
+        Args:
+            name: Its name.
+            content: All of it.
+            is_flushed: Whether it outlives the machine's power at once, or only after `flush`.
 
         Raises:
             OSError: It cannot be written; object stores have errors of their own.
         """
         path = self.path(name)
         if self.is_local:
-            write_atomically(Path(path), content)
+            write_atomically(Path(path), content, is_flushed=is_flushed)
         elif OBJECT_STORES.intersection(self._protocols()):
             self.fs.pipe_file(path, content)
         else:
@@ -84,6 +89,21 @@ class Storage:
             self.fs.makedirs(self.fs._parent(path), exist_ok=True)
             self.fs.pipe_file(temporary, content)
             self.fs.mv(temporary, path)
+
+    def flush(self, names: Iterable[str]) -> None:
+        """Let files outlive the machine's power; many at once take little more than one.
+
+        Raises:
+            OSError: One is not there any more, or the disk fails.
+        """
+        if not self.is_local:
+            return
+        for name in names:
+            descriptor = os.open(self.path(name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def put(self, name: str, file: Path) -> None:
         """Write a file of this machine, however large, as `write` does.
