@@ -82,7 +82,7 @@ class Storage:
         path = self.path(name)
         if self.is_local:
             write_atomically(Path(path), content, is_flushed=is_flushed)
-        elif OBJECT_STORES.intersection(self._protocols()):
+        elif self._is_object_store:
             self.fs.pipe_file(path, content)
         else:
             temporary = f"{path}.{secrets.token_hex(4)}{STAGING}"
@@ -115,6 +115,8 @@ class Storage:
         if self.is_local:
             with replaced_file(Path(path)) as target, file.open("rb") as source:
                 shutil.copyfileobj(source, target)
+        elif self._is_object_store:
+            self.fs.put_file(str(file), path)
         else:
             temporary = f"{path}.{secrets.token_hex(4)}{STAGING}"
             self.fs.put_file(str(file), temporary)
@@ -162,9 +164,12 @@ class Storage:
         finally:
             os.close(descriptor)
 
-    def _protocols(self) -> tuple[str, ...]:
+    @property
+    def _is_object_store(self) -> bool:
         protocol = self.fs.protocol
-        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+        return bool(
+            OBJECT_STORES.intersection([protocol] if isinstance(protocol, str) else protocol)
+        )
 
 
 def stamp_of(about: Mapping[str, Any]) -> str:
