@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ ENVIRONMENT: Final = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns that this will be the default
 }
 STANDARD_ERROR: Final = 2
+REACHED_WITHIN_S: Final = 10.0
 MOST_BLOCKS: Final = 10_000
 """Of Ray Data, each with rows that one worker does one after the other."""
 
@@ -66,6 +68,8 @@ def work(order: WorkOrder, parts: Sequence[Part], cluster: Cluster) -> Iterator[
 
 
 def _begin(ray: Any, cluster: Cluster) -> None:
+    if cluster.address is not None:
+        _check_reached(cluster.address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if cluster.address is None:
         options |= {
@@ -77,8 +81,19 @@ def _begin(ray: Any, cluster: Cluster) -> None:
         with _standard_error_closed(), _handlers_kept():
             ray.init(address=cluster.address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        where = cluster.address or "on this machine"
+        where = "on this machine" if cluster.address is None else f"at {cluster.address}"
         raise BulkError(f"no Ray {where}: {_last_line(error)}") from error
+
+
+def _check_reached(address: str) -> None:
+    """Refuse an address at which nothing listens; Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():  # "auto" and the like
+        return
+    try:
+        socket.create_connection((host, int(port)), REACHED_WITHIN_S).close()
+    except OSError as error:
+        raise BulkError(f"no Ray at {address}: {error.strerror or error}") from error
 
 
 @contextmanager
