@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean deploy-check oci-check verify-mutations
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bulk-check bulk-soak bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean deploy-check oci-check verify-mutations
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -120,6 +120,24 @@ interop-check: $(VENV)/test-installed  ## perf_analyzer, KServe, Node and more a
 	PYTHON=$(BIN)/python scripts/interop_tools.sh $(INTEROP)
 	TRITONSEG_INTEROP=$(INTEROP) $(BIN)/python -m pytest tests/interop
 	$(INTEROP)/forms/bin/python -m pytest tests/client/test_client_forms.py
+
+# 1.4 GB: Ray, Arrow and Triton together, which takes NumPy 1; and a stand-in for S3.
+BULK_VENV ?= $(VENV)-bulk
+BULK := $(BULK_VENV)/bin
+BULK_SOAK ?=
+
+bulk-check: $(BULK_VENV)/installed  ## `tritonseg bulk` with Ray, real servers, kills and a stand-in for S3; minutes
+	$(BULK)/python -m pytest tests/bulk
+
+bulk-soak: $(BULK_VENV)/installed  ## 20,000 pictures, kills and throughput; BULK_SOAK='kills --pictures 2000'
+	PYTHONPATH=tests/support timeout 3600 $(BULK)/python tests/bulk/soak.py $(BULK_SOAK)
+
+$(BULK_VENV)/installed: pyproject.toml
+	@echo "installing what bulk jobs need into $(BULK_VENV)"
+	@$(PYTHON) -m venv $(BULK_VENV)
+	@$(BULK)/python -m pip install --quiet --disable-pip-version-check -e '.[bulk,serve]' 'numpy<2' \
+		s3fs 'moto[server]' pycocotools pytest pytest-randomly hypothesis psutil
+	@touch $@
 
 # 700 MB: Debian's Prometheus, Helm, the schemas of Kubernetes, KEDA and others.
 DEPLOY ?= $(VENV)-deploy

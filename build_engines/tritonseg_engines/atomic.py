@@ -26,17 +26,28 @@ def temporary_sibling(path: Path, ending: str = STAGING) -> Path:
     return path.with_name(f".{path.name[:KEPT_OF_NAME]}.{secrets.token_hex(4)}{ending}")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write the file under a temporary name and rename it, replacing what was there."""
-    with replaced_file(path) as file:
+def write_atomically(path: Path, content: bytes, *, is_flushed: bool = True) -> None:
+    """Write the file under a temporary name and rename it, replacing what was there.
+
+    Args:
+        path: Where.
+        content: What.
+        is_flushed: As for `replaced_file`.
+    """
+    with replaced_file(path, is_flushed=is_flushed) as file:
         file.write(content)
 
 
 @contextmanager
-def replaced_file(path: Path) -> Iterator[BinaryIO]:
+def replaced_file(path: Path, *, is_flushed: bool = True) -> Iterator[BinaryIO]:
     """Yield an empty file to be written piece by piece; on success it takes the place of `path`.
 
     If the body fails or is interrupted, what was there is there still and nothing new is.
+
+    Args:
+        path: Where.
+        is_flushed: Whether that holds where the machine loses its power, too. That takes
+            milliseconds, so of very many files one flushes later.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
@@ -44,7 +55,8 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if is_flushed:
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

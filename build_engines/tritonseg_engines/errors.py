@@ -10,6 +10,7 @@ EngineBuildError
 ├─ VerificationError               a deployment that is not what its receipt says, or has none
 ├─ ArtefactError                   a repository that no registry takes, has or vouches for
 ├─ ServerStartError                a Triton server that cannot be found or does not get ready
+├─ BulkError                       pictures in bulk that cannot be listed, gone on with or written
 └─ LoadTestError                   a load that cannot be measured here
 
 Messages say what was expected, what came, and what to do.
@@ -56,6 +57,13 @@ class ArtefactError(EngineBuildError):
 
 class ServerStartError(EngineBuildError):
     """A Triton server cannot be found, started, or does not become ready."""
+
+
+class BulkError(EngineBuildError):
+    """A job over many pictures cannot be planned, is another than the one that was begun, or ends.
+
+    A picture that fails is none: it has a row in the results.
+    """
 
 
 class LoadTestError(EngineBuildError):

@@ -111,8 +111,12 @@ def brought_by(extra: str) -> set[str]:
 def test_every_command_finds_all_that_it_needs_in_one_extra() -> None:
     modules = {DISTRIBUTIONS.get(module, module) for module in DEPENDENCIES}
     of_oci = {"cyclonedx-python-lib", "model-signing", "oras"}
-    assert brought_by("export") | brought_by("tune") | brought_by("oci") >= modules
-    assert brought_by("build") == modules - {"torch", "onnxscript", "matplotlib"} - of_oci
+    for_bulk = {"fsspec", "pyarrow", "ray"}
+    assert brought_by("export") | brought_by("tune") | brought_by("oci") | for_bulk >= modules
+    assert brought_by("build") == (
+        modules - {"torch", "onnxscript", "matplotlib"} - of_oci - for_bulk
+    )
+    assert brought_by("bulk") == brought_by("build") | for_bulk
     assert brought_by("serve") == brought_by("build") | {"nvidia-pytriton"}
     assert brought_by("tune") == brought_by("serve") | {"matplotlib"}
     assert brought_by("preflight") == brought_by("build") | {
@@ -121,7 +125,7 @@ def test_every_command_finds_all_that_it_needs_in_one_extra() -> None:
     }
     assert brought_by("oci") == brought_by("build") | of_oci | {"requests", "pyopenssl"}
     extras = {extra_of(command) for command in COMMANDS}
-    assert extras == {"build", "export", "oci", "preflight", "serve", "tune"}
+    assert extras == {"build", "bulk", "export", "oci", "preflight", "serve", "tune"}
 
 
 def test_the_smallest_extra_with_the_command_brings_its_libraries() -> None:

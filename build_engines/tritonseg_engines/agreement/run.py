@@ -21,7 +21,7 @@ from tritonseg import (
 )
 from tritonseg_engines.evaluation.contender import Contender, told_apart
 from tritonseg_engines.evaluation.dataset import one_line
-from tritonseg_engines.evaluation.in_order import in_order
+from tritonseg_engines.in_order import in_order
 from tritonseg_engines.progress import Progress, unheard
 
 OF_THE_PICTURE: Final = (DeadlineExceededError, InferenceFailedError, RequestRejectedError)

@@ -13,6 +13,7 @@ INTERRUPTED: Final = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 _LIBRARIES: Final = {"click", "rich", "yaml"}
 _EXTRAS: Final = {
+    "bulk": "bulk",
     "demo": "serve",
     "serve": "serve",
     "verify": "serve",

@@ -153,7 +153,7 @@ def command(
         model_version=None if model_version is None else str(model_version),
         timeout_s=timeout_s,
         transport=transport,
-        limits=_limits(max_megapixels),
+        limits=limits_of(max_megapixels),
         **arguments,
     )
     with client:
@@ -165,7 +165,7 @@ def command(
         raise some_failed(failed, of=len(left))
 
 
-def _limits(max_megapixels: int | None) -> ImageLimits | None:
+def limits_of(max_megapixels: int | None) -> ImageLimits | None:
     """Return limits for larger pictures, whose files are larger as well; None for the usual."""
     if max_megapixels is None:
         return None

@@ -30,10 +30,10 @@ from tritonseg import (
     SegmentationError,
 )
 from tritonseg_engines.atomic import write_atomically
-from tritonseg_engines.cli.coco_file import coco_file
 from tritonseg_engines.cli.made_by import class_map_png, is_done, made_by, stored_class_map
 from tritonseg_engines.cli.progress_bars import progress_bars
 from tritonseg_engines.cli.result_names import ResultFiles
+from tritonseg_engines.coco_file import coco_file
 
 JPEG_QUALITY = 92
 SEGMENTING: Final = "segmenting"
@@ -96,7 +96,7 @@ def segment_all(
     return failed
 
 
-def some_failed(failed: Sequence[Path], *, of: int) -> click.ClickException:
+def some_failed(failed: Sequence[object], *, of: int) -> click.ClickException:
     """Return what a command ends with that did not come to an end with all pictures."""
     named = ", ".join(map(str, failed[:NAMED_FAILURES]))
     more = ", ..." if len(failed) > NAMED_FAILURES else ""

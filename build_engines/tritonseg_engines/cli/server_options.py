@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import grpc
+
+from tritonseg_engines.server_access import Access
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -40,27 +41,33 @@ class ServerAccess:
         Raises:
             click.ClickException: They cannot work together.
         """
-        return {
-            "headers": self._named_headers(),
-            "token": self.token or None,
-            "credentials": self._credentials(),
-        }
+        return self.read().client_arguments
+
+    def read(self) -> Access:
+        """Return what the files hold, which other machines may not have.
+
+        Raises:
+            click.ClickException: The options cannot work together.
+        """
+        if (self.cert is None) is not (self.key is None):
+            raise click.ClickException("--cert and --key go together")
+        ca, cert, key = (
+            None if path is None else path.read_bytes() for path in (self.ca, self.cert, self.key)
+        )
+        return Access(
+            headers=self._named_headers(),
+            token=self.token or None,
+            tls=self.tls,
+            ca=ca,
+            cert=cert,
+            key=key,
+        )
 
     def _named_headers(self) -> dict[str, str]:
         pairs = [header.partition("=") for header in self.headers]
         if not all(name and equals for name, equals, _ in pairs):
             raise click.BadParameter("expected NAME=VALUE", param_hint="--header")
         return {name.lower(): value for name, _, value in pairs}
-
-    def _credentials(self) -> grpc.ChannelCredentials | None:
-        if (self.cert is None) is not (self.key is None):
-            raise click.ClickException("--cert and --key go together")
-        if not self.tls and self.ca is None and self.cert is None:
-            return None
-        ca, cert, key = (
-            None if path is None else path.read_bytes() for path in (self.ca, self.cert, self.key)
-        )
-        return grpc.ssl_channel_credentials(ca, key, cert)
 
 
 def access_options(command: _Command) -> _Command:

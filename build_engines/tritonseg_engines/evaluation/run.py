@@ -16,12 +16,12 @@ from tritonseg_engines.errors import EvaluationError
 from tritonseg_engines.evaluation.contender import Contender, told_apart
 from tritonseg_engines.evaluation.counts import PictureCounts, count_picture
 from tritonseg_engines.evaluation.dataset import Dataset
-from tritonseg_engines.evaluation.in_order import in_order
 from tritonseg_engines.evaluation.journal import ANEW, Journal
 from tritonseg_engines.evaluation.label_check import check_labels
 from tritonseg_engines.evaluation.label_coding import LabelCoding
 from tritonseg_engines.evaluation.orientation import check_orientation
 from tritonseg_engines.evaluation.totals import Totals
+from tritonseg_engines.in_order import in_order
 from tritonseg_engines.progress import Progress, unheard
 from tritonseg_engines.running.labels import read_labels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,10 +32,15 @@ class CocoFile:
         """Add a picture with one annotation for every class that it has."""
         height, width = class_map.image_size
         image_id = len(self._images) + 1
-        self._images.append(
-            {"id": image_id, "file_name": str(image), "height": height, "width": width}
+        self.add_entries(
+            {"id": image_id, "file_name": str(image), "height": height, "width": width},
+            class_map.to_coco(image_id=image_id, first_id=self._annotation_count + 1),
         )
-        for annotation in class_map.to_coco(image_id=image_id, first_id=self._annotation_count + 1):
+
+    def add_entries(self, image: dict[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
+        """Add a picture's entries as they shall stand in the file, numbers and all."""
+        self._images.append(image)
+        for annotation in annotations:
             separator = ",\n" if self._annotation_count else "\n"
             self._file.write((separator + json.dumps(annotation)).encode())
             self._annotation_count += 1

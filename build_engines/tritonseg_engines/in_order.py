@@ -15,7 +15,10 @@ _Result = TypeVar("_Result")
 
 
 def in_order(
-    items: Iterable[_Item], work: Callable[[_Item], _Result], max_in_flight: int
+    items: Iterable[_Item],
+    work: Callable[[_Item], _Result],
+    max_in_flight: int,
+    pool: ThreadPoolExecutor | None = None,
 ) -> Iterator[_Result]:
     """Yield what comes of each, worked on by threads and never far ahead of what is taken.
 
@@ -23,15 +26,20 @@ def in_order(
         items: What is to be worked on.
         work: What is done with each; what it raises is raised in its turn, and ends all.
         max_in_flight: Threads.
+        pool: Of as many, for who calls this often: threads are slow to start where others are busy.
+            None for one of its own.
     """
-    pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="evaluate")
+    threads = pool or ThreadPoolExecutor(max_in_flight, thread_name_prefix="in-order")
     window: deque[Future[_Result]] = deque()
     try:
         for item in items:
-            window.append(pool.submit(work, item))
+            window.append(threads.submit(work, item))
             if len(window) >= BEGUN_PER_IN_FLIGHT * max_in_flight:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for future in window:
+            future.cancel()
+        if pool is None:
+            threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,1 @@
+"""Pictures in bulk: parts of a frozen listing, each segmented whole by one of many workers."""

@@ -1,0 +1,281 @@
+"""The driver: what is to be done, what is done already, and the end of a job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tritonseg import ModelInfo, SegmentationError, TransportError
+from tritonseg_engines.bulk.coco import write_data_set
+from tritonseg_engines.bulk.connection import address_of, client_of
+from tritonseg_engines.bulk.job import (
+    JOB,
+    LISTING,
+    Cluster,
+    Job,
+    Making,
+    Servers,
+    described,
+    differences,
+)
+from tritonseg_engines.bulk.manifest import Failure, FinishedPart, finished_parts
+from tritonseg_engines.bulk.parts import Part, changes, listing_of, parts_of
+from tritonseg_engines.bulk.sources import FolderSource, SourceOptions, known_kind, open_source
+from tritonseg_engines.bulk.storage import Storage, is_unfinished
+from tritonseg_engines.errors import BulkError, reason_of
+from tritonseg_engines.progress import Progress
+
+SUMMARY: Final = "summary.json"
+SEGMENTING: Final = "segmenting"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkOrder:
+    """What is wanted.
+
+    Attributes:
+        source: What is read.
+        results: Where results go, by path or URL.
+        model: The model's name on the servers.
+        version: Of it; None for the highest that is served, or the job's own at a resume.
+        making: How masks are made and kept.
+        servers: Who computes.
+        cluster: Where workers run.
+        resume: Whether to go on with a job that was begun.
+        retry_failed: Whether parts with pictures that failed are done again.
+    """
+
+    source: SourceOptions
+    results: str
+    model: str
+    version: str | None
+    making: Making
+    servers: Servers
+    cluster: Cluster
+    resume: bool = False
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A job that stands in its folder, with what is left of it.
+
+    Attributes:
+        job: What is done.
+        parts: All of it.
+        finished: What was finished before, by part.
+    """
+
+    job: Job
+    parts: Sequence[Part]
+    finished: Mapping[int, FinishedPart]
+
+    @property
+    def left(self) -> list[Part]:
+        """The parts that are not finished."""
+        return [part for part in self.parts if part.index not in self.finished]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkOutcome:
+    """How a job ended.
+
+    Attributes:
+        pictures: How many it has.
+        done: How many of them this run segmented, or tried to.
+        seconds: From the first part's beginning to the last one's end, in this run.
+        failures: Pictures without a mask.
+    """
+
+    pictures: int
+    done: int
+    seconds: float
+    failures: Sequence[Failure]
+
+
+def run_bulk(order: BulkOrder, *, tell: Tell, progress: Progress) -> BulkOutcome:
+    """Do a job, or what is left of it.
+
+    Raises:
+        BulkError: It cannot be planned, is another than the one in the folder, or must end.
+        SegmentationError: No server answers for the model.
+        ModuleNotFoundError: The extra `bulk` is not installed.
+        OSError: Results cannot be written.
+    """
+    from tritonseg_engines.bulk import cluster  # planning needs neither Arrow nor Ray
+    from tritonseg_engines.bulk.worker import WorkOrder
+
+    cluster.imported_ray()
+    address_of(order.servers)
+    storage = Storage(order.results)
+    with storage.held():
+        begun = begun_job(storage, resume=order.resume)
+        planned = plan(order, storage, begun, served_model(order, begun, tell), tell)
+        finished = dict(planned.finished)
+        before = total = sum(one.pictures for one in finished.values())
+        progress(SEGMENTING, before, planned.job.pictures)
+        this_run: list[FinishedPart] = []
+        work_order = WorkOrder(job=planned.job, results=order.results, servers=order.servers)
+        for one in cluster.work(work_order, planned.left, order.cluster) if planned.left else ():
+            finished[one.index] = one
+            this_run.append(one)
+            total += one.pictures
+            progress(SEGMENTING, total, planned.job.pictures)
+        return _end(storage, planned, finished, this_run)
+
+
+def begun_job(storage: Storage, *, resume: bool) -> Job | None:
+    """Return the job that was begun in a folder, to go on with; None where there is none.
+
+    Raises:
+        BulkError: Results would be replaced, or the folder is somebody else's.
+    """
+    with reached(storage.url):
+        if storage.exists(JOB):
+            if not resume:
+                raise BulkError(
+                    f"{storage.url} holds a job: give --resume to go on with it, or another folder"
+                )
+            return Job.of_document(storage.read(JOB), storage.path(JOB))
+        others = [name for name in storage.files() if name != LISTING and not is_unfinished(name)]
+    if others:
+        raise BulkError(f"{storage.url} holds no job, but {others[0]}: give an empty folder")
+    return None
+
+
+def served_model(order: BulkOrder, begun: Job | None, tell: Tell) -> ModelInfo:
+    """Return the model that all servers serve.
+
+    Raises:
+        BulkError: They serve different ones.
+        SegmentationError: None answers, or one refuses.
+    """
+    version = order.version
+    if version is None and begun is not None and begun.model["name"] == order.model:
+        version = begun.model["version"]
+    first: ModelInfo | None = None
+    unreached: TransportError | None = None
+    for url in order.servers.urls:
+        servers = replace(order.servers, urls=[url])
+        with client_of(servers, order.making, url, model=order.model, version=version) as client:
+            try:
+                model = client.describe()
+            except TransportError as error:
+                tell(f"{url} is left out until it answers: {error}")
+                unreached = error
+                continue
+            except SegmentationError as error:
+                error.args = (f"{url}: {error.args[0]}", *error.args[1:])
+                raise
+        if first is None:
+            first, version = model, model.version
+        elif model != first:
+            differing = differences(described(first), described(model))
+            raise BulkError(f"{url} serves another model than {order.servers.urls[0]}: {differing}")
+    if first is None:
+        raise unreached or BulkError("no server was given")
+    return first
+
+
+def plan(
+    order: BulkOrder, storage: Storage, begun: Job | None, model: ModelInfo, tell: Tell
+) -> Planned:
+    """Write down what a job is, or hold it against the one that was begun.
+
+    Raises:
+        BulkError: It cannot be planned, or is another.
+    """
+    with reached(order.source.url):
+        source = replace(order.source, kind=known_kind(order.source))
+        opened = open_source(source, results=order.results)
+        found = list(opened.pictures())
+        if not found:
+            raise BulkError(f"{order.source.url} holds no picture for --kind {source.kind}")
+        listing = listing_of(found)
+    if isinstance(opened, FolderSource):
+        for name in opened.left_out():
+            tell(f"left out, of a format that is not read: {name}")
+    job = Job(
+        source=source,
+        making=order.making,
+        model=described(model),
+        pictures=listing.count(b"\n"),
+        listing_sha256=hashlib.sha256(listing).hexdigest(),
+    )
+    with reached(order.results):
+        if begun is None:
+            storage.write(LISTING, listing)
+            storage.write(JOB, json.dumps(job.document(), indent=1).encode())
+        else:
+            _refuse_another(storage, begun, job, listing)
+            storage.sweep()
+        parts = list(parts_of(listing, job.making.part_size))
+        finished = finished_parts(storage, job.digest, parts) if begun is not None else {}
+    if order.retry_failed:
+        finished = {index: one for index, one in finished.items() if not one.failures}
+    if begun is not None:
+        done = sum(one.pictures for one in finished.values())
+        tell(f"{done} of {job.pictures} pictures are done")
+    return Planned(job=job, parts=parts, finished=finished)
+
+
+@contextmanager
+def reached(url: str) -> Iterator[None]:
+    """Turn what a storage has against us into one line."""
+    try:
+        yield
+    except (BulkError, SegmentationError):
+        raise
+    except Exception as error:  # object stores have errors of their own
+        raise BulkError(f"{url}: {reason_of(error) or type(error).__name__}") from error
+
+
+def _refuse_another(storage: Storage, begun: Job, job: Job, listing: bytes) -> None:
+    was, now = begun.document(), job.document()
+    counts = ("listing_sha256", "pictures")
+    if was["source"] == now["source"] and begun.listing_sha256 != job.listing_sha256:
+        differing = f"pictures differ: {changes(storage.read(LISTING), listing)}"
+    else:
+        differing = differences(
+            {name: value for name, value in was.items() if name not in counts},
+            {name: value for name, value in now.items() if name not in counts},
+        )
+    if differing:
+        raise BulkError(
+            f"{storage.url} holds another job: {differing}; run it as it was, or give another "
+            "folder"
+        )
+
+
+def _end(
+    storage: Storage,
+    planned: Planned,
+    finished: Mapping[int, FinishedPart],
+    this_run: Sequence[FinishedPart],
+) -> BulkOutcome:
+    in_order = [finished[part.index] for part in planned.parts]
+    failures = [failure for one in in_order for failure in one.failures]
+    if planned.job.making.form == "coco":
+        write_data_set(storage, planned.parts, planned.job.model["classes"])
+    summary = {
+        "pictures": planned.job.pictures,
+        "segmented": planned.job.pictures - len(failures),
+        "failed": dict(Counter(failure.kind for failure in failures)),
+    }
+    storage.write(SUMMARY, json.dumps(summary, indent=1).encode())
+    seconds = 0.0
+    if this_run:
+        seconds = max(one.ended_s for one in this_run) - min(one.began_s for one in this_run)
+    return BulkOutcome(
+        pictures=planned.job.pictures,
+        done=sum(one.pictures for one in this_run),
+        seconds=seconds,
+        failures=failures,
+    )

@@ -1,0 +1,211 @@
+"""Where pictures come from: folders, Parquet files, WebDataset's shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal, Protocol
+
+from tritonseg_engines.bulk.parts import Picture
+from tritonseg_engines.bulk.storage import Storage, stamp_of
+from tritonseg_engines.errors import BulkError, reason_of
+from tritonseg_engines.picture_files import SUFFIXES, UNREAD_SUFFIXES, picture_files, unread_files
+
+Kind = Literal["folder", "parquet", "webdataset"]
+SUFFIX_OF: Final[dict[str, Kind]] = {".parquet": "parquet", ".tar": "webdataset"}
+PACKED_TARS: Final = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """Why there are no bytes of a picture.
+
+    Attributes:
+        kind: One word.
+        reason: A sentence.
+    """
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """What a job reads.
+
+    Attributes:
+        url: A folder or file, by path or URL.
+        kind: What is in it; None to find out.
+        field: Column of a Parquet file, or extension in WebDataset's samples; None to find out.
+        names: Column of a Parquet file that names its pictures; None for file and row.
+    """
+
+    url: str
+    kind: Kind | None = None
+    field: str | None = None
+    names: str | None = None
+
+
+Read = Callable[[], bytes | Unread]
+"""Returns a picture's bytes, or why there are none."""
+
+
+class Source(Protocol):
+    """Pictures in files of one kind."""
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield all there are, in any order, without reading them."""
+
+    def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
+        """Yield each one's position in `pictures`, and what reads it, in any thread."""
+
+
+def open_source(options: SourceOptions, *, results: str | None = None) -> Source:
+    """Return what reads the pictures.
+
+    Args:
+        options: With a kind that is known; see `known_kind`.
+        results: Where results go, which are no pictures even if they lie within.
+
+    Raises:
+        BulkError: An option is for another kind.
+    """
+    kind = options.kind or known_kind(options)
+    if kind == "folder":
+        _refuse(options, kind, field=options.field, names=options.names)
+        return FolderSource(options.url, results=results)
+    if kind == "webdataset":
+        from tritonseg_engines.bulk.shards import ShardSource
+
+        _refuse(options, kind, names=options.names)
+        return ShardSource(options.url, extension=options.field)
+    from tritonseg_engines.bulk.tables import TableSource
+
+    return TableSource(options.url, column=options.field, names=options.names)
+
+
+def known_kind(options: SourceOptions) -> Kind:
+    """Return the kind that was given, or that of what is there.
+
+    Raises:
+        BulkError: Nothing is there that is read, or files of several kinds.
+    """
+    if options.kind is not None:
+        return options.kind
+    suffix = PurePosixPath(options.url).suffix.lower()
+    if suffix in SUFFIX_OF:
+        return SUFFIX_OF[suffix]
+    storage = Storage(options.url)
+    if not storage.exists(""):
+        raise BulkError(f"{options.url} is not there")
+    names = storage.files()
+    found = {_kind_of(name) for name in names} - {None}
+    if len(found) == 1:
+        return found.pop() or "folder"
+    if found:
+        kinds = ", ".join(sorted(filter(None, found)))
+        raise BulkError(f"{options.url} holds files of several kinds; give --kind ({kinds})")
+    packed = [name for name in names if name.lower().endswith(PACKED_TARS)]
+    if packed:
+        raise BulkError(
+            f"{options.url} holds compressed tars ({packed[0]}), of which no picture can be read "
+            "alone: unpack them to .tar"
+        )
+    raise BulkError(f"{options.url} holds no picture ({', '.join((*SUFFIXES, *SUFFIX_OF))})")
+
+
+class FolderSource:
+    """A file for each picture, in and below a folder.
+
+    Args:
+        url: The folder.
+        results: Where results go, which are no pictures even if they lie within.
+    """
+
+    def __init__(self, url: str, *, results: str | None = None) -> None:
+        self._storage = Storage(url)
+        self._results = results
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield all there are, by their path below the folder.
+
+        Raises:
+            OSError: A folder cannot be read.
+        """
+        for name, about in self._listed(SUFFIXES):
+            yield Picture(
+                name=name, file=name, stamp=stamp_of(about), offset=0, size=int(about["size"] or 0)
+            )
+
+    def left_out(self) -> list[str]:
+        """Return the pictures of formats that are not read."""
+        if self._storage.is_local:
+            root, results = Path(self._storage.root), self._local_results()
+            return [
+                path.relative_to(root).as_posix() for path in unread_files([root], results=results)
+            ]
+        return [name for name, _ in self._listed(UNREAD_SUFFIXES)]
+
+    def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
+        """Yield each one's position, and what reads its file."""
+        for position, picture in enumerate(pictures):
+            yield position, partial(self._content, picture)
+
+    def _content(self, picture: Picture) -> bytes | Unread:
+        try:
+            if self._storage.is_local:
+                # Before it is read: what changes meanwhile has another stamp afterwards as well.
+                about = self._storage.fs.info(self._storage.path(picture.file))
+                if stamp_of(about) != picture.stamp:
+                    return changed(picture.file)
+            content = self._storage.read(picture.file)
+        except Exception as error:  # noqa: BLE001 - object stores have errors of their own
+            return unread(error)
+        return content if len(content) == picture.size else changed(picture.file)
+
+    def _listed(self, suffixes: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        if self._storage.is_local:
+            root = Path(self._storage.root)
+            for path in picture_files([root], results=self._local_results()):
+                name = path.relative_to(root).as_posix()
+                yield name, self._storage.fs.info(str(path))
+            return
+        for name, about in self._storage.files().items():
+            is_result = self._results is not None and _is_below(
+                self._storage.path(name), Storage(self._results)
+            )
+            if name.lower().endswith(suffixes) and not is_result:
+                yield name, about
+
+    def _local_results(self) -> Path | None:
+        return None if self._results is None or "://" in self._results else Path(self._results)
+
+
+def unread(error: BaseException) -> Unread:
+    """Return that a file could not be read, and why."""
+    return Unread(
+        kind="ReadError", reason=f"cannot be read: {reason_of(error) or type(error).__name__}"
+    )
+
+
+def changed(file: str) -> Unread:
+    """Return that a file is not what was listed."""
+    return Unread(kind="ChangedError", reason=f"{file} has changed since the job began")
+
+
+def _kind_of(name: str) -> Kind | None:
+    suffix = PurePosixPath(name).suffix.lower()
+    return "folder" if suffix in SUFFIXES else SUFFIX_OF.get(suffix)
+
+
+def _is_below(path: str, results: Storage) -> bool:
+    return path.startswith(f"{results.root}/")
+
+
+def _refuse(options: SourceOptions, kind: str, **given: str | None) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise BulkError(f"--{name} is not for a {kind}, which {options.url} is")

@@ -1,0 +1,192 @@
+"""Folders, here or in an object store, and files that appear there whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from tritonseg_engines.atomic import STAGING, replaced_file, write_atomically
+from tritonseg_engines.errors import BulkError
+
+OBJECT_STORES: Final = frozenset(
+    {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci"}
+)
+"""Where a file that is written appears at once, and a rename would be a copy."""
+UNFINISHED: Final = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(STAGING)}$")
+MARKS: Final = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
+"""What file systems say of a file that changes with its content, the best first."""
+
+
+def absolute_url(text: str) -> str:
+    """Return a URL as it is, and a path such that it means the same in other processes."""
+    return text if "://" in text or "::" in text else os.path.abspath(text)  # noqa: PTH100
+
+
+class Storage:
+    """A folder of any kind that fsspec knows.
+
+    Args:
+        url: Its path or URL, with a protocol as in "s3://bucket/folder"; see `absolute_url`.
+
+    Raises:
+        BulkError: There is no such kind, or what reads it is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.fs, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise BulkError(f"{url}: {error}") from error
+        self.url = url
+        self.root: str = root.rstrip("/") or root
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    def path(self, name: str) -> str:
+        """Return the path of a file in it, as its file system spells that."""
+        return f"{self.root}/{name}" if name else self.root
+
+    def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
+        """Return a file's bytes, or those from `start` up to `end`.
+
+        Raises:
+            OSError: It is not there or cannot be read; object stores have errors of their own.
+        """
+        content: bytes = self.fs.cat_file(self.path(name), start=start, end=end)
+        return content
+
+    def write(self, name: str, content: bytes, *, is_flushed: bool = True) -> None:
+        """Write a file, replacing what was there; nobody ever sees a part of it.
+
+        Args:
+            name: Its name.
+            content: All of it.
+            is_flushed: Whether it outlives the machine's power at once, or only after `flush`.
+
+        Raises:
+            OSError: It cannot be written; object stores have errors of their own.
+        """
+        path = self.path(name)
+        if self.is_local:
+            write_atomically(Path(path), content, is_flushed=is_flushed)
+        elif self._is_object_store:
+            self.fs.pipe_file(path, content)
+        else:
+            temporary = f"{path}.{secrets.token_hex(4)}{STAGING}"
+            self.fs.makedirs(self.fs._parent(path), exist_ok=True)
+            self.fs.pipe_file(temporary, content)
+            self.fs.mv(temporary, path)
+
+    def flush(self, names: Iterable[str]) -> None:
+        """Let files outlive the machine's power; many at once take little more than one.
+
+        Raises:
+            OSError: One is not there any more, or the disk fails.
+        """
+        if not self.is_local:
+            return
+        for name in names:
+            descriptor = os.open(self.path(name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def put(self, name: str, file: Path) -> None:
+        """Write a file of this machine, however large, as `write` does.
+
+        Raises:
+            OSError: As by `write`.
+        """
+        path = self.path(name)
+        if self.is_local:
+            with replaced_file(Path(path)) as target, file.open("rb") as source:
+                shutil.copyfileobj(source, target)
+        elif self._is_object_store:
+            self.fs.put_file(str(file), path)
+        else:
+            temporary = f"{path}.{secrets.token_hex(4)}{STAGING}"
+            self.fs.put_file(str(file), temporary)
+            self.fs.mv(temporary, path)
+
+    def sweep(self) -> None:
+        """Remove what a process that was killed had not written to its end; only where local."""
+        if self.is_local:
+            for path in self.fs.find(self.root):
+                if is_unfinished(path):
+                    Path(path).unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        """Remove a file that may be there."""
+        with suppress(FileNotFoundError):
+            self.fs.rm_file(self.path(name))
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        return bool(self.fs.exists(self.path(name)))
+
+    def files(self, folder: str = "") -> dict[str, Mapping[str, Any]]:
+        """Return what is said of every file in and below a folder, by name below this one."""
+        self.fs.invalidate_cache()
+        found = self.fs.find(self.path(folder), detail=True)
+        names = {path[len(self.root) :].lstrip("/"): about for path, about in found.items()}
+        return {name: about for name, about in names.items() if name}
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no other process write here meanwhile; only where the folder is local.
+
+        Raises:
+            BulkError: Another does.
+        """
+        if not self.is_local:
+            yield
+            return
+        folder = Path(self.root)
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            _lock(descriptor, self.url)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @property
+    def _is_object_store(self) -> bool:
+        protocol = self.fs.protocol
+        return bool(
+            OBJECT_STORES.intersection([protocol] if isinstance(protocol, str) else protocol)
+        )
+
+
+def stamp_of(about: Mapping[str, Any]) -> str:
+    """Return what changes when a file does, of what its file system says about it."""
+    mark = next((about[name] for name in MARKS if about.get(name) is not None), "")
+    return f"{about.get('size')} {mark}".replace('"', "").strip()
+
+
+def _lock(descriptor: int, url: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BulkError(f"{url}: another job writes there; wait for it or stop it") from None
+    except OSError:
+        return  # file systems that have no locks do without
+
+
+def is_unfinished(name: str) -> bool:
+    """Return whether a file is one that `write` or `put` has not renamed yet, by its name."""
+    return UNFINISHED.search(name) is not None

@@ -1,0 +1,146 @@
+"""Parquet files with a column of encoded pictures: bytes, or a struct of Hugging Face's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+import pyarrow as arrow
+import pyarrow.parquet as parquet
+
+from tritonseg_engines.bulk.parts import Picture
+from tritonseg_engines.bulk.sources import Read, Unread, changed, unread
+from tritonseg_engines.bulk.storage import Storage, stamp_of
+from tritonseg_engines.errors import BulkError, reason_of
+
+ROWS_AT_ONCE: Final = 64
+"""Pictures in memory beside those that are on their way."""
+
+
+class TableSource:
+    """Pictures in one Parquet file, or in all in and below a folder.
+
+    Args:
+        url: The file or folder.
+        column: The pictures'; None where one column alone can be that.
+        names: The column of their names; None for file and row.
+    """
+
+    def __init__(self, url: str, *, column: str | None = None, names: str | None = None) -> None:
+        folder, _, file = url.rpartition("/")
+        self._one = file if file.lower().endswith(".parquet") else None
+        self._storage = Storage(folder if self._one else url)
+        self._column, self._naming = column, names
+
+    def pictures(self) -> Iterator[Picture]:
+        """Yield all there are, by file and row or by their keys.
+
+        Raises:
+            BulkError: A file is broken, or has no such column.
+            OSError: A file cannot be read.
+        """
+        for file in sorted(self._files()):
+            stamp = stamp_of(self._storage.fs.info(self._storage.path(file)))
+            try:
+                names = self._names(file)
+            except arrow.ArrowException as error:
+                raise BulkError(f"{file} is no Parquet file: {reason_of(error)}") from error
+            for row, name in enumerate(names):
+                yield Picture(name=name, file=file, stamp=stamp, offset=row, size=0)
+
+    def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
+        """Yield each one's position and what has its bytes; each file is read once, as one goes."""
+        wanted: dict[str, dict[int, int]] = defaultdict(dict)
+        for position, picture in enumerate(pictures):
+            wanted[picture.file][picture.offset] = position
+        for file, rows in wanted.items():
+            stamp = pictures[next(iter(rows.values()))].stamp
+            left = dict(rows)
+            try:
+                if stamp_of(self._storage.fs.info(self._storage.path(file))) != stamp:
+                    reason: Unread = changed(file)
+                else:
+                    for row, content in self._rows(file, rows):
+                        yield left.pop(row), partial(_as_it_is, content)
+                    reason = changed(file)  # of rows that are not there any more
+            except Exception as error:  # noqa: BLE001 - object stores have errors of their own
+                reason = unread(error)
+            for position in left.values():
+                yield position, partial(_as_it_is, reason)
+
+    def _files(self) -> list[str]:
+        if self._one is not None:
+            return [self._one]
+        return [name for name in self._storage.files() if name.lower().endswith(".parquet")]
+
+    def _names(self, file: str) -> list[str]:
+        with self._storage.fs.open(self._storage.path(file), "rb") as opened:
+            table = parquet.ParquetFile(opened)
+            schema = table.schema_arrow
+            self._picture_column(file, schema)
+            if self._naming is None:
+                return [f"{file}/{row:09}" for row in range(table.metadata.num_rows)]
+            if self._naming not in schema.names:
+                raise _no_column(file, self._naming, schema)
+            keys = table.read(columns=[self._naming]).column(0).to_pylist()
+        if any(key is None or key == "" for key in keys):
+            raise BulkError(f"{file}: column {self._naming!r} has a row without a name")
+        return [str(key) for key in keys]
+
+    def _rows(self, file: str, rows: dict[int, int]) -> Iterator[tuple[int, bytes | Unread]]:
+        with self._storage.fs.open(self._storage.path(file), "rb") as opened:
+            table = parquet.ParquetFile(opened)
+            column = self._picture_column(file, table.schema_arrow)
+            first = 0
+            for group in range(table.num_row_groups):
+                count = table.metadata.row_group(group).num_rows
+                if any(first <= row < first + count for row in rows):
+                    row = first
+                    batches = table.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column])
+                    for batch in batches:
+                        for offset in range(batch.num_rows):
+                            if row + offset in rows:
+                                yield row + offset, _bytes_of(batch.column(0)[offset].as_py())
+                        row += batch.num_rows
+                first += count
+
+    def _picture_column(self, file: str, schema: arrow.Schema) -> str:
+        """Return the name of the column, and refuse a file without it."""
+        able = [field.name for field in schema if _holds_bytes(field.type)]
+        if self._column is not None:
+            if self._column not in schema.names:
+                raise _no_column(file, self._column, schema)
+            if self._column not in able:
+                raise BulkError(
+                    f"{file}: column {self._column!r} is of {schema.field(self._column).type}; "
+                    "expected the bytes of picture files, or a struct with them as 'bytes'"
+                )
+            return self._column
+        if len(able) != 1:
+            found = ", ".join(able) or f"none of {', '.join(schema.names)}"
+            raise BulkError(
+                f"{file}: which column has the pictures? Give --field; of bytes are: {found}"
+            )
+        return str(able[0])
+
+
+def _holds_bytes(kind: Any) -> bool:
+    if arrow.types.is_struct(kind):
+        names = [kind.field(index).name for index in range(kind.num_fields)]
+        return "bytes" in names and _holds_bytes(kind.field(names.index("bytes")).type)
+    return bool(arrow.types.is_binary(kind) or arrow.types.is_large_binary(kind))
+
+
+def _bytes_of(value: Any) -> bytes | Unread:
+    content = value.get("bytes") if isinstance(value, dict) else value
+    return Unread(kind="ReadError", reason="the row has no picture") if content is None else content
+
+
+def _as_it_is(content: bytes | Unread) -> bytes | Unread:
+    return content
+
+
+def _no_column(file: str, name: str, schema: arrow.Schema) -> BulkError:
+    return BulkError(f"{file} has no column {name!r}; it has {', '.join(schema.names)}")

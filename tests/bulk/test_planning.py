@@ -1,0 +1,274 @@
+"""A job's folder: begun, gone on with, or refused in a line that says why."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tritonseg import ConnectError, ModelNotFoundError
+from tritonseg.testing import FakeTriton
+from tritonseg_engines.bulk.attempts import Attempts
+from tritonseg_engines.bulk.connection import address_of
+from tritonseg_engines.bulk.job import JOB, LISTING, Making, Servers
+from tritonseg_engines.bulk.manifest import Failure, FinishedPart, finished_parts, manifest_name
+from tritonseg_engines.bulk.parts import Part
+from tritonseg_engines.bulk.run import BulkOrder, Planned, begun_job, plan, served_model
+from tritonseg_engines.bulk.sources import SourceOptions
+from tritonseg_engines.bulk.storage import Storage
+from tritonseg_engines.cli.app import cli
+from tritonseg_engines.errors import BulkError
+from tritonseg_engines.server_access import Access
+
+Orders = Callable[..., BulkOrder]
+
+
+def planned(order: BulkOrder, told: list[str] | None = None) -> Planned:
+    """What the driver does before it asks Ray for workers."""
+    tell = ([] if told is None else told).append
+    storage = Storage(order.results)
+    begun = begun_job(storage, resume=order.resume)
+    return plan(order, storage, begun, served_model(order, begun, tell), tell)
+
+
+def finish(one: Planned, part: Part, results: str, *failures: Failure) -> Path:
+    """Leave what a worker leaves of a part; return its manifest."""
+    storage = Storage(results)
+    storage.write(f"pictures/{part.name}.parquet", b"rows")
+    finished = FinishedPart(
+        index=part.index,
+        digest=part.digest,
+        job=one.job.digest,
+        pictures=part.count,
+        failures=failures,
+        files={f"pictures/{part.name}.parquet": 4},
+        worker="here:1",
+        began_s=1.0,
+        ended_s=2.0,
+    )
+    storage.write(manifest_name(part), finished.to_json().encode())
+    return Path(results, manifest_name(part))
+
+
+def test_a_job_begins(order: Orders, fake: FakeTriton) -> None:
+    one = planned(order())
+    folder = Path(order().results)
+    assert {path.name for path in folder.iterdir()} == {JOB, LISTING}
+    assert [part.count for part in one.parts] == [3, 3, 3, 1]
+    assert one.left == one.parts
+    document = json.loads((folder / JOB).read_text())
+    assert (document["model"]["name"], document["model"]["version"]) == ("red", "1")
+    assert len((folder / LISTING).read_text().splitlines()) == document["pictures"] == 10
+
+
+def test_what_is_finished_is_not_done_again(order: Orders) -> None:
+    one = planned(order())
+    finish(one, one.parts[1], order().results)
+    finish(one, one.parts[2], order().results, Failure(picture="x", kind="K", reason="r"))
+    told: list[str] = []
+    again = planned(order(resume=True), told)
+    assert [part.index for part in again.left] == [0, 3]
+    assert told == ["6 of 10 pictures are done"]
+    retried = planned(order(resume=True, retry_failed=True))
+    assert [part.index for part in retried.left] == [0, 2, 3]
+
+
+def test_what_is_there_in_part_or_of_another_job_is_not_finished(order: Orders) -> None:
+    one = planned(order())
+    results = order().results
+    storage = Storage(results)
+    for part in one.parts:
+        finish(one, part, results)
+    Path(results, "pictures/part-000000.parquet").unlink()
+    Path(results, "pictures/part-000001.parquet").write_bytes(b"row")
+    text = Path(results, manifest_name(one.parts[2])).read_text()
+    Path(results, manifest_name(one.parts[2])).write_text(text.replace(one.job.digest, "0" * 64))
+    assert set(finished_parts(storage, one.job.digest, one.parts)) == {3}
+    Path(results, manifest_name(one.parts[3])).write_text(text[:40])
+    assert finished_parts(storage, one.job.digest, one.parts) == {}
+    other = [replace(part, digest="0" * 64) for part in one.parts]
+    finish(one, one.parts[0], results)
+    assert finished_parts(storage, one.job.digest, other) == {}
+
+
+def test_what_was_being_written_goes(order: Orders) -> None:
+    planned(order())
+    half = Path(order().results, ".0001.png.0a0b0c0d.tmp")
+    half.write_bytes(b"half of a")
+    somebodys = Path(order().results, "notes.tmp")
+    somebodys.touch()
+    planned(order(resume=True))
+    assert (half.exists(), somebodys.exists()) == (False, True)
+
+
+def test_a_source_that_has_changed(order: Orders, pictures: Path) -> None:
+    planned(order())
+    os.utime(pictures / "a/0000.png", ns=(1, 1))
+    (pictures / "b/0001.png").unlink()
+    (pictures / "b/new.png").write_bytes(b"new")
+    with pytest.raises(BulkError) as refused:
+        planned(order(resume=True))
+    assert (
+        "holds another job: pictures differ: 1 new (b/new.png), 1 gone (b/0001.png), "
+        "1 changed (a/0000.png); run it as it was" in str(refused.value)
+    )
+
+
+def test_another_source_or_another_way_to_make_masks(order: Orders, tmp_path: Path) -> None:
+    planned(order())
+    with pytest.raises(BulkError, match=r'making\.form was "png", is "rle"; making\.part_size was'):
+        planned(order(resume=True, making=Making(form="rle", part_size=4)))
+    other = tmp_path / "other"
+    (tmp_path / "pictures").rename(other)
+    with pytest.raises(BulkError, match=r'source\.url was ".*/pictures", is ".*/other"'):
+        planned(order(resume=True, source=SourceOptions(url=str(other))))
+
+
+def test_other_servers_and_more_workers_are_the_same_job(order: Orders, fake: FakeTriton) -> None:
+    one = planned(order())
+    servers = Servers(urls=[fake.url], timeout_s=9.0, in_flight=3)
+    assert planned(order(resume=True, servers=servers)).job == one.job
+
+
+def test_another_model(order: Orders, fake: FakeTriton) -> None:
+    planned(order())
+    key = "tritonseg_provenance"
+    provenance = json.loads(fake.parameters[key])
+    fake.parameters[key] = json.dumps({**provenance, "onnx_sha256": "f" * 64})
+    with pytest.raises(BulkError, match=r"model\.onnx_sha256 was .*, is \"f{64}\""):
+        planned(order(resume=True))
+
+
+def test_the_jobs_version_stays_the_jobs(order: Orders, fake: FakeTriton) -> None:
+    planned(order())
+    fake.versions.append("2")
+    assert planned(order(resume=True)).job.model["version"] == "1"
+    with pytest.raises(BulkError, match=r'model\.version was "1", is "2"'):
+        planned(order(resume=True, version="2"))
+    fake.versions.remove("1")
+    with pytest.raises(ModelNotFoundError):
+        planned(order(resume=True))
+
+
+def test_servers_of_different_models(order: Orders, fake: FakeTriton) -> None:
+    with FakeTriton(model="red", classes=["road", "car"]) as other:
+        servers = Servers(urls=[fake.url, other.url])
+        with pytest.raises(BulkError, match=f"{other.url} serves another model than {fake.url}"):
+            planned(order(servers=servers))
+    with FakeTriton(model="green") as other:
+        servers = Servers(urls=[fake.url, other.url])
+        with pytest.raises(ModelNotFoundError, match=f"^{other.url}: "):
+            planned(order(servers=servers))
+    assert not Path(order().results).exists()
+
+
+def test_a_server_that_is_not_there(order: Orders, fake: FakeTriton) -> None:
+    told: list[str] = []
+    planned(order(servers=Servers(urls=["127.0.0.1:9", fake.url], timeout_s=2.0)), told)
+    assert told[0].startswith("127.0.0.1:9 is left out until it answers: ")
+    with pytest.raises(ConnectError):
+        planned(order(resume=True, servers=Servers(urls=["127.0.0.1:9"], timeout_s=2.0)))
+
+
+def test_folders_of_somebody_else(order: Orders) -> None:
+    planned(order())
+    with pytest.raises(BulkError, match="holds a job: give --resume"):
+        planned(order())
+    Path(order().results, JOB).unlink()
+    planned(order())  # as one that was killed before it had begun
+    Path(order().results, JOB).unlink()
+    Path(order().results, "thesis.txt").touch()
+    with pytest.raises(BulkError, match=r"holds no job, but thesis\.txt"):
+        planned(order(resume=True))
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": 1, "source": 3}', b'"x"'])
+def test_a_jobs_file_that_is_none(order: Orders, content: bytes) -> None:
+    planned(order())
+    Path(order().results, JOB).write_bytes(content)
+    with pytest.raises(BulkError, match="is not a job's file that is whole"):
+        planned(order(resume=True))
+
+
+def test_two_drivers_in_one_folder(tmp_path: Path) -> None:
+    with (
+        Storage(str(tmp_path)).held(),
+        pytest.raises(BulkError, match="another job writes there"),
+        Storage(str(tmp_path)).held(),
+    ):
+        pass
+    with Storage(str(tmp_path)).held():
+        pass
+
+
+def test_one_address_for_several_servers() -> None:
+    servers = Servers(urls=["127.0.0.1:1", "localhost:2", "127.0.0.1:1"])
+    assert address_of(servers) == "ipv4:127.0.0.1:1,127.0.0.1:2"
+    assert address_of(Servers(urls=["dns:///pool:8001"])) == "dns:///pool:8001"
+    with pytest.raises(BulkError, match="must each be 'host:port', got 'unix:/run/t'"):
+        address_of(Servers(urls=["unix:/run/t", "127.0.0.1:1"]))
+    with pytest.raises(BulkError, match="several --url over TLS"):
+        address_of(replace(servers, access=Access(tls=True)))
+
+
+def test_a_source_without_pictures_of_its_kind(order: Orders, pictures: Path) -> None:
+    with pytest.raises(BulkError, match="holds no picture for --kind webdataset"):
+        planned(order(source=SourceOptions(url=str(pictures), kind="webdataset")))
+
+
+def test_secrets_are_neither_printed_nor_written(order: Orders, fake: FakeTriton) -> None:
+    servers = Servers(urls=[fake.url], access=Access(headers={"x-key": "s3cr3t"}))
+    planned(order(servers=servers))
+    written = [path.read_text() for path in Path(order().results).iterdir()]
+    assert "s3cr3t" not in "".join(written)
+    access = Access(headers={"x-key": "s3cr3t"}, token="s3cr3t", tls=True, key=b"s3cr3t")
+    assert "s3cr3t" not in repr(Servers(urls=["a:1"], access=access))
+
+
+def test_a_picture_with_which_workers_die_is_left_out(order: Orders, tmp_path: Path) -> None:
+    """Attempts that never end, as those of processes that were killed."""
+    part, storage = planned(order()).parts[0], Storage(order().results)
+
+    def begun() -> Attempts:
+        return Attempts.of(storage, part, "this run")
+
+    assert [begun().is_careful for _ in range(3)] == [False, False, True]
+    begun().note(0)
+    second = begun()
+    assert not second.is_deadly(0)
+    second.note(2)
+    third = begun()
+    third.note(2)
+    assert [begun().is_deadly(position) for position in range(3)] == [False, False, True]
+    other = Attempts.of(storage, part, "next run")
+    assert (other.is_careful, other.is_deadly(2)) == (False, False)
+    other.end()
+    assert not begun().is_careful
+
+
+def bulk(*words: object) -> tuple[int, str]:
+    outcome = CliRunner().invoke(cli, ["bulk", *map(str, words)])
+    return outcome.exit_code, outcome.stderr
+
+
+def test_wrong_usage(tmp_path: Path) -> None:
+    code, told = bulk(tmp_path, tmp_path / "out", "--model", "m", "--retry-failed")
+    assert (code, "--retry-failed goes with --resume" in told) == (2, True)
+    code, told = bulk(tmp_path, tmp_path / "out", "--model", "m", "--header", "x")
+    assert (code, "expected NAME=VALUE" in told) == (2, True)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is here")
+def test_what_is_missing_is_said_at_once(tmp_path: Path) -> None:
+    begin_s = time.monotonic()
+    code, told = bulk(tmp_path, tmp_path / "out", "--model", "m")
+    assert (code, "[bulk]" in told, len(told.splitlines())) == (1, True, 1)
+    assert not (tmp_path / "out").exists()
+    assert time.monotonic() - begin_s < 10

@@ -1,0 +1,219 @@
+"""What is read of folders, shards and tables, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from tritonseg_engines.bulk.sources import (
+    Source,
+    SourceOptions,
+    Unread,
+    known_kind,
+    open_source,
+)
+from tritonseg_engines.bulk.storage import Storage
+from tritonseg_engines.errors import BulkError
+
+
+def opened(url: object, **options: object) -> Source:
+    results = options.pop("results", None)
+    whole = SourceOptions(url=str(url), **options)  # type: ignore[arg-type]
+    return open_source(whole, results=None if results is None else str(results))
+
+
+def read(source: Source) -> dict[str, bytes | Unread]:
+    """All pictures by name, asked for in an order that is not theirs."""
+    listed = sorted(source.pictures(), key=lambda one: one.name, reverse=True)
+    return {listed[place].name: content() for place, content in source.contents(listed)}
+
+
+def tar(path: Path, members: Sequence[tuple[str, bytes]], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as file:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "folder"
+    for name in (
+        "a.png",
+        ".b.png",
+        "deep/er/b.JPG",
+        "notes.txt",
+        "old.gif",
+        "results/masks/a.png.png",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def test_a_folder(folder: Path) -> None:
+    source = opened(folder, results=folder / "results")
+    assert read(source) == {name: name.encode() for name in (".b.png", "a.png", "deep/er/b.JPG")}
+    assert source.left_out() == ["old.gif"]  # type: ignore[attr-defined]
+
+
+def test_a_folder_of_another_file_system(folder: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(f"{folder}/", "/pictures/", recursive=True)
+    try:
+        source = opened("memory://pictures", results="memory://pictures/results")
+        assert read(source) == {
+            name: name.encode() for name in (".b.png", "a.png", "deep/er/b.JPG")
+        }
+        assert source.left_out() == ["old.gif"]  # type: ignore[attr-defined]
+    finally:
+        memory.rm("/pictures", recursive=True)
+
+
+def test_files_that_change_or_go_meanwhile_are_no_pictures_of_the_job(folder: Path) -> None:
+    source = opened(folder, results=folder / "results")
+    listed = list(source.pictures())
+    os.utime(folder / "a.png", ns=(1, 1))
+    (folder / "deep/er/b.JPG").unlink()
+    found = {listed[place].name: content() for place, content in source.contents(listed)}
+    changed, gone = found["a.png"], found["deep/er/b.JPG"]
+    assert isinstance(changed, Unread)
+    assert (changed.kind, changed.reason) == (
+        "ChangedError", "a.png has changed since the job began",
+    )  # fmt: skip
+    assert isinstance(gone, Unread)
+    assert gone.kind == "ReadError"
+
+
+def test_shards(tmp_path: Path) -> None:
+    tar(tmp_path / "0.tar", [("x/1.jpg", b"one" * 999), ("x/1.txt", b"no"), ("x/2.jpg", b"two")])
+    tar(tmp_path / "1.tar", [("x/1.jpg", b"three"), ("long" * 40 + ".png", b"four")])
+    assert read(opened(tmp_path)) == {
+        "0.tar/x/1.jpg": b"one" * 999,
+        "0.tar/x/2.jpg": b"two",
+        "1.tar/x/1.jpg": b"three",
+        f"1.tar/{'long' * 40}.png": b"four",
+    }
+    assert set(read(opened(tmp_path / "1.tar"))) == {"1.tar/x/1.jpg", f"1.tar/{'long' * 40}.png"}
+
+
+def test_a_sample_with_its_labels(tmp_path: Path) -> None:
+    shard = tar(tmp_path / "0.tar", [("1.jpg", b"picture"), ("1.seg.png", b"labels")])
+    with pytest.raises(BulkError, match=r"sample 1 has several pictures, 1\.jpg and 1\.seg\.png"):
+        read(opened(shard))
+    assert read(opened(shard, field="jpg")) == {"0.tar/1.jpg": b"picture"}
+    assert read(opened(shard, field=".seg.png")) == {"0.tar/1.seg.png": b"labels"}
+
+
+def test_a_shard_that_changes_meanwhile(tmp_path: Path) -> None:
+    source = opened(tar(tmp_path / "0.tar", [("1.jpg", b"one"), ("2.jpg", b"two")]))
+    listed = list(source.pictures())
+    tar(tmp_path / "0.tar", [("1.jpg", b"another")])
+    found = [content() for _, content in source.contents(listed)]
+    assert [one.kind for one in found if isinstance(one, Unread)] == ["ChangedError"] * 2
+
+
+def test_shards_that_cannot_be_read_in_parts(tmp_path: Path) -> None:
+    whole = tar(tmp_path / "0.tar", [("1.jpg", b"one" * 9999)])
+    whole.write_bytes(whole.read_bytes()[:700])
+    with pytest.raises(BulkError, match=r"0\.tar is no tar that is whole"):
+        list(opened(whole).pictures())
+    whole.unlink()
+    tar(tmp_path / "1.tar.gz", [("1.jpg", b"one")], "w:gz")
+    with pytest.raises(BulkError, match=r"compressed tars \(1\.tar\.gz\).*unpack them"):
+        known_kind(SourceOptions(url=str(tmp_path)))
+
+
+def test_several_kinds_or_none(tmp_path: Path) -> None:
+    with pytest.raises(BulkError, match="nowhere is not there"):
+        known_kind(SourceOptions(url=str(tmp_path / "nowhere")))
+    with pytest.raises(BulkError, match="holds no picture"):
+        known_kind(SourceOptions(url=str(tmp_path)))
+    (tmp_path / "a.png").touch()
+    tar(tmp_path / "0.tar", [])
+    with pytest.raises(BulkError, match=r"several kinds; give --kind \(folder, webdataset\)"):
+        known_kind(SourceOptions(url=str(tmp_path)))
+    assert known_kind(SourceOptions(url=str(tmp_path), kind="folder")) == "folder"
+
+
+def test_options_of_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(BulkError, match="--field is not for a folder"):
+        opened(tmp_path, kind="folder", field="image")
+    with pytest.raises(BulkError, match="--names is not for a webdataset"):
+        opened(tmp_path, kind="webdataset", names="id")
+
+
+@pytest.mark.parametrize("url", ["nope://bucket/folder", "sftp://host/folder"])
+def test_storage_of_a_kind_that_is_not_here(url: str) -> None:
+    with pytest.raises(BulkError, match=f"^{url}: "):
+        Storage(url)
+
+
+@pytest.fixture
+def table(tmp_path: Path, with_arrow: None) -> Path:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    columns = {
+        "id": ["c", "a", "b", "d"],
+        "picture": [b"C", b"A", None, b"D"],
+        "hf": [{"bytes": value.encode(), "path": None} for value in "CABD"],
+        "label": [1, 2, 3, 4],
+    }
+    parquet.write_table(arrow.table(columns), tmp_path / "t.parquet", row_group_size=3)
+    return tmp_path / "t.parquet"
+
+
+def test_a_table(table: Path) -> None:
+    found = read(opened(table, field="picture"))
+    no_picture = Unread(kind="ReadError", reason="the row has no picture")
+    assert found == {
+        "t.parquet/000000000": b"C",
+        "t.parquet/000000001": b"A",
+        "t.parquet/000000002": no_picture,
+        "t.parquet/000000003": b"D",
+    }
+    named = read(opened(table.parent, field="hf", names="id"))
+    assert named == {"a": b"A", "b": b"B", "c": b"C", "d": b"D"}
+
+
+def test_a_table_of_which_some_rows_are_read(table: Path) -> None:
+    source = opened(table, field="hf", names="id")
+    last = [one for one in source.pictures() if one.name == "d"]
+    assert [content() for _, content in source.contents(last)] == [b"D"]
+
+
+def test_a_table_that_changes_meanwhile(table: Path) -> None:
+    source = opened(table, field="hf")
+    listed = list(source.pictures())
+    table.write_bytes(b"no table at all")
+    found = [content() for _, content in source.contents(listed)]
+    assert [one.kind for one in found if isinstance(one, Unread)] == ["ChangedError"] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, "which column has the pictures.*picture, hf"),
+        ({"field": "image"}, "has no column 'image'; it has id, picture, hf, label"),
+        ({"field": "label"}, "column 'label' is of int64; expected the bytes"),
+        ({"field": "hf", "names": "name"}, "has no column 'name'"),
+    ],
+)
+def test_columns_that_are_none(table: Path, options: dict[str, str], reason: str) -> None:
+    with pytest.raises(BulkError, match=reason):
+        list(opened(table, **options).pictures())
+
+
+def test_a_file_that_is_no_table(tmp_path: Path, with_arrow: None) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(BulkError, match=r"t\.parquet is no Parquet file"):
+        list(opened(tmp_path).pictures())
