@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-import wrong_on_demand
+from served_by_command import ServedByCommand
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.serving.foreground import MASKS_CHANGED
 from tritonseg_engines.serving.health import health
@@ -25,25 +21,6 @@ from tritonseg_engines.verification.watch import Watch
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("installation")]
 
 BETA = 'model="beta",version="1"'
-
-
-@contextmanager
-def serving(good: Path, file: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """`tritonseg serve` of one model, wrong once a file is there, and its two addresses."""
-    command = [sys.executable, wrong_on_demand.__file__, str(file), "beta"]
-    options = [f"--repository={good}", "--grpc-port=0", "--verify-every=0.5",
-               "--verify-metrics-port=0"]  # fmt: skip
-    with subprocess.Popen(
-        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            ready = process.stdout.readline()
-            found = re.match(r"ready: gRPC on (\S+), canaries on (\S+);", ready)
-            assert found is not None, ready
-            yield process, found[1], found[2]
-        finally:
-            process.kill()
 
 
 def read(url: str) -> dict[str, float]:
@@ -59,22 +36,23 @@ def samples(text: str) -> dict[str, float]:
 def test_masks_that_changed_are_seen_by_who_looks_before_the_process_ends(
     good: Path, tmp_path: Path
 ) -> None:
-    file = tmp_path / "wrong"
-    with serving(good, file) as (process, grpc_url, url):
+    file, log = tmp_path / "wrong", tmp_path / "log"
+    options = ("beta", "--verify-every=0.5")
+    with ServedByCommand(good, log, *options, wrong_once=file) as served:
+        url = served.addresses["canaries"]
         before = read(url)
         assert before[f"tritonseg_canaries_right{{{BETA}}}"] == 1
         assert before["tritonseg_canary_round_interval_seconds"] == 0.5
         file.touch()
         deadline = time.monotonic() + 20
-        while health(grpc_url, timeout_s=1) == "SERVING":
+        while health(served.addresses["gRPC"], timeout_s=1) == "SERVING":
             assert time.monotonic() < deadline
             time.sleep(0.2)
         time.sleep(3)  # long after Triton's end
-        assert process.poll() is None
+        assert served.process.poll() is None
         after = read(url)
-        code = process.wait(10)
-        assert process.stderr is not None
-        (line,) = [one for one in process.stderr.read().splitlines() if "is ended" in one]
+        code = served.process.wait(10)
+    (line,) = [one for one in log.read_text().splitlines() if "is ended" in one]
     assert after[f"tritonseg_canaries_right{{{BETA}}}"] == 0
     assert after[f'tritonseg_canary_rounds_total{{{BETA},outcome="wrong"}}'] == 1
     right_at_s = f"tritonseg_canaries_right_timestamp_seconds{{{BETA}}}"
@@ -87,9 +65,10 @@ def test_masks_that_changed_are_seen_by_who_looks_before_the_process_ends(
 
 def test_nobody_is_waited_for_where_nobody_looks(good: Path, tmp_path: Path) -> None:
     file = tmp_path / "wrong"
-    with serving(good, file) as (process, *_):
+    options = ("beta", "--verify-every=0.5")
+    with ServedByCommand(good, tmp_path / "log", *options, wrong_once=file) as served:
         file.touch()
-        assert process.wait(metrics.LONGEST_WAIT_S / 2) == MASKS_CHANGED
+        assert served.process.wait(metrics.LONGEST_WAIT_S / 2) == MASKS_CHANGED
 
 
 def test_the_wait_for_a_last_look_has_an_end(good: Path) -> None:
