@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from served_by_command import ServedByCommand
 from tiny_models import ARGMAX, RESIZE, SIZE_HW, TinyModel, run_onnx, tiny_spec
 from tritonseg import ConnectError, RetryPolicy, SegmentationClient
 from tritonseg_engines.build.model import build_model
+from tritonseg_steps.resize_policy import Stretch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("installation", "deploy_tools")]
 
@@ -36,10 +37,14 @@ ONCE = RetryPolicy(max_retries=0)
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with one model, `tiny`."""
+    """A repository with one model, `tiny`, for pictures of any size; never served where it lies."""
     folder = tmp_path_factory.mktemp("built")
     onnx.save(TinyModel(tail=[RESIZE]).model(), folder / "export.onnx")
-    build_model(tiny_spec(), folder / "export.onnx", folder / "repository")
+    spec = tiny_spec()
+    height, width = SIZE_HW
+    resize = Stretch(height=height, width=width)
+    spec = replace(spec, preprocessing=replace(spec.preprocessing, resize=resize))
+    build_model(spec, folder / "export.onnx", folder / "repository")
     return folder / "repository"
 
 
@@ -105,8 +110,9 @@ def behind_tls(
     callers["without one"] = None
     objects = rendered(merged(example("mtls"), {"models": ["tiny"]}))
     words = container(objects, "server")["args"]
+    own = shutil.copytree(repository, folder / "repository")
     with (
-        ServedByCommand(repository, folder / "served.log", *words) as served,
+        ServedByCommand(own, folder / "served.log", *words) as served,
         envoy(
             deploy_tools, folder, objects, secret=secret, grpc_url=served.addresses["gRPC"]
         ) as port,

@@ -75,10 +75,9 @@ class Fetching:
         fetch = container(objects, "fetch")
         assert {"secretRef": {"name": "bucket"}} in fetch["envFrom"]
         self._rclone, self._volume = rclone, volume
-        self._words = [
-            word.replace("/fetched", str(volume)).replace("/tmp/", f"{volume.parent}/")
-            for word in fetch["args"]
-        ]
+        places = {"/fetched": volume, "--config=/tmp/rclone.conf": f"--config={volume.parent}/conf"}
+        assert places.keys() <= set(fetch["args"])
+        self._words = [str(places.get(word, word)) for word in fetch["args"]]
         self._environment = SECRET | {one["name"]: one["value"] for one in fetch["env"]}
 
     def start(self, **more: str) -> subprocess.Popen[str]:

@@ -6,11 +6,10 @@ import json
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +90,19 @@ def prometheus(tools: Path, folder: Path, targets: Mapping[str, str]) -> Iterato
     ]  # fmt: skip
     with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
         try:
+            _await_ready(f"http://{address}/-/ready", folder / "log")
             yield Prometheus(f"http://{address}")
         finally:
             process.terminate()
+
+
+def _await_ready(url: str, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
 
 
 def has_numbers(series: Series) -> bool:
