@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from served_by_command import ServedByCommand
+from tritonseg_engines.cli.app import cli
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.serving.foreground import MASKS_CHANGED
 from tritonseg_engines.serving.health import health
@@ -79,6 +82,17 @@ def test_the_wait_for_a_last_look_has_an_end(good: Path) -> None:
     began = time.monotonic()
     served.wait_until_read(0.5)
     assert 0.4 < time.monotonic() - began < 5
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(good: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = CliRunner().invoke(
+            cli, ["serve", f"--repository={good}", f"--verify-metrics-port={port}"]
+        )
+    assert outcome.exit_code == 1
+    (line,) = outcome.output.splitlines()
+    assert f"cannot listen on port {port} of 127.0.0.1 for the canaries' metrics" in line
 
 
 def test_a_model_that_does_not_answer_has_not_given_other_masks(

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
+from tritonseg_engines.errors import ServerStartError
 from tritonseg_engines.verification.verify import NONE_SEEN, Result
 from tritonseg_engines.verification.watch import Watch
 
@@ -34,13 +36,19 @@ class CanaryMetrics:
         port: 0 for any that is free.
 
     Raises:
-        OSError: It is taken.
+        ServerStartError: It cannot listen there.
     """
 
     def __init__(self, watch: Watch, every_s: float, *, host: str, port: int) -> None:
         self._watch, self._every_s = watch, every_s
         self._read_round_s: float | None = None
-        server = ThreadingHTTPServer((host, port), _handler(self._read))
+        try:
+            server = ThreadingHTTPServer((host, port), _handler(self))
+        except OSError as error:
+            raise ServerStartError(
+                f"cannot listen on port {port} of {host} for the canaries' metrics "
+                f"({error.strerror}); give another one (0 for a free one), or leave it out"
+            ) from error
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, name="canary metrics", daemon=True).start()
         self.url = f"http://{host}:{server.server_address[1]}/metrics"
@@ -57,11 +65,12 @@ class CanaryMetrics:
                 return
             time.sleep(_LOOK_S)
 
-    def _read(self) -> str:
+    @contextmanager
+    def text_being_read(self) -> Iterator[str]:
+        """Give the text; once it was sent, the round in it counts as read."""
         asked_at_s = self._watch.asked_at_s
-        text = metrics_text(self._watch, self._every_s)
+        yield metrics_text(self._watch, self._every_s)
         self._read_round_s = asked_at_s
-        return text
 
 
 def metrics_text(watch: Watch, every_s: float) -> str:
@@ -69,7 +78,7 @@ def metrics_text(watch: Watch, every_s: float) -> str:
     return "".join(f"{line}\n" for line in _lines(watch, every_s))
 
 
-def _handler(read: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
+def _handler(metrics: CanaryMetrics) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10.0
         """Seconds that a reader may be silent."""
@@ -78,12 +87,13 @@ def _handler(read: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
             if self.path.partition("?")[0] != "/metrics":
                 self.send_error(404)
                 return
-            content = read().encode()
-            self.send_response(200)
-            self.send_header("Content-Type", CONTENT_TYPE)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            with metrics.text_being_read() as text:
+                content = text.encode()
+                self.send_response(200)
+                self.send_header("Content-Type", CONTENT_TYPE)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
 
         def log_message(self, *_arguments: object) -> None:
             """Keep the launcher's log for what matters."""
