@@ -47,7 +47,8 @@ class CanaryMetrics:
         except OSError as error:
             raise ServerStartError(
                 f"cannot listen on port {port} of {host} for the canaries' metrics "
-                f"({error.strerror}); give another one (0 for a free one), or leave it out"
+                f"({error.strerror}); give another port (0 for a free one), "
+                "or an address of this machine"
             ) from error
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, name="canary metrics", daemon=True).start()
