@@ -9,8 +9,9 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 LONGEST = (
-    "test_other_cpu.py", "test_tiling_zoo.py", "test_zoo.py", "test_reach_zoo.py",
-    "test_precision_zoo.py", "test_soak.py", "test_shared_memory.py",
+    "test_other_cpu.py", "test_zoo.py", "test_precision.py", "test_random_exports.py",
+    "test_tiling_zoo.py", "test_precision_zoo.py", "test_reach_zoo.py", "test_first_start.py",
+    "test_soak.py", "test_shared_memory.py", "test_served.py", "test_rebuild.py",
 )  # fmt: skip
 TIERS = dict.fromkeys(("docker", "e2e", "interop", "load_test", "serving", "soak"), "e2e")
 
@@ -24,7 +25,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)  # after pytest-randomly's
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes minutes, so that nothing waits for it where two files run at a time."""
+    """Begin with what takes minutes, so that nothing waits for it where several files run at once.
+
+    pytest-xdist keeps this order with `--no-loadscope-reorder`.
+    """
     items.sort(key=_turn)
 
 

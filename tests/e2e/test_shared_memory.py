@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from blocking_client import BlockingClient, LoopThread
 from tritonseg import ClientClosedError, DeadlineExceededError, SegmentationClient
@@ -65,6 +66,19 @@ def regions(server: TritonServer, pid: int | None = None) -> list[str]:
         status = asker.get_system_shared_memory_status(as_json=True)
     own = f"tritonseg-{pid or os.getpid()}-"
     return [name for name in status.get("regions", {}) if name.startswith(own)]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(server: TritonServer) -> Iterator[None]:
+    """What the server still read when a client was closed is no concern of the next test."""
+    yield
+    deadline_s = time.monotonic() + 60
+    with InferenceServerClient(server.grpc_url) as asker:
+        while regions(server):
+            assert time.monotonic() < deadline_s
+            with suppress(InferenceServerException):  # it reads one of them
+                asker.unregister_system_shared_memory()
+            time.sleep(0.05)
 
 
 def left_behind(pid: int) -> list[Path]:

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import tritonclient.grpc as triton
+from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
@@ -28,7 +30,7 @@ from tritonseg_steps.resize_policy import Stretch
 pytestmark = pytest.mark.e2e
 
 FIRST = {ServingLayout.SINGLE: "tiny", ServingLayout.ENSEMBLE: "tiny_normalize"}
-SIZE_HW = (2048, 2048)
+NO_PICTURE = b"no picture"
 STEPS = {
     ServingLayout.SINGLE: {"whole"},
     ServingLayout.ENSEMBLE: {"normalize", "engine", "argmax"},
@@ -88,20 +90,23 @@ def total(samples: Samples, name: str, **labels: str) -> float:
     return sum(v for (one, has), v in samples.items() if one == name and labels.items() <= {*has})
 
 
-def ask(url: str, size_hw: tuple[int, int], image: str = "IMAGE") -> tuple[str, float]:
+def ask(url: str, file: bytes) -> tuple[str, float]:
     began_s = time.monotonic()
+    tensor = triton.InferInput("ENCODED_IMAGE", [1, 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[file]], object))
     with triton.InferenceServerClient(url) as client:
-        if image == "IMAGE":
-            tensor = triton.InferInput(image, [1, *size_hw, 3], "UINT8")
-            tensor.set_data_from_numpy(np.zeros((1, *size_hw, 3), np.uint8))
-        else:
-            tensor = triton.InferInput(image, [1, 1], "BYTES")
-            tensor.set_data_from_numpy(np.array([[b"no picture"]], object))
         try:
             client.infer("tiny", [tensor], client_timeout=60)
         except InferenceServerException as error:
             return str(error.status()), time.monotonic() - began_s
     return "answered", time.monotonic() - began_s
+
+
+def slow_to_read() -> bytes:
+    """A file that is sent much faster than it is decoded, so that a line of two is soon full."""
+    file = BytesIO()
+    Image.new("RGB", (4096, 4096)).save(file, "JPEG")
+    return file.getvalue()
 
 
 def outcomes(samples: Samples) -> Counter[str]:
@@ -140,11 +145,12 @@ def test_before_the_first_request_every_outcome_is_there_and_zero(
 def test_steps_count_what_callers_saw_and_how_long_they_waited(
     repository: Path, server: TritonServer
 ) -> None:
+    picture = slow_to_read()
     before = settled(server, 0)
     with ThreadPoolExecutor(CALLERS) as callers:
-        asked = [callers.submit(ask, server.grpc_url, SIZE_HW) for _ in range(2 * CALLERS)]
+        asked = [callers.submit(ask, server.grpc_url, picture) for _ in range(2 * CALLERS)]
         seen = [one.result() for one in asked]
-    seen += [ask(server.grpc_url, SIZE_HW, "ENCODED_IMAGE") for _ in range(3)]
+    seen += [ask(server.grpc_url, NO_PICTURE) for _ in range(3)]
     after = settled(server, outcomes(before).total() + len(seen))
     words = {
         "answered": "answered",
@@ -173,7 +179,7 @@ def test_triton_itself_calls_refusals_and_errors_successes(
     first = FIRST[layout_of(repository)]
     before = scrape(server)
     for _ in range(3):
-        assert ask(server.grpc_url, (64, 96), "ENCODED_IMAGE")[0] == "StatusCode.INVALID_ARGUMENT"
+        assert ask(server.grpc_url, NO_PICTURE)[0] == "StatusCode.INVALID_ARGUMENT"
     after = settled(server, outcomes(before).total() + 3)
     counted = {
         name: total(after, name, model=first) - total(before, name, model=first)

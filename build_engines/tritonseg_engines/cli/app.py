@@ -55,6 +55,8 @@ Exit codes:
   1    refused or failed; the last line says why
   2    wrong usage
   3    build: no engine was built, because what builds it is not here
+  65   serve: the server gave other masks than its build, or a model hung
+  70   serve: a model's process died
   130  stopped by Ctrl-C (a server that is told to stop and does: 0)
 """
 
