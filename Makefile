@@ -145,7 +145,7 @@ DEPLOY ?= $(VENV)-deploy
 deploy-check: $(VENV)/test-installed  ## Rules, dashboard and chart against Prometheus, Helm and schemas; minutes
 	PYTHON=$(BIN)/python scripts/deploy_tools.sh $(DEPLOY)
 	TRITONSEG_DEPLOY=$(DEPLOY) $(BIN)/python -m pytest tests/docker/test_prometheus.py \
-		tests/docker/test_chart.py tests/docker/test_build_engines.py
+		tests/docker/test_chart.py tests/docker/test_chart_servers.py tests/docker/test_build_engines.py
 
 # 20 MB: Debian's docker-registry and skopeo.
 OCI ?= $(VENV)-oci

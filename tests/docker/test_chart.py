@@ -224,7 +224,9 @@ def test_the_server_gets_words_that_it_takes(objects: list[Object]) -> None:
     words = [*stages("Dockerfile.cpu")[-1].command("ENTRYPOINT")[2:], *server["args"]]
     words[0] = f"--repository={CHART}"  # a folder that is there
     read = command.make_context("serve", words).params
-    assert read["metrics_port"] == 8002
+    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
+    assert read["metrics_port"] == ports["metrics"]
+    assert read["verify_metrics_port"] == ports["canaries"]
     behind_tls = any(one["name"] == "envoy" for one in containers_of(pod))
     assert read["host"] == ("127.0.0.1" if behind_tls else "0.0.0.0")
     assert ("exec" if behind_tls else "grpc") in server["readinessProbe"]

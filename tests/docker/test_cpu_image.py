@@ -90,7 +90,8 @@ def test_the_steps_find_their_loops_compiled(image: Built, models: Path) -> None
 def test_the_entrypoint_serves_the_exports_mask_and_stops_on_sigterm(
     image: Built, models: Path, tmp_path: Path
 ) -> None:
-    command = [*image[1].command("ENTRYPOINT"), "--grpc-port=0", "--metrics-port=0", "street-demo"]
+    ports = ["--grpc-port=0", "--metrics-port=0", "--verify-metrics-port=0"]
+    command = [*image[1].command("ENTRYPOINT"), *ports, "street-demo"]
     line = contained(*image, models, command, shm_size=SHM_SIZE, mode="ro")
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=log, text=True)

@@ -13,11 +13,12 @@ import promql_parser
 import pytest
 import yaml
 
-from dockerfiles import DOCKER
+from dockerfiles import DOCKER, stages
 from monitoring import FILES, MONITORING, RULES, all_queries, metric_names, panels, rules
+from served_by_command import ServedByCommand
 from tiny_models import TinyModel, tiny_spec
 from tritonseg_engines.build.model import build_model
-from tritonseg_engines.serving import ServerConfig, TritonInstallation, TritonServer
+from tritonseg_engines.serving import TritonInstallation
 
 COMPOSE = DOCKER / "compose.monitoring.yaml"
 OF_PROMETHEUS = {"up"}
@@ -36,13 +37,12 @@ def scraped(compose: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     onnx.save(TinyModel().model(), folder / "tiny.onnx")
     build_model(tiny_spec(), folder / "tiny.onnx", folder / "models", layout="single")
     command = compose["services"]["server-cpu"]["command"]
-    options = tuple(command[command.index("--") + 1 :])
-    config = ServerConfig(repositories=(folder / "models",), extra_arguments=options)
-    with (
-        TritonServer(config) as server,
-        urllib.request.urlopen(str(server.metrics_url), timeout=10) as answer,
-    ):
-        text = answer.read().decode()
+    options = command[command.index("--") :]
+    text = ""
+    with ServedByCommand(folder / "models", folder / "log", *options) as served:
+        for what in ("metrics", "canaries"):
+            with urllib.request.urlopen(served.addresses[what], timeout=10) as answer:
+                text += answer.read().decode()
     return {line.split("{")[0].split(" ")[0] for line in text.splitlines() if line[:1] != "#"}
 
 
@@ -123,10 +123,14 @@ def test_what_compose_mounts_is_there_and_where_it_is_looked_for(compose: dict[s
     provider = MONITORING / "grafana/provisioning/dashboards/tritonseg.yaml"
     (one,) = yaml.safe_load(provider.read_text())["providers"]
     assert f"{one['options']['path']}/dashboard.json" in places
-    (scrape,) = prometheus["scrape_configs"]
-    (names,) = scrape["dns_sd_configs"]
+    words = stages("Dockerfile.cpu")[-1].command("ENTRYPOINT")
     served = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
-    assert set(names["names"]) == {name for name in served if name.startswith("server-")}
+    ports = {"tritonseg": "--metrics-port", "tritonseg-canaries": "--verify-metrics-port"}
+    assert {scrape["job_name"] for scrape in prometheus["scrape_configs"]} == ports.keys()
+    for scrape in prometheus["scrape_configs"]:
+        (names,) = scrape["dns_sd_configs"]
+        assert set(names["names"]) == {name for name in served if name.startswith("server-")}
+        assert f"{ports[scrape['job_name']]}={names['port']}" in words
 
 
 @pytest.mark.parametrize("name", ["monitoring", "tracing"])

@@ -5,14 +5,12 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import socket
 import subprocess
 import threading
 import time
 import urllib.parse
-import urllib.request
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,14 @@ import yaml
 
 from dockerfiles import DOCKER
 from interop import LAYOUTS, build_layouts
-from monitoring import FILES, MONITORING, RULES, panel_queries
+from monitoring import RULES, panel_queries
+from real_prometheus import SCRAPE_S, Prometheus, Series, draw, has_numbers, prometheus
+from served_by_command import ServedByCommand
 from tritonseg import RetryPolicy, SegmentationClient, SegmentationError
 from tritonseg_engines.build.model import build_model
 from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.serving.foreground import MASKS_CHANGED
 from tritonseg_engines.zoo.street_demo import DEMO_ONNX, demo_spec
 from tritonseg_steps.contract import QUEUE_PARAMETER
 
@@ -35,13 +36,12 @@ pytestmark = pytest.mark.e2e
 NO_GPU_HERE = {"GPU in use", "GPU memory in use", "GPU power"}
 EMPTY = {("Servers", 1)}
 """Queries that return nothing while all is well: servers that are down."""
-SHOWN = {"served_model", "model", "outcome", "reason", "quantile"}
 LOAD_S = 40.0
 CALLERS = 12
 
 
 @pytest.fixture(scope="module")
-def server(deploy_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo in every layout, with lines that are too short for its callers."""
     repository = tmp_path_factory.mktemp("monitored") / "model_repository"
     build_layouts(demo_spec(), DEMO_ONNX, repository)
@@ -50,50 +50,21 @@ def server(deploy_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         if QUEUE_PARAMETER in config.parameters:
             config.parameters[QUEUE_PARAMETER].string_value = "2"
             path.write_text(str(config))
-    latencies = ("--metrics-config=summary_latencies=true",)
-    with TritonServer(
-        ServerConfig(repositories=(repository,), extra_arguments=latencies)
-    ) as server:
-        yield server
+    return repository
 
 
-@pytest.fixture(scope="module")
-def prometheus(
-    deploy_tools: Path, server: TritonServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """URL of a Prometheus with our file; only where the server is, and how often, are others."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    config = yaml.safe_load((MONITORING / "prometheus.yaml").read_text())
-    config["global"] = {"scrape_interval": "2s", "evaluation_interval": "2s"}
-    config["rule_files"] = [str(FILES / Path(path).name) for path in config["rule_files"]]
-    (scrape,) = config["scrape_configs"]
-    del scrape["dns_sd_configs"]
-    address = str(server.metrics_url).removeprefix("http://").removesuffix("/metrics")
-    scrape["static_configs"] = [{"targets": [address]}]
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-    with closing(socket.create_server(("127.0.0.1", 0))) as one:
-        url = f"127.0.0.1:{one.getsockname()[1]}"
-    command = [
-        deploy_tools / "prometheus/usr/bin/prometheus", f"--config.file={folder}/prometheus.yaml",
-        f"--storage.tsdb.path={folder}/data", f"--web.listen-address={url}",
-    ]  # fmt: skip
-    with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
-        try:
-            yield f"http://{url}"
-        finally:
-            process.terminate()
+def watched(
+    tools: Path, served: ServedByCommand, folder: Path
+) -> AbstractContextManager[Prometheus]:
+    addresses = served.addresses
+    jobs = {"tritonseg": addresses["metrics"], "tritonseg-canaries": addresses["canaries"]}
+    return prometheus(tools, folder, jobs)
 
 
-def ask(prometheus: str, path: str, **parameters: object) -> Any:
-    query = urllib.parse.urlencode(parameters)
-    with urllib.request.urlopen(f"{prometheus}/api/v1/{path}?{query}", timeout=10) as answer:
-        return json.load(answer)["data"]
-
-
-def load(server: TritonServer, model: str, until_s: float) -> None:
+def load(url: str, model: str, until_s: float) -> None:
     picture = np.zeros((512, 1024, 3), np.uint8)
     once = RetryPolicy(max_retries=0)
-    with SegmentationClient(server.grpc_url, model=model, retry=once) as client:
+    with SegmentationClient(url, model=model, retry=once) as client:
         while time.monotonic() < until_s:
             try:
                 client.segment(picture)
@@ -101,66 +72,106 @@ def load(server: TritonServer, model: str, until_s: float) -> None:
                 time.sleep(0.2)
 
 
-def has_numbers(series: list[Any]) -> bool:
-    return any(value != "NaN" for one in series for _, value in one["values"])
+def drawn(found: Mapping[str, list[Series]], suffix: str = "") -> None:
+    """With TRITONSEG_PANELS=FILE.png as a picture."""
+    if "TRITONSEG_PANELS" in os.environ:
+        path = Path(os.environ["TRITONSEG_PANELS"])
+        draw(found, path.with_stem(path.stem + suffix))
 
 
-def all_rules(prometheus: str) -> list[Any]:
-    return [rule for group in ask(prometheus, "rules")["groups"] for rule in group["rules"]]
-
-
-def draw(found: dict[tuple[str, int], list[Any]], path: Path) -> None:
-    """Draw every panel, to be looked at."""
-    import matplotlib.pyplot as plt
-
-    titles = list(dict.fromkeys(title for title, _ in found))
-    figure, axes = plt.subplots(-(-len(titles) // 3), 3, figsize=(18, 3 * len(titles) // 3 + 3))
-    for title, axis in zip(titles, axes.flat, strict=False):
-        for (of, _), series in found.items():
-            for one in series if of == title else ():
-                times, values = zip(*one["values"], strict=True)
-                labels = [v for k, v in sorted(one["metric"].items()) if k in SHOWN]
-                axis.plot(times, [float(value) for value in values], label=" ".join(labels) or "-")
-        axis.set_title(title)
-        if axis.lines:
-            axis.legend(fontsize=6)
-    figure.tight_layout()
-    figure.savefig(path)
+def await_state_of_masks(seen: Prometheus, expected: list[str]) -> None:
+    (query,) = panel_queries()["Masks"]
+    deadline = time.monotonic() + 30
+    while True:
+        states = [one["value"][1] for one in seen.ask("query", query=query)["result"]]
+        if states == expected:
+            return
+        assert time.monotonic() < deadline, states
+        time.sleep(0.5)
 
 
 def test_every_panel_shows_something_of_a_server_under_load(
-    server: TritonServer, prometheus: str
+    deploy_tools: Path, repository: Path, tmp_path: Path
 ) -> None:
-    until_s = time.monotonic() + LOAD_S
-    callers = [
-        threading.Thread(target=load, args=(server, f"street-{LAYOUTS[number % 3]}", until_s))
-        for number in range(CALLERS)
-    ]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    end_s = time.time()
-    found, empty = {}, []
-    for title, queries in panel_queries().items():
-        for number, query in enumerate(queries):
-            answer = ask(
-                prometheus, "query_range", query=query, start=end_s - LOAD_S, end=end_s, step=2
-            )
-            found[title, number] = answer["result"]
-            if not has_numbers(answer["result"]):
-                empty.append((title, number))
-    if "TRITONSEG_PANELS" in os.environ:
-        draw(found, Path(os.environ["TRITONSEG_PANELS"]))
-    expected = {(title, number) for title, number in found if title in NO_GPU_HERE} | EMPTY
-    assert set(empty) == expected
+    options = ("--verify-every=10", "--", "--metrics-config=summary_latencies=true")
+    with (
+        ServedByCommand(repository, tmp_path / "served.log", *options) as served,
+        watched(deploy_tools, served, tmp_path) as seen,
+    ):
+        url, until_s = served.addresses["gRPC"], time.monotonic() + LOAD_S
+        callers = [
+            threading.Thread(target=load, args=(url, f"street-{LAYOUTS[number % 3]}", until_s))
+            for number in range(CALLERS)
+        ]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        await_state_of_masks(seen, ["0"] * len(LAYOUTS))  # too busy for canaries until now
+        found = seen.panels(panel_queries(), LOAD_S + 20)
+        drawn(found)
+        rules, alerts = seen.rules(), seen.alerts()
+    empty = {
+        (title, number)
+        for title, answers in found.items()
+        for number, series in enumerate(answers)
+        if not has_numbers(series)
+    }
+    assert empty == {(title, 0) for title in NO_GPU_HERE} | EMPTY
 
-    outcomes = {series["metric"]["outcome"] for series in found["Requests by outcome", 0]}
-    assert {"answered", "refused"} <= outcomes
-    for series in found["Queue : compute of a model", 0]:
+    (requests,) = found["Requests by outcome"]
+    assert {"answered", "refused"} <= {series["metric"]["outcome"] for series in requests}
+    (waiting,) = found["Queue : compute of a model"]
+    for series in waiting:
         assert max(float(value) for _, value in series["values"]) > 0.1, series["metric"]
-    health = {rule["name"]: rule["health"] for rule in all_rules(prometheus)}
+    (states,) = found["Masks"]
+    assert {series["metric"]["model"] for series in states} == {f"street-{one}" for one in LAYOUTS}
+    assert max(float(value) for one in states for _, value in one["values"]) < 2
+    health = {rule["name"]: rule["health"] for rule in rules}
     assert set(health.values()) == {"ok"}, health
+    assert not alerts.keys() & {"TritonsegMasksDiffer", "TritonsegUnverified", "TritonsegDown"}
+
+
+def test_masks_that_changed_are_told_though_the_server_is_back(
+    deploy_tools: Path, repository: Path, tmp_path: Path
+) -> None:
+    """The launcher waits for Prometheus' last look; what it saw outlives the restart."""
+    model, wrong = "street-single", tmp_path / "wrong"
+    options = [model, "--verify-every=2"]
+    with (
+        ServedByCommand(repository, tmp_path / "1.log", *options, wrong_once=wrong) as served,
+        watched(deploy_tools, served, tmp_path) as seen,
+    ):
+        await_state_of_masks(seen, ["0"])
+        assert seen.alerts() == {}
+        wrong.touch()
+        assert served.process.wait(60) == MASKS_CHANGED
+        alert = seen.await_alert("TritonsegMasksDiffer")
+        assert alert["state"] == "firing"
+        assert alert["annotations"]["summary"].startswith(f"{model} on 127.0.0.1:")
+        seen.await_alert("TritonsegDown")
+        ports = {
+            option: urllib.parse.urlsplit(served.addresses[what]).port
+            for option, what in (("metrics", "metrics"), ("verify-metrics", "canaries"))
+        }
+        options += [f"--{option}-port={port}" for option, port in ports.items()]
+        with ServedByCommand(repository, tmp_path / "2.log", *options):
+            time.sleep(4 * SCRAPE_S)
+            assert seen.alerts().keys() == {"TritonsegMasksDiffer"}
+            await_state_of_masks(seen, ["2"])
+            drawn(seen.panels(panel_queries(), LOAD_S), "_wrong")
+
+
+def test_a_server_that_nobody_verifies_is_told(
+    deploy_tools: Path, repository: Path, tmp_path: Path
+) -> None:
+    with ServedByCommand(repository, tmp_path / "served.log", "--no-verify") as served:
+        assert "canaries" not in served.addresses
+        served.addresses["canaries"] = "http://127.0.0.1:9/metrics"
+        with watched(deploy_tools, served, tmp_path) as seen:
+            alert = seen.await_alert("TritonsegUnverified")
+            assert alert["annotations"]["summary"] == "Nothing verifies the server on 127.0.0.1"
+            assert seen.alerts().keys() == {"TritonsegUnverified"}
 
 
 def promtool(tools: Path, *arguments: object) -> None:

@@ -14,7 +14,13 @@ from dockerfiles import stages
 
 PID_NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 """As a container has it: the entrypoint is process 1, and all in it end with it."""
-OVERRIDES = ("--host=127.0.0.1", "--metrics-host=127.0.0.1", "--grpc-port=0", "--metrics-port=0")
+OVERRIDES = (
+    "--host=127.0.0.1",
+    "--metrics-host=127.0.0.1",
+    "--grpc-port=0",
+    "--metrics-port=0",
+    "--verify-metrics-port=0",
+)
 
 
 def entrypoint(repository: Path, *arguments: str) -> list[str]:
@@ -48,10 +54,14 @@ class Served:
         assert self._outer.stdout is not None
         self.said = self._outer.stdout.readline()
         found = re.fullmatch(
-            r"ready: gRPC on (\S+), metrics on (\S+); Ctrl-C stops it\n", self.said
+            r"ready: gRPC on (\S+), metrics on ([^\s,]+)(?:, canaries on (\S+))?"
+            r"; Ctrl-C stops it\n",
+            self.said,
         )
+        if found is None:
+            self.kill()
         assert found is not None, self.said + log.read_text()
-        self.url, self.metrics_url = found.groups()
+        self.url, self.metrics_url, self.canaries_url = found.groups()
         (self.first,) = psutil.Process(self._outer.pid).children()
         self.processes = [self.first, *self.first.children(recursive=True)]
 

@@ -13,6 +13,7 @@ from tritonseg_engines.cli.repository_option import built_repositories_option
 
 if TYPE_CHECKING:
     from tritonseg_engines.serving import ServerConfig
+    from tritonseg_engines.verification.metrics import CanaryMetrics
     from tritonseg_engines.verification.watch import Repeats, Watch
 
 PORT = click.IntRange(0, 65535)
@@ -140,6 +141,7 @@ def command(
     for api in set(allowed_apis) & set(closed_apis):
         raise click.UsageError(f"--allow {api} and --close {api} contradict each other")
     from tritonseg_engines.serving import ServerConfig, TritonServer, run_until_signal
+    from tritonseg_engines.serving.foreground import MASKS_CHANGED
     from tritonseg_engines.verification.watch import Watch
 
     config = ServerConfig(
@@ -164,27 +166,38 @@ def command(
         before_ready=watch.before_ready if watch is not None and watch.can_ask else None,
     )
     repeats = _repeats(watch, config, verify_every_s)
+    metrics = _canary_metrics(
+        watch,
+        0.0 if repeats is None else verify_every_s,
+        host=metrics_host,
+        port=verify_metrics_port,
+    )
 
     def announce() -> None:
         _tell_verified(watch)
         urls = {"gRPC": server.grpc_url, "HTTP": server.http_url, "metrics": server.metrics_url}
-        urls["canaries"] = _canary_metrics(watch, metrics_host, verify_metrics_port)
+        urls["canaries"] = None if metrics is None else metrics.url
         served = ", ".join(f"{what} on {url}" for what, url in urls.items() if url is not None)
         click.echo(f"ready: {served}; Ctrl-C stops it")
         if repeats is not None:
             repeats.start(server.grpc_url)
 
     problem = None if repeats is None else repeats.problem
-    raise SystemExit(run_until_signal(server, on_ready=announce, problem=problem))
+    exit_code = run_until_signal(server, on_ready=announce, problem=problem)
+    if exit_code == MASKS_CHANGED and metrics is not None:
+        metrics.wait_until_read()
+    raise SystemExit(exit_code)
 
 
-def _canary_metrics(watch: Watch | None, host: str, port: int | None) -> str | None:
-    """Serve the metrics of what is asked again; return their URL, None where there are none."""
-    from tritonseg_engines.verification.metrics import serve_metrics
+def _canary_metrics(
+    watch: Watch | None, every_s: float, *, host: str, port: int | None
+) -> CanaryMetrics | None:
+    """Serve the metrics of what is asked; None where nothing is."""
+    from tritonseg_engines.verification.metrics import CanaryMetrics
 
     if watch is None or port is None or not watch.can_ask:
         return None
-    return f"http://{host}:{serve_metrics(watch, host, port)}/metrics"
+    return CanaryMetrics(watch, every_s, host=host, port=port)
 
 
 def _repeats(watch: Watch | None, config: ServerConfig, every_s: float) -> Repeats | None:

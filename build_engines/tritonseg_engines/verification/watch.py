@@ -20,7 +20,18 @@ PATIENCE: Final = 3
 RETRY_S: Final = 10.0
 """Between rounds as long as there was no answer."""
 
+OUTCOMES: Final = ("right", "wrong", "busy", "unanswered")
+"""What can come of a round: a server that refuses to wait is busy, one that fails or is silent does
+not answer."""
+
 logger = logging.getLogger(__name__)
+
+
+def outcome_of(result: Result) -> str:
+    """Return which of `OUTCOMES` a round had for a model."""
+    if result.unanswered:
+        return "busy" if result.busy else "unanswered"
+    return "right" if result.problem is None else "wrong"
 
 
 class Watch:
@@ -47,6 +58,10 @@ class Watch:
         """Of the last round, a model each."""
         self.asked_at_s = 0.0
         """When that was, in Unix time."""
+        self.answered: dict[str, Result] = {}
+        """Of the last round in which there was an answer, by the model's label."""
+        self.right_at_s: dict[str, float] = {}
+        """When a model was right last, in Unix time, by its label."""
         self.changed: dict[str, str] = {}
         """What is wrong with files since the start, by the model's label."""
 
@@ -79,15 +94,12 @@ class Watch:
         Args:
             url: `HOST:PORT` of the server's gRPC.
         """
-        self.results = tuple(asked(one, url) for one in self._checked if can_be_asked(one))
-        self.asked_at_s = time.time()
-        for one in self.results:
-            outcome = (
-                "unanswered" if one.unanswered else "right" if one.problem is None else "wrong"
-            )
-            self._rounds[one.label][outcome] += 1
-            has_failed = one.unanswered and not one.busy
-            self._failures[one.label] = self._failures.get(one.label, 0) + 1 if has_failed else 0
+        results = tuple(asked(one, url) for one in self._checked if can_be_asked(one))
+        asked_at_s = time.time()
+        for one in results:
+            self._count(one, asked_at_s)
+        # Last, so that whoever sees the time of a round sees what came of it.
+        self.results, self.asked_at_s = results, asked_at_s
         wrong = [
             one
             for one in self.results
@@ -97,8 +109,8 @@ class Watch:
         return wrong[0].lines[0] if wrong else None
 
     def rounds(self, result: Result) -> dict[str, int]:
-        """Return how often a model was asked: "right", "wrong" and "unanswered"."""
-        return dict(self._rounds[result.label])
+        """Return how often a model was asked, for each of `OUTCOMES`."""
+        return {outcome: self._rounds[result.label][outcome] for outcome in OUTCOMES}
 
     def look_at_files(self) -> list[str]:
         """Return a line for every model whose files have changed since the last look."""
@@ -106,6 +118,16 @@ class Watch:
         new = [f"{label}: {line}" for label, line in found.items() if label not in self.changed]
         self.changed = found
         return new
+
+    def _count(self, result: Result, asked_at_s: float) -> None:
+        label = result.label
+        outcome = outcome_of(result)
+        self._rounds[label][outcome] += 1
+        self._failures[label] = self._failures.get(label, 0) + 1 if outcome == "unanswered" else 0
+        if not result.unanswered:
+            self.answered[label] = result
+        if outcome == "right":
+            self.right_at_s[label] = asked_at_s
 
     def _check(self) -> list[Checked]:
         found = []
