@@ -21,6 +21,7 @@ from tritonseg_engines.serving import (
 )
 from tritonseg_engines.serving.config import Ports, triton_arguments
 from tritonseg_engines.serving.installation import (
+    KEPT_BLOCKS,
     known_options,
     lay_out_backends,
     refuse_numpy,
@@ -159,6 +160,18 @@ def test_relative_entries_of_the_python_path_survive_the_change_of_directory(
     monkeypatch.setenv("PYTHONPATH", f"client::{tmp_path}/steps")
     environment = server_environment(TritonInstallation(executable=Path("tritonserver")), tmp_path)
     assert environment["PYTHONPATH"] == f"{tmp_path}/client:{tmp_path}/steps"
+
+
+def test_what_malloc_is_told_already_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")
+    installation = TritonInstallation(executable=Path("tritonserver"))
+    environment = server_environment(installation, tmp_path, keeps_blocks=True)
+    assert environment["MALLOC_MMAP_MAX_"] == "65536"
+    assert environment["MALLOC_TRIM_THRESHOLD_"] == KEPT_BLOCKS["MALLOC_TRIM_THRESHOLD_"]
+    assert (
+        not KEPT_BLOCKS.keys()
+        & server_environment(installation, tmp_path).keys() - os.environ.keys()
+    )
 
 
 @pytest.mark.parametrize(

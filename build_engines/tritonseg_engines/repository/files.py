@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -52,3 +53,12 @@ def read_config(path: Path) -> pb.ModelConfig:
         return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise RepositoryError(f"{path}: expected a Triton model config: {error}") from error
+
+
+def has_ensemble(repository: Path) -> bool:
+    """Return whether any model of a repository hands tensors on from step to step."""
+    for path in repository.glob(f"*/{CONFIG_FILE}"):
+        with contextlib.suppress(RepositoryError):  # another's, which may be none
+            if read_config(path).HasField("ensemble_scheduling"):
+                return True
+    return False

@@ -31,6 +31,15 @@ _NEWEST_PYTHON: Final = (3, 12)
 """The newest for which NumPy below 2 exists, which the wheel needs."""
 _FIRST_WITH_NUMPY_2: Final = (2, 53)
 _HELP_TIMEOUT_S: Final = 30.0
+KEPT_BLOCKS: Final[Mapping[str, str]] = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
+    "MALLOC_ARENA_MAX": "1",  # a thread's own holds 64 MiB, and goes when that is free
+}
+"""Have glibc keep freed blocks of tens of megabytes, up to 256 MiB, instead of giving them back to
+the kernel, which clears every page of the next one (docs/serving_defaults.md has what each costs).
+Source: mallopt(3), "Environment variables"."""
 FOR_NUMPY_1: Final = "'numpy<2' 'opencv-python-headless<4.12'"
 """OpenCV 4.12 and later are for NumPy 2, and pip does not take an older one by itself."""
 
@@ -207,9 +216,17 @@ def _shared_libpython() -> Path:
     )
 
 
-def server_environment(installation: TritonInstallation, work_directory: Path) -> dict[str, str]:
-    """Return the environment for a server whose current directory is `work_directory`."""
-    environment = dict(os.environ)
+def server_environment(
+    installation: TritonInstallation, work_directory: Path, *, keeps_blocks: bool = False
+) -> dict[str, str]:
+    """Return the environment for a server.
+
+    Args:
+        installation: Of Triton.
+        work_directory: The server's current directory.
+        keeps_blocks: Whether to set `KEPT_BLOCKS`, where this process's own environment does not.
+    """
+    environment = {**(KEPT_BLOCKS if keeps_blocks else {}), **os.environ}
     python_path = [str(Path(entry).absolute()) for entry in _split("PYTHONPATH")]
     if python_path:
         environment["PYTHONPATH"] = os.pathsep.join(python_path)

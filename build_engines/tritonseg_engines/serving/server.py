@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final, TextIO, TypeVar
 
 from tritonseg_engines.errors import ServerStartError
+from tritonseg_engines.repository.files import has_ensemble
 from tritonseg_engines.serving._keeper import SHM_PREFIX
 from tritonseg_engines.serving.config import Ports, ServerConfig, triton_arguments
 from tritonseg_engines.serving.held_back import FOLDER, Gate
@@ -184,7 +185,9 @@ class TritonServer:
         self, installation: TritonInstallation, repositories: Sequence[Path]
     ) -> KeptProcess:
         work_directory = _started(self._work_directory)
-        environment = server_environment(installation, work_directory)
+        environment = server_environment(
+            installation, work_directory, keeps_blocks=any(map(has_ensemble, repositories))
+        )
         shm_prefix = f"{SHM_PREFIX}{self._instance}_"
         self._gate = None
         if self._before_ready is not None and self.config.can_be_held_back:
