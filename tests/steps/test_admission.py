@@ -81,7 +81,8 @@ def test_an_overload_begins_with_a_refusal_and_ends_with_calm() -> None:
     admission = Admission(64, 1.0, clock)
     assert together(admission, PACE) == LEAST_BURST + 1
     assert together(admission, PACE) == 2
-    assert together(admission, Pace(turn_s=TURN_S, left_s=0.7 * TURN_S)) == 3
+    assert together(admission, Pace(turn_s=TURN_S, left_s=0.6 * TURN_S)) == 2
+    assert together(admission, Pace(turn_s=TURN_S, left_s=0.4 * TURN_S)) == 3
     calm_s = max(CALM_S, CALM_BURSTS * LEAST_BURST * TURN_S)
     clock.now_s += calm_s - 0.01
     assert not admission.admits(5, PACE)
