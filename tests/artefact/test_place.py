@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from pathlib import Path
 
@@ -96,3 +98,45 @@ def test_what_fails_on_the_way_leaves_nothing(for_cpu: Path, tmp_path: Path) -> 
         stopped()
     assert contents(tmp_path / "r") == contents(for_cpu)
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether another process would wait for its turn in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def test_nobody_waits_for_a_download(for_cpu: Path, for_l4: Path, tmp_path: Path) -> None:
+    with placed(tmp_path / "r", replaces=False) as place:
+        shutil.copytree(for_cpu, place.staging / "models")
+        assert not is_held(tmp_path)
+        put(for_l4, tmp_path / "beside")
+        put(for_cpu, tmp_path / "r")  # somebody who was faster
+        assert not place.take(place.staging / "models")
+        assert is_held(tmp_path)
+    assert not is_held(tmp_path)
+    assert contents(tmp_path / "r") == contents(for_cpu)
+    assert {path.name for path in tmp_path.iterdir()} == {"r", "beside"}
+
+
+def test_who_was_faster_with_another_repository_is_not_replaced(
+    for_cpu: Path, for_l4: Path, tmp_path: Path
+) -> None:
+    def slower() -> None:
+        with placed(tmp_path / "r", replaces=False) as place:
+            shutil.copytree(for_cpu, place.staging / "models")
+            assert not is_held(tmp_path)
+            put(for_l4, tmp_path / "r")
+            place.take(place.staging / "models")
+
+    with pytest.raises(ArtefactError, match="holds another repository"):
+        slower()
+    assert not is_held(tmp_path)
+    assert contents(tmp_path / "r") == contents(for_l4)

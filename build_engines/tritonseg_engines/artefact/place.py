@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tritonseg_engines.atomic import alone_in, replaced_directories, write_atomically
+from tritonseg_engines.atomic import alone_in, replaced_directories
 from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import ArtefactError
 from tritonseg_engines.repository.configs import folder_names
@@ -33,20 +33,25 @@ class Place:
         repository: The final one.
         staging: For what an image unpacks to.
         replaces: Whether another repository of tritonseg's may go.
+        alone: Holds what keeps others away, from `take` until the folder lies there.
         is_taken: Whether the same lies there already.
     """
 
     repository: Path
     staging: Path
     replaces: bool
+    alone: contextlib.ExitStack
     is_taken: bool = False
 
     def take(self, models: Path) -> bool:
         """Choose what becomes the repository; return whether it is not there already.
 
+        From here on no other process of ours changes what is there.
+
         Raises:
             ArtefactError: Another one is there and may not go, or things that are none.
         """
+        self.alone.enter_context(alone_in(self.repository.parent))
         if self.repository.is_dir() and any(self.repository.iterdir()):
             self.is_taken = _files(self.repository) == _files(models)
             if self.is_taken:
@@ -83,19 +88,14 @@ def placed(repository: Path, *, replaces: bool) -> Iterator[Place]:
         )
     with (
         contextlib.suppress(_AlreadyThereError),
-        alone_in(final.parent),
+        contextlib.ExitStack() as alone,  # before what exchanges the folders, so as to end after it
         replaced_directories(final.parent, (final.name,)) as staging,
     ):
-        place = Place(repository=final, staging=staging / _UNPACKED, replaces=replaces)
+        place = Place(repository=final, staging=staging / _UNPACKED, replaces=replaces, alone=alone)
         place.staging.mkdir()
         yield place
         if place.is_taken:
             raise _AlreadyThereError
-
-
-def write_beside(source: Path, target: Path) -> None:
-    """Copy a small file to where the user wants it."""
-    write_atomically(target, source.read_bytes())
 
 
 def _files(folder: Path) -> dict[str, str]:

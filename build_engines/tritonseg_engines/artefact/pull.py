@@ -28,12 +28,13 @@ from tritonseg_engines.artefact.machine_target import (
     choose,
     target_of_repository,
 )
-from tritonseg_engines.artefact.place import placed, write_beside
+from tritonseg_engines.artefact.place import placed
 from tritonseg_engines.artefact.reference import Reference
 from tritonseg_engines.artefact.referrers import signatures_of
 from tritonseg_engines.artefact.registry import Registry
 from tritonseg_engines.artefact.signature import refuse_no_public_key
 from tritonseg_engines.artefact.unpack import unpack
+from tritonseg_engines.atomic import write_atomically
 from tritonseg_engines.errors import ArtefactError, RepositoryError, VerificationError
 from tritonseg_engines.repository.check import unfit_here
 from tritonseg_engines.tensorrt import inspect_machine
@@ -72,7 +73,8 @@ class Pulled:
         image: By its digest, as `oci://HOST/NAME@sha256:...`.
         target: What it is for.
         models: Those in it.
-        signatures: How many it has in the registry.
+        signatures: How many it has in the registry that can be read.
+        unreadable: Why others of them cannot.
         is_new: Whether it was not there already.
     """
 
@@ -80,6 +82,7 @@ class Pulled:
     target: MachineTarget
     models: tuple[str, ...]
     signatures: int
+    unreadable: tuple[str, ...]
     is_new: bool
 
 
@@ -100,7 +103,7 @@ def _pull(registry: Registry, order: PullOrder) -> Pulled:
     with _named(order.reference):
         described = _chosen(registry, order)
         image, signatures = _image(registry, described), signatures_of(registry, described)
-        if order.key is not None and not signatures:
+        if order.key is not None and not signatures.bundles:
             refuse_unsigned(registry, signatures, order.repository, order.key)  # before gigabytes
     with placed(order.repository, replaces=order.replaces) as place:
         with _named(order.reference):
@@ -108,14 +111,16 @@ def _pull(registry: Registry, order: PullOrder) -> Pulled:
             if order.key is not None:
                 refuse_unsigned(registry, signatures, place.staging, order.key)
             models = _verify_content(image, order, place.staging / MODELS_FOLDER)
-        if order.sbom is not None:
-            write_beside(place.staging / SBOM_FILE, order.sbom)
+            sbom = _sbom(place.staging) if order.sbom is not None else b""
         is_new = place.take(place.staging / MODELS_FOLDER)
+    if order.sbom is not None:  # of what lies there now, and of nothing that was refused
+        write_atomically(order.sbom, sbom)
     return Pulled(
         image=order.reference.at(described.digest),
         target=image.target,
         models=models,
-        signatures=len(signatures),
+        signatures=len(signatures.bundles),
+        unreadable=signatures.unreadable,
         is_new=is_new,
     )
 
@@ -165,6 +170,12 @@ def _download(registry: Registry, image: ImageManifest, staging: Path) -> None:
             registry.fetch(layer, file)
         unpack(packed, staging, diff_id=diff_id, unpacked_size=size)
         packed.unlink()
+
+
+def _sbom(unpacked: Path) -> bytes:
+    if not (unpacked / SBOM_FILE).is_file():
+        raise ArtefactError(f"expected a file {SBOM_FILE} in the image; push it again")
+    return (unpacked / SBOM_FILE).read_bytes()
 
 
 def _verify_content(image: ImageManifest, order: PullOrder, models: Path) -> tuple[str, ...]:

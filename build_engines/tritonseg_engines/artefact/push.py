@@ -109,19 +109,19 @@ def push(
         Registry(reference, plain_http=plain_http) as registry,
         tempfile.TemporaryDirectory(prefix="tritonseg-push-") as scratch,
     ):
-        others, folder = _others(registry, reference, target), Path(scratch)
-        _refuse_other_models(others, content, reference)
+        folder = Path(scratch)
+        _others(registry, reference, target, content)  # before anything is packed
         layers = _packed(content, folder)
         image = _send(registry, layers, target, content, folder)
         if key is not None:
             endorse(registry, image, folder / _UNPACKED, key)
-        entries = _publish(registry, reference.tag, Entry(descriptor=image, target=target))
-    index = Descriptor.of(INDEX_TYPE, entries)
+        published = _publish(registry, reference, image, target, content)
+    index, entries = Descriptor.of(INDEX_TYPE, published), read_index(published)
     return Pushed(
         image=reference.at(image.digest),
         index=reference.at(index.digest),
         target=target,
-        targets=tuple(entry.target.key for entry in read_index(entries)),
+        targets=tuple(entry.target.key for entry in entries),
         models=content.models,
         left_out=content.left_out,
         size=sum(layer.size for layer in layers),
@@ -129,7 +129,7 @@ def push(
         remarks=tuple(f"{one.label}: {line}" for one in content.checked for line in one.remarks),
         of_other_exports=tuple(
             entry.target.key
-            for entry in others
+            for entry in entries
             if entry.descriptor.annotations.get(EXPORTS) != image.annotations[EXPORTS]
         ),
     )
@@ -175,17 +175,23 @@ def _send(
     return image
 
 
-def _publish(registry: Registry, tag: str, entry: Entry) -> bytes:
+def _publish(
+    registry: Registry,
+    reference: Reference,
+    image: Descriptor,
+    target: MachineTarget,
+    content: Content,
+) -> bytes:
     """Add an image to the tag's index, as often as another push comes in between.
 
     Registries have no lock, so this narrows the gap in which one of two can be lost, no more.
     """
+    tag, entry = reference.tag or "", Entry(descriptor=image, target=target)
     for _ in range(_ATTEMPTS):
-        there = registry.document(tag, INDEX_TYPE)
-        index = merged(read_index(there.content) if there is not None else (), entry)
+        index = merged(_others(registry, reference, target, content), entry)
         registry.put_document(tag, INDEX_TYPE, index)
         now = registry.document(tag, INDEX_TYPE)
-        if now is not None and entry.descriptor.digest in _digests(now.content):
+        if now is not None and image.digest in _digests(now.content):
             return now.content
     raise ArtefactError(f"{tag}: others push to it all the time; push once more")
 
@@ -194,11 +200,13 @@ def _digests(index: bytes) -> set[str]:
     return {entry.descriptor.digest for entry in read_index(index)}
 
 
-def _others(registry: Registry, reference: Reference, target: MachineTarget) -> list[Entry]:
+def _others(
+    registry: Registry, reference: Reference, target: MachineTarget, content: Content
+) -> list[Entry]:
     """Return what the tag has for other targets.
 
     Raises:
-        ArtefactError: The tag is not ours.
+        ArtefactError: The tag is not ours, or is other models.
     """
     there = registry.document(reference.tag or "", ", ".join((INDEX_TYPE, *OTHER_TYPES)))
     if there is None:
@@ -209,7 +217,9 @@ def _others(registry: Registry, reference: Reference, target: MachineTarget) -> 
         raise ArtefactError(
             f"{reference} is somebody else's, and stays: {error}; give another tag"
         ) from error
-    return [entry for entry in entries if entry.target.key != target.key]
+    others = [entry for entry in entries if entry.target.key != target.key]
+    _refuse_other_models(others, content, reference)
+    return others
 
 
 def _refuse_other_models(others: Sequence[Entry], content: Content, reference: Reference) -> None:

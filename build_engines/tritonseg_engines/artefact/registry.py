@@ -31,7 +31,13 @@ CHUNKED_FROM: Final = 64 * 2**20
 """Larger blobs are sent in pieces of this size, in bytes; oras holds what it sends in memory."""
 _CHUNK: Final = 2**20
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_UNKNOWN_CALL: Final = (400, _NOT_FOUND, 405, 501)
+"""What registries say to a call that they do not have."""
 _DIGEST_HEADER: Final = "Docker-Content-Digest"
+
+
+class UnavailableError(ArtefactError):
+    """A registry refuses, fails or is not reached, so that what it has is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +89,8 @@ class Registry(contextlib.AbstractContextManager["Registry"]):
     """One repository of images in a registry, connected while the context is open.
 
     Raises:
-        ArtefactError: As everything here: it cannot be reached, refuses, or sends something else.
+        UnavailableError: As everything here: it cannot be reached, fails or refuses.
+        ArtefactError: As everything here: it sends something else than what was asked for.
     """
 
     def __init__(self, reference: Reference, *, plain_http: bool = False) -> None:
@@ -137,6 +144,8 @@ class Registry(contextlib.AbstractContextManager["Registry"]):
         sha256, size = hashlib.sha256(), 0
         blob = descriptor.digest
         with self._told(), self._client.get_blob(self._container, blob, stream=True) as response:
+            if response.status_code == _NOT_FOUND:
+                raise ArtefactError(f"{self._where}: {blob} is named and not there; push it again")
             self._refuse_failed(response)
             for chunk in response.iter_content(_CHUNK):
                 size += len(chunk)
@@ -151,11 +160,17 @@ class Registry(contextlib.AbstractContextManager["Registry"]):
             )
 
     def referrers(self, digest: str, media_types: str) -> Document | None:
-        """Return the index of what refers to a digest, as registries of OCI 1.1 make it."""
+        """Return the index of what refers to a digest; None from a registry that makes none.
+
+        Those of OCI 1.1 do.
+        """
         prefix, path = self._client.prefix, self._container.api_prefix
         url = f"{prefix}://{self._container.registry}/v2/{path}/referrers/{digest}"
         with self._told(), self._get(url, media_types) as response:
-            return self._document("", response) if response.ok else None
+            if response.status_code in _UNKNOWN_CALL:
+                return None
+            self._refuse_failed(response)
+            return self._document("", response)
 
     def _speaks_tls(self) -> bool:
         """Return whether TLS is spoken here, where nobody could listen in between without."""
@@ -183,20 +198,32 @@ class Registry(contextlib.AbstractContextManager["Registry"]):
             path = auth_file()
             auth.load_configs(self._container, configs=[str(path)] if path else None)
             if asked.startswith("basic") and not hasattr(auth, "_basic_auth"):
-                raise ArtefactError(self._login_needed())
+                raise UnavailableError(self._login_needed())
 
     def _document(self, name: str, response: requests.Response) -> Document:
-        content = next(response.iter_content(DOCUMENT_BYTES + 1), b"")
+        content = self._bounded(response)
         media_type = response.headers.get("Content-Type", "").partition(";")[0]
         descriptor = Descriptor.of(media_type, content)
         told = response.headers.get(_DIGEST_HEADER, descriptor.digest)
         expected = name if name.startswith("sha256:") else told
-        if descriptor.digest != expected or len(content) > DOCUMENT_BYTES:
+        if descriptor.digest != expected:
             raise ArtefactError(
                 f"{self._where}: expected {expected}, got a document with another SHA-256: it was "
                 "changed or damaged there; push it again"
             )
         return Document(content=content, descriptor=descriptor)
+
+    def _bounded(self, response: requests.Response) -> bytes:
+        """Read a document, which may come in pieces, and not one that has no end."""
+        content = bytearray()
+        for piece in response.iter_content(_CHUNK):
+            content += piece
+            if len(content) > DOCUMENT_BYTES:
+                raise ArtefactError(
+                    f"{self._where}: expected a document of at most {DOCUMENT_BYTES} bytes, got a "
+                    "longer one: it was changed or damaged there; push it again"
+                )
+        return bytes(content)
 
     def _get(self, url: str, media_types: str) -> requests.Response:
         headers = {"Accept": media_types}
@@ -208,9 +235,9 @@ class Registry(contextlib.AbstractContextManager["Registry"]):
 
     def _refuse_failed(self, response: requests.Response) -> None:
         if response.status_code in (_UNAUTHORIZED, _FORBIDDEN):
-            raise ArtefactError(self._login_needed())
+            raise UnavailableError(self._login_needed())
         if not response.ok:
-            raise ArtefactError(
+            raise UnavailableError(
                 f"{self._where}: expected success, got {response.status_code} "
                 f"({_registry_words(response)})"
             )
@@ -228,17 +255,19 @@ class Registry(contextlib.AbstractContextManager["Registry"]):
         try:
             yield
         except requests.exceptions.SSLError as error:
-            raise ArtefactError(
+            raise UnavailableError(
                 f"{self._where}: expected TLS with a certificate that is known here, got "
                 f"{_innermost(error)}; REQUESTS_CA_BUNDLE names an authority of your own, "
                 "--plain-http does without"
             ) from error
         except requests.exceptions.RequestException as error:
-            raise ArtefactError(f"{self._where}: cannot be reached: {_innermost(error)}") from error
+            raise UnavailableError(
+                f"{self._where}: cannot be reached: {_innermost(error)}"
+            ) from error
         except ValueError as error:
             if "authentication" in str(error):
-                raise ArtefactError(self._login_needed()) from error
-            raise ArtefactError(f"{self._where}: {error}") from error
+                raise UnavailableError(self._login_needed()) from error
+            raise UnavailableError(f"{self._where}: {error}") from error
 
 
 def _registry_words(response: requests.Response) -> str:

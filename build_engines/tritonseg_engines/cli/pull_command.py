@@ -67,6 +67,8 @@ def command(
         sbom=sbom,
     )
     done = pull(order)
+    for reason in done.unreadable:
+        click.echo(f"a signature of it cannot be read, and does not count: {reason}")
     if key is None:
         what = "is not signed" if not done.signatures else "is signed, and nobody looked"
         click.echo(f"it {what}: --verify-key PUBLIC.pem refuses what its key has not signed")

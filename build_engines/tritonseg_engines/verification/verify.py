@@ -145,6 +145,16 @@ def asked(checked: Checked, url: str, *, files: bool = True) -> Result:
     return replace(known, problem=problem, equal_pixels=verdict.equal_pixels)
 
 
+def failed(checked: Checked, error: Exception) -> Result:
+    """Return that a version was asked, and that something went wrong which nobody thought of."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return replace(
+        result_of(checked),
+        problem=f"its canaries could not be asked ({reason}); ask again, or restart the server",
+        unanswered=True,
+    )
+
+
 def _no_receipt(checked: Checked) -> str | None:
     """Return why no server can be asked; what else is wrong here is not what it serves."""
     return checked.problem if checked.receipt is None else None

@@ -13,7 +13,7 @@ from typing import Final
 from tritonseg_engines.errors import VerificationError
 from tritonseg_engines.serving import TritonServer
 from tritonseg_engines.verification.files import Checked, check_files
-from tritonseg_engines.verification.verify import Result, asked, can_be_asked
+from tritonseg_engines.verification.verify import Result, asked, can_be_asked, failed
 
 PATIENCE: Final = 3
 """Rounds in a row in which a model fails or is silent, after which it counts as stuck."""
@@ -32,6 +32,15 @@ def outcome_of(result: Result) -> str:
     if result.unanswered:
         return "busy" if result.busy else "unanswered"
     return "right" if result.problem is None else "wrong"
+
+
+def _asked(checked: Checked, url: str) -> Result:
+    """Ask about a version; what nobody thought of is no answer, and ends no watch."""
+    try:
+        return asked(checked, url)
+    except Exception as error:
+        logger.exception("%s: its canaries could not be asked", checked.label)
+        return failed(checked, error)
 
 
 class Watch:
@@ -94,7 +103,7 @@ class Watch:
         Args:
             url: `HOST:PORT` of the server's gRPC.
         """
-        results = tuple(asked(one, url) for one in self._checked if can_be_asked(one))
+        results = tuple(_asked(one, url) for one in self._checked if can_be_asked(one))
         asked_at_s = time.time()
         for one in results:
             self._count(one, asked_at_s)
@@ -179,7 +188,8 @@ class Repeats:
         """Say once what changed on the disk: the server goes on with what it has loaded."""
         try:
             changed = self._watch.look_at_files()
-        except OSError as error:
-            changed = [f"the repository cannot be read: {error}"]
+        except Exception as error:  # noqa: BLE001 - canaries are asked on, whatever is on the disk
+            reason = str(error) or type(error).__name__
+            changed = [f"the repository cannot be read: {reason}"]
         for line in changed:
             logger.warning("%s (a new start would be refused, or serve something else)", line)
