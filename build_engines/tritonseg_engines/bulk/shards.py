@@ -9,16 +9,13 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Final
 
 from tritonseg_engines.bulk.parts import Picture
 from tritonseg_engines.bulk.sources import Read, Unread, changed, unread
 from tritonseg_engines.bulk.storage import Storage, stamp_of
-from tritonseg_engines.errors import BulkError, reason_of
+from tritonseg_engines.bulk.tars import BLOCK_BYTES, members_of
+from tritonseg_engines.errors import BulkError
 from tritonseg_engines.picture_files import SUFFIXES
-
-BLOCK_BYTES: Final = 1 << 20
-"""Read at once while headers are looked through."""
 
 
 class ShardSource:
@@ -83,17 +80,11 @@ class ShardSource:
 
     def _members(self, shard: str) -> Iterator[tuple[str, int, int]]:
         path = self._storage.path(shard)
-        try:
-            with (
-                self._storage.fs.open(path, "rb", block_size=BLOCK_BYTES) as file,
-                tarfile.open(fileobj=file, mode="r:") as tar,
-            ):
-                for member in tar:
-                    if member.isreg() and self._is_picture(member.name):
-                        name = str(PurePosixPath(member.name))
-                        yield name.removeprefix("/"), member.offset_data, member.size
-        except tarfile.TarError as error:
-            raise BulkError(f"{shard} is no tar that is whole: {reason_of(error)}") from error
+        with self._storage.fs.open(path, "rb", block_size=BLOCK_BYTES) as file:
+            for member in members_of(file, shard):
+                if member.isreg() and self._is_picture(member.name):
+                    name = str(PurePosixPath(member.name))
+                    yield name.removeprefix("/"), member.offset_data, member.size
 
     def _is_picture(self, name: str) -> bool:
         extension = PurePosixPath(name).name[len(_key(name)) + 1 :].lower()
