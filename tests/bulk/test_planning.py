@@ -9,20 +9,27 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
 from click.testing import CliRunner
 
+from red_model import RED_CLASSES, RED_MODEL
 from tritonseg import ConnectError, ModelNotFoundError
+from tritonseg._fake_service import FakeService
 from tritonseg.testing import FakeTriton
 from tritonseg_engines.bulk.attempts import Attempts
 from tritonseg_engines.bulk.connection import address_of
 from tritonseg_engines.bulk.job import JOB, LISTING, Making, Servers
 from tritonseg_engines.bulk.manifest import Failure, FinishedPart, finished_parts, manifest_name
+from tritonseg_engines.bulk.order import BulkOrder
 from tritonseg_engines.bulk.parts import Part
-from tritonseg_engines.bulk.run import BulkOrder, Planned, begun_job, plan, served_model
+from tritonseg_engines.bulk.run import Planned, begun_job, plan
+from tritonseg_engines.bulk.run import _end as end_of
+from tritonseg_engines.bulk.served import served_model
 from tritonseg_engines.bulk.sources import SourceOptions
-from tritonseg_engines.bulk.storage import Storage
+from tritonseg_engines.bulk.storage import PASSWORD, Storage
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import BulkError
 from tritonseg_engines.server_access import Access
@@ -169,6 +176,54 @@ def test_servers_of_different_models(order: Orders, fake: FakeTriton) -> None:
     assert not Path(order().results).exists()
 
 
+def test_builds_of_one_export_that_publish_something_else(order: Orders, fake: FakeTriton) -> None:
+    """What no field of a model's description says, as the sizes that a network takes."""
+    classes = [f"red {value}" for value in range(RED_CLASSES)]
+    with FakeTriton(model=RED_MODEL, classes=classes) as other:
+        other.parameters["tritonseg_digest"] = json.dumps("e" * 64)
+        servers = Servers(urls=[fake.url, other.url])
+        with pytest.raises(BulkError, match=rf'{other.url} serves another.*digest was .*"e{{64}}"'):
+            planned(order(servers=servers))
+    planned(order())
+    fake.parameters["tritonseg_digest"] = json.dumps("f" * 64)
+    with pytest.raises(BulkError, match=r'model\.digest was ".*", is "f{64}"'):
+        planned(order(resume=True))
+
+
+def test_a_model_whose_answers_do_not_say_whose_they_are(
+    order: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = FakeService.ModelMetadata
+
+    def as_of_an_earlier_build(service: FakeService, request: Any, context: Any) -> Any:
+        response = described(service, request, context)
+        assert response.outputs.pop().name == "MODEL_DIGEST"
+        return response
+
+    monkeypatch.setattr(FakeService, "ModelMetadata", as_of_an_earlier_build)
+    with FakeTriton(model=RED_MODEL) as first, FakeTriton(model=RED_MODEL) as second:
+        for urls in ([first.url, second.url], [f"dns:///{first.url}"]):
+            with pytest.raises(BulkError, match="do not say which build they are of, so masks"):
+                planned(order(servers=Servers(urls=urls)))
+        told: list[str] = []
+        planned(order(servers=Servers(urls=[first.url])), told)
+    assert len(told) == 1
+    assert "only its version is held against the job's" in told[0]
+
+
+@pytest.mark.parametrize(("key", "value"), [("precision", "int8"), ("runtime", "tensorrt")])
+def test_engines_that_nothing_tells_apart(
+    order: Orders, fake: FakeTriton, key: str, value: str
+) -> None:
+    provenance = json.loads(fake.parameters["tritonseg_provenance"])
+    fake.parameters["tritonseg_provenance"] = json.dumps({**provenance, key: value})
+    told: list[str] = []
+    planned(order(), told)
+    assert told == []
+    planned(order(resume=True, servers=Servers(urls=[fake.url, fake.url])), told)
+    assert ["cannot be told apart: see that all servers" in line for line in told] == [True, False]
+
+
 def test_a_server_that_is_not_there(order: Orders, fake: FakeTriton) -> None:
     told: list[str] = []
     planned(order(servers=Servers(urls=["127.0.0.1:9", fake.url], timeout_s=2.0)), told)
@@ -251,6 +306,71 @@ def test_a_picture_with_which_workers_die_is_left_out(order: Orders, tmp_path: P
     assert (other.is_careful, other.is_deadly(2)) == (False, False)
     other.end()
     assert not begun().is_careful
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"run": "r", "begun": "x"}', b"\xff"])
+def test_what_is_remembered_of_workers_cannot_be_read(order: Orders, content: bytes) -> None:
+    part, storage = planned(order()).parts[0], Storage(order().results)
+    storage.write(f"attempts/{part.name}.json", content)
+    attempts = Attempts.of(storage, part, "r")
+    assert (attempts.begun, attempts.died_with) == (1, {})
+
+
+def test_the_end_of_an_earlier_run_is_gone_when_another_begins(order: Orders) -> None:
+    planned(order())
+    for name in ("summary.json", "coco.json"):
+        Path(order().results, name).write_text("{}")
+    planned(order(resume=True))
+    assert {path.name for path in Path(order().results).iterdir()} == {JOB, LISTING}
+
+
+def test_parts_that_are_gone_at_the_end(order: Orders) -> None:
+    one = planned(order())
+    for part in one.parts:
+        finish(one, part, order().results)
+    there = finished_parts(Storage(order().results), one.job.digest, one.parts)
+    assert end_of(Storage(order().results), one, there, []).done == 0
+    Path(order().results, "pictures/part-000002.parquet").unlink()
+    with pytest.raises(BulkError, match=r"1 parts are not as .* any more \(part-000002\)"):
+        end_of(Storage(order().results), one, there, [])
+
+
+def test_results_within_the_source(order: Orders, pictures: Path) -> None:
+    within = str(pictures / "out")
+    one = planned(order(results=within))
+    finish(one, one.parts[0], within)
+    Path(within, "masks").mkdir()
+    Path(within, "masks/a.png").touch()
+    again = planned(order(results=within, resume=True))
+    assert (again.job, len(again.left)) == (one.job, 3)
+
+
+def test_what_a_file_system_does_not_do_is_said(order: Orders, pictures: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(f"{pictures}/", "/bulk-in/", recursive=True)
+    told: list[str] = []
+    try:
+        source = SourceOptions(url="memory://bulk-in")
+        planned(order(source=source, results="memory://bulk-out"), told)
+    finally:
+        for folder in ("/bulk-in", "/bulk-out"):
+            memory.rm(folder, recursive=True)
+    assert ["does not say when a file changes" in told[0], "cannot rename" in told[1]] == [True] * 2
+
+
+@pytest.mark.parametrize("changed", ["source", "results"])
+def test_a_password_in_a_url(order: Orders, changed: str) -> None:
+    url = "ftp://me:s3cr3t@host/folder"
+    values = {"source": SourceOptions(url=url), "results": url}
+    with pytest.raises(BulkError, match="carries a password") as refused:
+        planned(order(**{changed: values[changed]}))
+    assert "s3cr3t" not in str(refused.value)
+    assert not Path(order().results, JOB).exists()
+
+
+def test_what_is_no_password() -> None:
+    for url in ("abfs://container@account.dfs.core.windows.net/f:o@lder", "memory://a:1/b@c"):
+        assert PASSWORD.search(url) is None
 
 
 def bulk(*words: object) -> tuple[int, str]:

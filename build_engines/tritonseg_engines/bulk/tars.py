@@ -1,4 +1,4 @@
-"""The members of a tar, all of them or an error: `tarfile` ends in silence where a header is bad."""
+"""The members of a tar, or an error: `tarfile` ends in silence where a header is damaged."""
 
 from __future__ import annotations
 
