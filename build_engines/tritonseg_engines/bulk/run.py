@@ -24,7 +24,7 @@ from tritonseg_engines.bulk.manifest import Failure, FinishedPart, finished_part
 from tritonseg_engines.bulk.order import BulkOrder, Tell
 from tritonseg_engines.bulk.parts import Part, changes, listing_of, parts_of
 from tritonseg_engines.bulk.served import served_model
-from tritonseg_engines.bulk.sources import known_kind, open_source
+from tritonseg_engines.bulk.sources import SourceOptions, known_kind, open_source
 from tritonseg_engines.bulk.storage import Storage, is_unfinished, shows_changes
 from tritonseg_engines.errors import BulkError, reason_of
 from tritonseg_engines.progress import Progress
@@ -129,26 +129,7 @@ def plan(
     Raises:
         BulkError: It cannot be planned, or is another.
     """
-    with reached(order.source.url):
-        source = replace(order.source, kind=known_kind(order.source, results=order.results))
-        opened = open_source(source, results=order.results)
-        found = list(opened.pictures())
-        if not found:
-            raise BulkError(f"{order.source.url} holds no picture for --kind {source.kind}")
-        listing = listing_of(found)
-        left_out = opened.left_out()
-    for line in left_out:
-        tell(line)
-    if not all(shows_changes(picture.stamp) for picture in found):
-        tell(
-            f"{order.source.url} does not say when a file changes: one that does and keeps its "
-            "size is taken for the one that was listed"
-        )
-    if not storage.writes_whole:
-        tell(
-            f"{order.results} cannot rename files: those that are being written may be seen there "
-            "in part, and are right once parts/ names them"
-        )
+    source, listing = _listed(order, tell)
     job = Job(
         source=source,
         making=order.making,
@@ -156,6 +137,11 @@ def plan(
         pictures=listing.count(b"\n"),
         listing_sha256=hashlib.sha256(listing).hexdigest(),
     )
+    if not storage.writes_whole:
+        tell(
+            f"{order.results} cannot rename files: those that are being written may be seen there "
+            "in part, and are right once parts/ names them"
+        )
     with reached(order.results):
         if begun is None:
             storage.write(LISTING, listing)
@@ -184,6 +170,26 @@ def reached(url: str) -> Iterator[None]:
         raise
     except Exception as error:  # object stores have errors of their own
         raise BulkError(f"{url}: {reason_of(error) or type(error).__name__}") from error
+
+
+def _listed(order: BulkOrder, tell: Tell) -> tuple[SourceOptions, bytes]:
+    """Return what is read, its kind known, and the listing of its pictures."""
+    with reached(order.source.url):
+        source = replace(order.source, kind=known_kind(order.source, results=order.results))
+        opened = open_source(source, results=order.results)
+        found = list(opened.pictures())
+        if not found:
+            raise BulkError(f"{order.source.url} holds no picture for --kind {source.kind}")
+        listing = listing_of(found)
+        left_out = opened.left_out()
+    for line in left_out:
+        tell(line)
+    if not all(shows_changes(picture.stamp) for picture in found):
+        tell(
+            f"{order.source.url} does not say when a file changes: one that does and keeps its "
+            "size is taken for the one that was listed"
+        )
+    return source, listing
 
 
 def _refuse_another(storage: Storage, begun: Job, job: Job, listing: bytes) -> None:
