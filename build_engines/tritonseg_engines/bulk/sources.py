@@ -76,7 +76,7 @@ def open_source(options: SourceOptions, *, results: str | None = None) -> Source
     Raises:
         BulkError: An option is for another kind.
     """
-    kind = options.kind or known_kind(options)
+    kind = options.kind or known_kind(options, results=results)
     if kind == "folder":
         _refuse(options, kind, field=options.field, names=options.names)
         return FolderSource(options.url, results=results)
