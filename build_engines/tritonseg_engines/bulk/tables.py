@@ -66,14 +66,15 @@ class TableSource:
         for file, rows in wanted.items():
             stamp = pictures[next(iter(rows.values()))].stamp
             left = dict(rows)
+            reason = changed(file)  # or of rows that are not there any more
             try:
-                for found in self._rows(file, rows):
-                    # After they are read: what changed before or meanwhile has another stamp now.
-                    if stamp_of(self._storage.about(file)) != stamp:
+                # Before, as what changed may be no table, and after each read, if meanwhile.
+                rows_at_once = self._rows(file, rows) if self._is_as_listed(file, stamp) else ()
+                for found in rows_at_once:
+                    if not self._is_as_listed(file, stamp):
                         break
                     for row, content in found:
                         yield left.pop(row), partial(_as_it_is, content)
-                reason: Unread = changed(file)  # or of rows that are not there any more
             except Exception as error:  # noqa: BLE001 - object stores have errors of their own
                 reason = unread(error)
             for position in left.values():
@@ -82,6 +83,9 @@ class TableSource:
     def left_out(self) -> list[str]:
         """Return nothing: a row without a picture is one that fails."""
         return []
+
+    def _is_as_listed(self, file: str, stamp: str) -> bool:
+        return stamp_of(self._storage.about(file)) == stamp
 
     def _files(self) -> list[str]:
         if self._one is not None:
