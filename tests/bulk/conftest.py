@@ -12,7 +12,7 @@ from bulk_pictures import write_pictures
 from red_model import RED_CLASSES, RED_MODEL
 from tritonseg.testing import FakeTriton
 from tritonseg_engines.bulk.job import Cluster, Making, Servers
-from tritonseg_engines.bulk.run import BulkOrder
+from tritonseg_engines.bulk.order import BulkOrder
 from tritonseg_engines.bulk.sources import SourceOptions
 
 

@@ -10,51 +10,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import pytest
 from click.testing import CliRunner
 
-from tritonseg import ConnectError, ModelNotFoundError
+from bulk_jobs import finish, planned
 from tritonseg.testing import FakeTriton
 from tritonseg_engines.bulk.attempts import Attempts
 from tritonseg_engines.bulk.connection import address_of
 from tritonseg_engines.bulk.job import JOB, LISTING, Making, Servers
-from tritonseg_engines.bulk.manifest import Failure, FinishedPart, finished_parts, manifest_name
-from tritonseg_engines.bulk.parts import Part
-from tritonseg_engines.bulk.run import BulkOrder, Planned, begun_job, plan, served_model
+from tritonseg_engines.bulk.manifest import Failure, finished_parts, manifest_name
+from tritonseg_engines.bulk.order import BulkOrder
+from tritonseg_engines.bulk.run import _end as end_of
 from tritonseg_engines.bulk.sources import SourceOptions
-from tritonseg_engines.bulk.storage import Storage
+from tritonseg_engines.bulk.storage import PASSWORD, Storage
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import BulkError
 from tritonseg_engines.server_access import Access
 
 Orders = Callable[..., BulkOrder]
-
-
-def planned(order: BulkOrder, told: list[str] | None = None) -> Planned:
-    """What the driver does before it asks Ray for workers."""
-    tell = ([] if told is None else told).append
-    storage = Storage(order.results)
-    begun = begun_job(storage, resume=order.resume)
-    return plan(order, storage, begun, served_model(order, begun, tell), tell)
-
-
-def finish(one: Planned, part: Part, results: str, *failures: Failure) -> Path:
-    """Leave what a worker leaves of a part; return its manifest."""
-    storage = Storage(results)
-    storage.write(f"pictures/{part.name}.parquet", b"rows")
-    finished = FinishedPart(
-        index=part.index,
-        digest=part.digest,
-        job=one.job.digest,
-        pictures=part.count,
-        failures=failures,
-        files={f"pictures/{part.name}.parquet": 4},
-        worker="here:1",
-        began_s=1.0,
-        ended_s=2.0,
-    )
-    storage.write(manifest_name(part), finished.to_json().encode())
-    return Path(results, manifest_name(part))
 
 
 def test_a_job_begins(order: Orders, fake: FakeTriton) -> None:
@@ -137,46 +111,6 @@ def test_other_servers_and_more_workers_are_the_same_job(order: Orders, fake: Fa
     assert planned(order(resume=True, servers=servers)).job == one.job
 
 
-def test_another_model(order: Orders, fake: FakeTriton) -> None:
-    planned(order())
-    key = "tritonseg_provenance"
-    provenance = json.loads(fake.parameters[key])
-    fake.parameters[key] = json.dumps({**provenance, "onnx_sha256": "f" * 64})
-    with pytest.raises(BulkError, match=r"model\.onnx_sha256 was .*, is \"f{64}\""):
-        planned(order(resume=True))
-
-
-def test_the_jobs_version_stays_the_jobs(order: Orders, fake: FakeTriton) -> None:
-    planned(order())
-    fake.versions.append("2")
-    assert planned(order(resume=True)).job.model["version"] == "1"
-    with pytest.raises(BulkError, match=r'model\.version was "1", is "2"'):
-        planned(order(resume=True, version="2"))
-    fake.versions.remove("1")
-    with pytest.raises(ModelNotFoundError):
-        planned(order(resume=True))
-
-
-def test_servers_of_different_models(order: Orders, fake: FakeTriton) -> None:
-    with FakeTriton(model="red", classes=["road", "car"]) as other:
-        servers = Servers(urls=[fake.url, other.url])
-        with pytest.raises(BulkError, match=f"{other.url} serves another model than {fake.url}"):
-            planned(order(servers=servers))
-    with FakeTriton(model="green") as other:
-        servers = Servers(urls=[fake.url, other.url])
-        with pytest.raises(ModelNotFoundError, match=f"^{other.url}: "):
-            planned(order(servers=servers))
-    assert not Path(order().results).exists()
-
-
-def test_a_server_that_is_not_there(order: Orders, fake: FakeTriton) -> None:
-    told: list[str] = []
-    planned(order(servers=Servers(urls=["127.0.0.1:9", fake.url], timeout_s=2.0)), told)
-    assert told[0].startswith("127.0.0.1:9 is left out until it answers: ")
-    with pytest.raises(ConnectError):
-        planned(order(resume=True, servers=Servers(urls=["127.0.0.1:9"], timeout_s=2.0)))
-
-
 def test_folders_of_somebody_else(order: Orders) -> None:
     planned(order())
     with pytest.raises(BulkError, match="holds a job: give --resume"):
@@ -251,6 +185,71 @@ def test_a_picture_with_which_workers_die_is_left_out(order: Orders, tmp_path: P
     assert (other.is_careful, other.is_deadly(2)) == (False, False)
     other.end()
     assert not begun().is_careful
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"run": "r", "begun": "x"}', b"\xff"])
+def test_what_is_remembered_of_workers_cannot_be_read(order: Orders, content: bytes) -> None:
+    part, storage = planned(order()).parts[0], Storage(order().results)
+    storage.write(f"attempts/{part.name}.json", content)
+    attempts = Attempts.of(storage, part, "r")
+    assert (attempts.begun, attempts.died_with) == (1, {})
+
+
+def test_the_end_of_an_earlier_run_is_gone_when_another_begins(order: Orders) -> None:
+    planned(order())
+    for name in ("summary.json", "coco.json"):
+        Path(order().results, name).write_text("{}")
+    planned(order(resume=True))
+    assert {path.name for path in Path(order().results).iterdir()} == {JOB, LISTING}
+
+
+def test_parts_that_are_gone_at_the_end(order: Orders) -> None:
+    one = planned(order())
+    for part in one.parts:
+        finish(one, part, order().results)
+    there = finished_parts(Storage(order().results), one.job.digest, one.parts)
+    assert end_of(Storage(order().results), one, there, []).done == 0
+    Path(order().results, "pictures/part-000002.parquet").unlink()
+    with pytest.raises(BulkError, match=r"1 parts are not as .* any more \(part-000002\)"):
+        end_of(Storage(order().results), one, there, [])
+
+
+def test_results_within_the_source(order: Orders, pictures: Path) -> None:
+    within = str(pictures / "out")
+    one = planned(order(results=within))
+    finish(one, one.parts[0], within)
+    Path(within, "masks").mkdir()
+    Path(within, "masks/a.png").touch()
+    again = planned(order(results=within, resume=True))
+    assert (again.job, len(again.left)) == (one.job, 3)
+
+
+def test_what_a_file_system_does_not_do_is_said(order: Orders, pictures: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(f"{pictures}/", "/bulk-in/", recursive=True)
+    told: list[str] = []
+    try:
+        source = SourceOptions(url="memory://bulk-in")
+        planned(order(source=source, results="memory://bulk-out"), told)
+    finally:
+        for folder in ("/bulk-in", "/bulk-out"):
+            memory.rm(folder, recursive=True)
+    assert ["does not say when a file changes" in told[0], "cannot rename" in told[1]] == [True] * 2
+
+
+@pytest.mark.parametrize("changed", ["source", "results"])
+def test_a_password_in_a_url(order: Orders, changed: str) -> None:
+    url = "ftp://me:s3cr3t@host/folder"
+    values = {"source": SourceOptions(url=url), "results": url}
+    with pytest.raises(BulkError, match="carries a password") as refused:
+        planned(order(**{changed: values[changed]}))
+    assert "s3cr3t" not in str(refused.value)
+    assert not Path(order().results, JOB).exists()
+
+
+def test_what_is_no_password() -> None:
+    for url in ("abfs://container@account.dfs.core.windows.net/f:o@lder", "memory://a:1/b@c"):
+        assert PASSWORD.search(url) is None
 
 
 def bulk(*words: object) -> tuple[int, str]:

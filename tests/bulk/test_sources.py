@@ -62,7 +62,53 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder(folder: Path) -> None:
     source = opened(folder, results=folder / "results")
     assert read(source) == {name: name.encode() for name in (".b.png", "a.png", "deep/er/b.JPG")}
-    assert source.left_out() == ["old.gif"]  # type: ignore[attr-defined]
+    assert source.left_out() == ["left out, of a format that is not read: old.gif"]
+
+
+def test_a_file_that_changes_while_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change comes between two looks at it, and keeps the size."""
+    read_file = Storage.read
+
+    def reading(storage: Storage, name: str, *range_: int | None) -> bytes:
+        content = read_file(storage, name, *range_)
+        path = Path(storage.root, name)
+        path.write_bytes(path.read_bytes()[::-1])
+        os.utime(path, ns=(1, 1))
+        return content
+
+    shard = tar(folder / "0.tar", [("1.jpg", b"one")])
+    monkeypatch.setattr(Storage, "read", reading)
+    for source in (opened(folder, kind="folder"), opened(shard)):
+        found = read(source).values()
+        assert {one.kind for one in found if isinstance(one, Unread)} == {"ChangedError"}
+        assert not [one for one in found if isinstance(one, bytes)]
+
+
+def test_a_link_whose_target_changes(folder: Path) -> None:
+    (folder / "a.link.png").symlink_to(folder / "a.png")
+    source = opened(folder)
+    (listed,) = (one for one in source.pictures() if one.name == "a.link.png")
+    (folder / "a.png").write_bytes(b"5 bit")
+    os.utime(folder / "a.png", ns=(1, 1))
+    ((_, content),) = source.contents([listed])
+    assert isinstance(content(), Unread)
+
+
+def test_results_within_a_folder_of_shards(tmp_path: Path) -> None:
+    tar(tmp_path / "0.tar", [("1.jpg", b"one")])
+    out = tmp_path / "out"
+    out.mkdir()
+    tar(out / "masks.tar", [("1.jpg", b"mask")])
+    (out / "a.png").touch()
+    (out / "part.parquet").touch()
+    options = SourceOptions(url=str(tmp_path))
+    assert known_kind(options, results=str(out)) == "webdataset"
+    assert list(read(opened(tmp_path, results=out))) == ["0.tar/1.jpg"]
+    (tmp_path / "outer").mkdir()
+    tar(tmp_path / "outer/1.tar", [("2.jpg", b"two")])
+    assert set(read(opened(tmp_path, results=out))) == {"0.tar/1.jpg", "outer/1.tar/2.jpg"}
 
 
 def test_a_folder_of_another_file_system(folder: Path) -> None:
@@ -73,7 +119,7 @@ def test_a_folder_of_another_file_system(folder: Path) -> None:
         assert read(source) == {
             name: name.encode() for name in (".b.png", "a.png", "deep/er/b.JPG")
         }
-        assert source.left_out() == ["old.gif"]  # type: ignore[attr-defined]
+        assert source.left_out() == ["left out, of a format that is not read: old.gif"]
     finally:
         memory.rm("/pictures", recursive=True)
 

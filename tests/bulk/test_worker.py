@@ -17,7 +17,10 @@ import pytest
 from bulk_pictures import rows_of
 from tritonseg.testing import FakeTriton
 from tritonseg_engines.bulk.job import LISTING
-from tritonseg_engines.bulk.run import BulkOrder, begun_job, plan, served_model
+from tritonseg_engines.bulk.manifest import manifest_name
+from tritonseg_engines.bulk.order import BulkOrder
+from tritonseg_engines.bulk.run import begun_job, plan
+from tritonseg_engines.bulk.served import served_model
 from tritonseg_engines.bulk.storage import Storage
 
 pytestmark = pytest.mark.usefixtures("with_arrow")
@@ -51,6 +54,22 @@ def test_a_server_that_changes_its_model_meanwhile(
     (told,) = reports(worker, planned.parts[1:2])
     assert told["refused"].startswith("a server answered with another model than the job's: ")
     assert "onnx_sha256" in told["refused"]
+
+
+def test_a_part_that_is_begun_anew_is_not_finished(order: Callable[..., BulkOrder]) -> None:
+    worker, planned = worker_of(order())
+    reports(worker, planned.parts[:1])
+    manifest = Path(order().results, manifest_name(planned.parts[0]))
+    seen: list[bool] = []
+    segment = worker._runner._client.segment
+
+    def looking(content: bytes, **options: Any) -> Any:
+        seen.append(manifest.exists())
+        return segment(content, **options)
+
+    worker._runner._client.segment = looking
+    reports(worker, planned.parts[:1])
+    assert (seen, manifest.exists()) == ([False] * 3, True)
 
 
 def test_results_that_cannot_be_written_end_the_job(order: Callable[..., BulkOrder]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -45,7 +46,9 @@ class Attempts:
         """Write down that a part begins, and return what is known of its earlier beginnings."""
         attempts = cls(storage=storage, name=f"{FOLDER}/{part.name}.json", run=run)
         if storage.exists(attempts.name):
-            attempts._remember(json.loads(storage.read(attempts.name)))
+            # Not flushed, so that it may be empty after a power failure: then nothing is known.
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
+                attempts._remember(json.loads(storage.read(attempts.name)))
         attempts.note(None)
         return attempts
 
@@ -75,7 +78,7 @@ class Attempts:
     def _remember(self, document: dict[str, Any]) -> None:
         if document["run"] != self.run:
             return
-        self.begun = document["begun"] + 1
-        self.died_with.update(document["died_with"])
+        begun, deaths = document["begun"] + 1, Counter[int](document["died_with"])
         if document["doing"] is not None:
-            self.died_with[document["doing"]] += 1
+            deaths[document["doing"]] += 1
+        self.begun, self.died_with = begun, deaths

@@ -5,62 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tritonseg import ModelInfo, SegmentationError, TransportError
-from tritonseg_engines.bulk.coco import write_data_set
-from tritonseg_engines.bulk.connection import address_of, client_of
+from tritonseg import ModelInfo, SegmentationError
+from tritonseg_engines.bulk.coco import DATA_SET, write_data_set
+from tritonseg_engines.bulk.connection import address_of
 from tritonseg_engines.bulk.job import (
     JOB,
     LISTING,
-    Cluster,
     Job,
-    Making,
-    Servers,
     described,
     differences,
 )
 from tritonseg_engines.bulk.manifest import Failure, FinishedPart, finished_parts
+from tritonseg_engines.bulk.order import BulkOrder, Tell
 from tritonseg_engines.bulk.parts import Part, changes, listing_of, parts_of
-from tritonseg_engines.bulk.sources import FolderSource, SourceOptions, known_kind, open_source
-from tritonseg_engines.bulk.storage import Storage, is_unfinished
+from tritonseg_engines.bulk.served import served_model
+from tritonseg_engines.bulk.sources import SourceOptions, known_kind, open_source
+from tritonseg_engines.bulk.storage import Storage, is_unfinished, shows_changes
 from tritonseg_engines.errors import BulkError, reason_of
 from tritonseg_engines.progress import Progress
 
 SUMMARY: Final = "summary.json"
 SEGMENTING: Final = "segmenting"
-
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BulkOrder:
-    """What is wanted.
-
-    Attributes:
-        source: What is read.
-        results: Where results go, by path or URL.
-        model: The model's name on the servers.
-        version: Of it; None for the highest that is served, or the job's own at a resume.
-        making: How masks are made and kept.
-        servers: Who computes.
-        cluster: Where workers run.
-        resume: Whether to go on with a job that was begun.
-        retry_failed: Whether parts with pictures that failed are done again.
-    """
-
-    source: SourceOptions
-    results: str
-    model: str
-    version: str | None
-    making: Making
-    servers: Servers
-    cluster: Cluster
-    resume: bool = False
-    retry_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +98,8 @@ def run_bulk(order: BulkOrder, *, tell: Tell, progress: Progress) -> BulkOutcome
             this_run.append(one)
             total += one.pictures
             progress(SEGMENTING, total, planned.job.pictures)
-        return _end(storage, planned, finished, this_run)
+        with reached(order.results):
+            return _end(storage, planned, finished, this_run)
 
 
 def begun_job(storage: Storage, *, resume: bool) -> Job | None:
@@ -150,40 +121,6 @@ def begun_job(storage: Storage, *, resume: bool) -> Job | None:
     return None
 
 
-def served_model(order: BulkOrder, begun: Job | None, tell: Tell) -> ModelInfo:
-    """Return the model that all servers serve.
-
-    Raises:
-        BulkError: They serve different ones.
-        SegmentationError: None answers, or one refuses.
-    """
-    version = order.version
-    if version is None and begun is not None and begun.model["name"] == order.model:
-        version = begun.model["version"]
-    first: ModelInfo | None = None
-    unreached: TransportError | None = None
-    for url in order.servers.urls:
-        servers = replace(order.servers, urls=[url])
-        with client_of(servers, order.making, url, model=order.model, version=version) as client:
-            try:
-                model = client.describe()
-            except TransportError as error:
-                tell(f"{url} is left out until it answers: {error}")
-                unreached = error
-                continue
-            except SegmentationError as error:
-                error.args = (f"{url}: {error.args[0]}", *error.args[1:])
-                raise
-        if first is None:
-            first, version = model, model.version
-        elif model != first:
-            differing = differences(described(first), described(model))
-            raise BulkError(f"{url} serves another model than {order.servers.urls[0]}: {differing}")
-    if first is None:
-        raise unreached or BulkError("no server was given")
-    return first
-
-
 def plan(
     order: BulkOrder, storage: Storage, begun: Job | None, model: ModelInfo, tell: Tell
 ) -> Planned:
@@ -192,16 +129,7 @@ def plan(
     Raises:
         BulkError: It cannot be planned, or is another.
     """
-    with reached(order.source.url):
-        source = replace(order.source, kind=known_kind(order.source))
-        opened = open_source(source, results=order.results)
-        found = list(opened.pictures())
-        if not found:
-            raise BulkError(f"{order.source.url} holds no picture for --kind {source.kind}")
-        listing = listing_of(found)
-    if isinstance(opened, FolderSource):
-        for name in opened.left_out():
-            tell(f"left out, of a format that is not read: {name}")
+    source, listing = _listed(order, tell)
     job = Job(
         source=source,
         making=order.making,
@@ -209,6 +137,11 @@ def plan(
         pictures=listing.count(b"\n"),
         listing_sha256=hashlib.sha256(listing).hexdigest(),
     )
+    if not storage.writes_whole:
+        tell(
+            f"{order.results} cannot rename files: those that are being written may be seen there "
+            "in part, and are right once parts/ names them"
+        )
     with reached(order.results):
         if begun is None:
             storage.write(LISTING, listing)
@@ -216,6 +149,8 @@ def plan(
         else:
             _refuse_another(storage, begun, job, listing)
             storage.sweep()
+        for name in (SUMMARY, DATA_SET):  # of the masks as they were at an earlier run's end
+            storage.remove(name)
         parts = list(parts_of(listing, job.making.part_size))
         finished = finished_parts(storage, job.digest, parts) if begun is not None else {}
     if order.retry_failed:
@@ -237,6 +172,26 @@ def reached(url: str) -> Iterator[None]:
         raise BulkError(f"{url}: {reason_of(error) or type(error).__name__}") from error
 
 
+def _listed(order: BulkOrder, tell: Tell) -> tuple[SourceOptions, bytes]:
+    """Return what is read, its kind known, and the listing of its pictures."""
+    with reached(order.source.url):
+        source = replace(order.source, kind=known_kind(order.source, results=order.results))
+        opened = open_source(source, results=order.results)
+        found = list(opened.pictures())
+        if not found:
+            raise BulkError(f"{order.source.url} holds no picture for --kind {source.kind}")
+        listing = listing_of(found)
+        left_out = opened.left_out()
+    for line in left_out:
+        tell(line)
+    if not all(shows_changes(picture.stamp) for picture in found):
+        tell(
+            f"{order.source.url} does not say when a file changes: one that does and keeps its "
+            "size is taken for the one that was listed"
+        )
+    return source, listing
+
+
 def _refuse_another(storage: Storage, begun: Job, job: Job, listing: bytes) -> None:
     was, now = begun.document(), job.document()
     counts = ("listing_sha256", "pictures")
@@ -254,12 +209,24 @@ def _refuse_another(storage: Storage, begun: Job, job: Job, listing: bytes) -> N
         )
 
 
+def _check_all_is_there(storage: Storage, planned: Planned) -> None:
+    """Hold all manifests against the files once more: a job may take days, in a shared folder."""
+    there = finished_parts(storage, planned.job.digest, planned.parts)
+    gone = [part.name for part in planned.parts if part.index not in there]
+    if gone:
+        raise BulkError(
+            f"{storage.url}: {len(gone)} parts are not as they were finished any more ({gone[0]}): "
+            "--resume does them again"
+        )
+
+
 def _end(
     storage: Storage,
     planned: Planned,
     finished: Mapping[int, FinishedPart],
     this_run: Sequence[FinishedPart],
 ) -> BulkOutcome:
+    _check_all_is_there(storage, planned)
     in_order = [finished[part.index] for part in planned.parts]
     failures = [failure for one in in_order for failure in one.failures]
     if planned.job.making.form == "coco":

@@ -95,6 +95,7 @@ class PartRunner:
             OSError: Results cannot be written; object stores have errors of their own.
         """
         began_s = time.time()
+        self._storage.remove(manifest_name(part))  # it is not finished from here on
         attempts = Attempts.of(self._storage, part, self._run)
         done: dict[int, _Done] = {}
         left = list(range(part.count))

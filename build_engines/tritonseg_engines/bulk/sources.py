@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,6 @@ from tritonseg_engines.picture_files import SUFFIXES, UNREAD_SUFFIXES, picture_f
 Kind = Literal["folder", "parquet", "webdataset"]
 SUFFIX_OF: Final[dict[str, Kind]] = {".parquet": "parquet", ".tar": "webdataset"}
 PACKED_TARS: Final = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,9 @@ class Source(Protocol):
     def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
         """Yield each one's position in `pictures`, and what reads it, in any thread."""
 
+    def left_out(self) -> Sequence[str]:
+        """Return, after `pictures`, a line for each thing that is taken for no picture."""
+
 
 def open_source(options: SourceOptions, *, results: str | None = None) -> Source:
     """Return what reads the pictures.
@@ -73,7 +76,7 @@ def open_source(options: SourceOptions, *, results: str | None = None) -> Source
     Raises:
         BulkError: An option is for another kind.
     """
-    kind = options.kind or known_kind(options)
+    kind = options.kind or known_kind(options, results=results)
     if kind == "folder":
         _refuse(options, kind, field=options.field, names=options.names)
         return FolderSource(options.url, results=results)
@@ -81,14 +84,18 @@ def open_source(options: SourceOptions, *, results: str | None = None) -> Source
         from tritonseg_engines.bulk.shards import ShardSource
 
         _refuse(options, kind, names=options.names)
-        return ShardSource(options.url, extension=options.field)
+        return ShardSource(options.url, extension=options.field, results=results)
     from tritonseg_engines.bulk.tables import TableSource
 
-    return TableSource(options.url, column=options.field, names=options.names)
+    return TableSource(options.url, column=options.field, names=options.names, results=results)
 
 
-def known_kind(options: SourceOptions) -> Kind:
+def known_kind(options: SourceOptions, *, results: str | None = None) -> Kind:
     """Return the kind that was given, or that of what is there.
+
+    Args:
+        options: What is read.
+        results: As for `open_source`.
 
     Raises:
         BulkError: Nothing is there that is read, or files of several kinds.
@@ -101,7 +108,7 @@ def known_kind(options: SourceOptions) -> Kind:
     storage = Storage(options.url)
     if not storage.exists(""):
         raise BulkError(f"{options.url} is not there")
-    names = storage.files()
+    names = files_beside(storage, results)
     found = {_kind_of(name) for name in names} - {None}
     if len(found) == 1:
         return found.pop() or "folder"
@@ -141,47 +148,71 @@ class FolderSource:
             )
 
     def left_out(self) -> list[str]:
-        """Return the pictures of formats that are not read."""
+        """Return a line for each picture of a format that is not read."""
         if self._storage.is_local:
             root, results = Path(self._storage.root), self._local_results()
-            return [
-                path.relative_to(root).as_posix() for path in unread_files([root], results=results)
-            ]
-        return [name for name, _ in self._listed(UNREAD_SUFFIXES)]
+            files = unread_files([root], results=results)
+            return [of_unread_format(path.relative_to(root).as_posix()) for path in files]
+        return [of_unread_format(name) for name, _ in self._listed(UNREAD_SUFFIXES)]
 
     def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
         """Yield each one's position, and what reads its file."""
         for position, picture in enumerate(pictures):
-            yield position, partial(self._content, picture)
-
-    def _content(self, picture: Picture) -> bytes | Unread:
-        try:
-            if self._storage.is_local:
-                # Before it is read: what changes meanwhile has another stamp afterwards as well.
-                about = self._storage.fs.info(self._storage.path(picture.file))
-                if stamp_of(about) != picture.stamp:
-                    return changed(picture.file)
-            content = self._storage.read(picture.file)
-        except Exception as error:  # noqa: BLE001 - object stores have errors of their own
-            return unread(error)
-        return content if len(content) == picture.size else changed(picture.file)
+            yield position, partial(content_of, self._storage, picture)
 
     def _listed(self, suffixes: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         if self._storage.is_local:
             root = Path(self._storage.root)
             for path in picture_files([root], results=self._local_results()):
                 name = path.relative_to(root).as_posix()
-                yield name, self._storage.fs.info(str(path))
+                yield name, self._storage.about(name)
             return
-        for name, about in self._storage.files().items():
-            is_result = self._results is not None and _is_below(
-                self._storage.path(name), Storage(self._results)
-            )
-            if name.lower().endswith(suffixes) and not is_result:
+        for name, about in files_beside(self._storage, self._results).items():
+            if name.lower().endswith(suffixes):
                 yield name, about
 
     def _local_results(self) -> Path | None:
         return None if self._results is None or "://" in self._results else Path(self._results)
+
+
+def files_beside(storage: Storage, results: str | None) -> dict[str, Mapping[str, Any]]:
+    """Return what `Storage.files` does, without what lies in the folder of results."""
+    files = storage.files()
+    if results is None:
+        return files
+    other = Storage(results)
+    root, folder = storage.root, other.root
+    if storage.is_local and other.is_local:
+        root, folder = os.path.realpath(root), os.path.realpath(folder)
+    if storage.fs.protocol != other.fs.protocol or not folder.startswith(f"{root.rstrip('/')}/"):
+        return files
+    below = folder[len(root) :].strip("/") + "/"
+    return {name: about for name, about in files.items() if not name.startswith(below)}
+
+
+def content_of(storage: Storage, picture: Picture, *, end: int | None = None) -> bytes | Unread:
+    """Return a picture's bytes if its file is what was listed, or why there are none.
+
+    Args:
+        storage: Of the source.
+        picture: A file, or from its offset a part of one.
+        end: The byte behind the part.
+    """
+    try:
+        start = None if end is None else picture.offset
+        content = storage.read(picture.file, start, end)
+        # After it is read: what changed before or meanwhile has another stamp now.
+        is_as_listed = stamp_of(storage.about(picture.file)) == picture.stamp
+    except Exception as error:  # noqa: BLE001 - object stores have errors of their own
+        return unread(error)
+    if not is_as_listed or len(content) != picture.size:
+        return changed(picture.file)
+    return content
+
+
+def of_unread_format(name: str) -> str:
+    """Return the line about a picture that is left out for its format."""
+    return f"left out, of a format that is not read: {name}"
 
 
 def unread(error: BaseException) -> Unread:
@@ -199,10 +230,6 @@ def changed(file: str) -> Unread:
 def _kind_of(name: str) -> Kind | None:
     suffix = PurePosixPath(name).suffix.lower()
     return "folder" if suffix in SUFFIXES else SUFFIX_OF.get(suffix)
-
-
-def _is_below(path: str, results: Storage) -> bool:
-    return path.startswith(f"{results.root}/")
 
 
 def _refuse(options: SourceOptions, kind: str, **given: str | None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import fsspec
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from tritonseg_engines.atomic import STAGING, replaced_file, write_atomically
@@ -23,8 +24,13 @@ OBJECT_STORES: Final = frozenset(
 )
 """Where a file that is written appears at once, and a rename would be a copy."""
 UNFINISHED: Final = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(STAGING)}$")
-MARKS: Final = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated")
-"""What file systems say of a file that changes with its content, the best first."""
+MARKS: Final = (
+    "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "modify",
+    "modificationTime",
+)  # fmt: skip
+"""What file systems say of a file that changes with its content, the best first; "modify" is FTP's
+(RFC 3659), "modificationTime" WebHDFS's."""
+PASSWORD: Final = re.compile(r"://[^/@:]*:[^/]*@")
 
 
 def absolute_url(text: str) -> str:
@@ -39,10 +45,16 @@ class Storage:
         url: Its path or URL, with a protocol as in "s3://bucket/folder"; see `absolute_url`.
 
     Raises:
-        BulkError: There is no such kind, or what reads it is not installed.
+        BulkError: There is no such kind, what reads it is not installed, or the URL carries a
+            password, which the message does not repeat.
     """
 
     def __init__(self, url: str) -> None:
+        if PASSWORD.search(url):
+            raise BulkError(
+                "the URL of SRC or DST carries a password, which would end up in job.json, logs "
+                "and process lists: leave it out and put it into fsspec's configuration"
+            )
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
@@ -85,10 +97,8 @@ class Storage:
         elif self._is_object_store:
             self.fs.pipe_file(path, content)
         else:
-            temporary = f"{path}.{secrets.token_hex(4)}{STAGING}"
-            self.fs.makedirs(self.fs._parent(path), exist_ok=True)
-            self.fs.pipe_file(temporary, content)
-            self.fs.mv(temporary, path)
+            with self._renamed(path) as temporary:
+                self.fs.pipe_file(temporary, content)
 
     def flush(self, names: Iterable[str]) -> None:
         """Let files outlive the machine's power; many at once take little more than one.
@@ -118,9 +128,8 @@ class Storage:
         elif self._is_object_store:
             self.fs.put_file(str(file), path)
         else:
-            temporary = f"{path}.{secrets.token_hex(4)}{STAGING}"
-            self.fs.put_file(str(file), temporary)
-            self.fs.mv(temporary, path)
+            with self._renamed(path) as temporary:
+                self.fs.put_file(str(file), temporary)
 
     def sweep(self) -> None:
         """Remove what a process that was killed had not written to its end; only where local."""
@@ -165,6 +174,30 @@ class Storage:
             os.close(descriptor)
 
     @property
+    def writes_whole(self) -> bool:
+        """Whether files appear whole or not at all; where a rename is a copy they do not."""
+        return self._is_object_store or type(self.fs).mv is not AbstractFileSystem.mv
+
+    def about(self, name: str) -> Mapping[str, Any]:
+        """Return what is said of a file now; of a link's, what is said of what it leads to.
+
+        Raises:
+            OSError: It is not there; object stores have errors of their own.
+        """
+        self.fs.invalidate_cache()
+        path = self.path(name)
+        about: Mapping[str, Any] = self.fs.info(os.path.realpath(path) if self.is_local else path)
+        return about
+
+    @contextmanager
+    def _renamed(self, path: str) -> Iterator[str]:
+        """Yield a name beside `path` to write to, which becomes `path`."""
+        temporary = f"{path}.{secrets.token_hex(4)}{STAGING}"
+        self.fs.makedirs(self.fs._parent(path), exist_ok=True)
+        yield temporary
+        self.fs.mv(temporary, path)
+
+    @property
     def _is_object_store(self) -> bool:
         protocol = self.fs.protocol
         return bool(
@@ -176,6 +209,11 @@ def stamp_of(about: Mapping[str, Any]) -> str:
     """Return what changes when a file does, of what its file system says about it."""
     mark = next((about[name] for name in MARKS if about.get(name) is not None), "")
     return f"{about.get('size')} {mark}".replace('"', "").strip()
+
+
+def shows_changes(stamp: str) -> bool:
+    """Return whether a stamp is more than a size, which a file may keep when it changes."""
+    return " " in stamp
 
 
 def _lock(descriptor: int, url: str) -> None:

@@ -11,7 +11,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from tritonseg_engines.bulk.parts import Picture
-from tritonseg_engines.bulk.sources import Read, Unread, changed, unread
+from tritonseg_engines.bulk.sources import Read, Unread, changed, files_beside, unread
 from tritonseg_engines.bulk.storage import Storage, stamp_of
 from tritonseg_engines.errors import BulkError, reason_of
 
@@ -26,13 +26,21 @@ class TableSource:
         url: The file or folder.
         column: The pictures'; None where one column alone can be that.
         names: The column of their names; None for file and row.
+        results: Where results go, which are no tables of pictures even if they lie within.
     """
 
-    def __init__(self, url: str, *, column: str | None = None, names: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        column: str | None = None,
+        names: str | None = None,
+        results: str | None = None,
+    ) -> None:
         folder, _, file = url.rpartition("/")
         self._one = file if file.lower().endswith(".parquet") else None
         self._storage = Storage(folder if self._one else url)
-        self._column, self._naming = column, names
+        self._column, self._naming, self._results = column, names, results
 
     def pictures(self) -> Iterator[Picture]:
         """Yield all there are, by file and row or by their keys.
@@ -42,7 +50,7 @@ class TableSource:
             OSError: A file cannot be read.
         """
         for file in sorted(self._files()):
-            stamp = stamp_of(self._storage.fs.info(self._storage.path(file)))
+            stamp = stamp_of(self._storage.about(file))
             try:
                 names = self._names(file)
             except arrow.ArrowException as error:
@@ -58,22 +66,32 @@ class TableSource:
         for file, rows in wanted.items():
             stamp = pictures[next(iter(rows.values()))].stamp
             left = dict(rows)
+            reason = changed(file)  # or of rows that are not there any more
             try:
-                if stamp_of(self._storage.fs.info(self._storage.path(file))) != stamp:
-                    reason: Unread = changed(file)
-                else:
-                    for row, content in self._rows(file, rows):
+                # Before, as what changed may be no table, and after each read, if meanwhile.
+                rows_at_once = self._rows(file, rows) if self._is_as_listed(file, stamp) else ()
+                for found in rows_at_once:
+                    if not self._is_as_listed(file, stamp):
+                        break
+                    for row, content in found:
                         yield left.pop(row), partial(_as_it_is, content)
-                    reason = changed(file)  # of rows that are not there any more
             except Exception as error:  # noqa: BLE001 - object stores have errors of their own
                 reason = unread(error)
             for position in left.values():
                 yield position, partial(_as_it_is, reason)
 
+    def left_out(self) -> list[str]:
+        """Return nothing: a row without a picture is one that fails."""
+        return []
+
+    def _is_as_listed(self, file: str, stamp: str) -> bool:
+        return stamp_of(self._storage.about(file)) == stamp
+
     def _files(self) -> list[str]:
         if self._one is not None:
             return [self._one]
-        return [name for name in self._storage.files() if name.lower().endswith(".parquet")]
+        files = files_beside(self._storage, self._results)
+        return [name for name in files if name.lower().endswith(".parquet")]
 
     def _names(self, file: str) -> list[str]:
         with self._storage.fs.open(self._storage.path(file), "rb") as opened:
@@ -89,7 +107,8 @@ class TableSource:
             raise BulkError(f"{file}: column {self._naming!r} has a row without a name")
         return [str(key) for key in keys]
 
-    def _rows(self, file: str, rows: dict[int, int]) -> Iterator[tuple[int, bytes | Unread]]:
+    def _rows(self, file: str, rows: dict[int, int]) -> Iterator[list[tuple[int, bytes | Unread]]]:
+        """Yield the wanted rows, as many at once as are read at once."""
         with self._storage.fs.open(self._storage.path(file), "rb") as opened:
             table = parquet.ParquetFile(opened)
             column = self._picture_column(file, table.schema_arrow)
@@ -100,9 +119,11 @@ class TableSource:
                     row = first
                     batches = table.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column])
                     for batch in batches:
-                        for offset in range(batch.num_rows):
-                            if row + offset in rows:
-                                yield row + offset, _bytes_of(batch.column(0)[offset].as_py())
+                        yield [
+                            (row + offset, _bytes_of(batch.column(0)[offset].as_py()))
+                            for offset in range(batch.num_rows)
+                            if row + offset in rows
+                        ]
                         row += batch.num_rows
                 first += count
 

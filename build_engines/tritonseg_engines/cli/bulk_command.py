@@ -13,7 +13,7 @@ from tritonseg_engines.cli.segmenting import some_failed
 from tritonseg_engines.cli.server_options import ServerAccess, access_options
 
 if TYPE_CHECKING:
-    from tritonseg_engines.bulk.run import BulkOrder
+    from tritonseg_engines.bulk.order import BulkOrder
 
 
 @click.command(name="bulk")
@@ -165,7 +165,7 @@ def command(source: str, results: str, **options: Any) -> None:
 
 def _order(source: str, results: str, options: dict[str, Any]) -> BulkOrder:
     from tritonseg_engines.bulk.job import Cluster, Making, Servers
-    from tritonseg_engines.bulk.run import BulkOrder
+    from tritonseg_engines.bulk.order import BulkOrder
     from tritonseg_engines.bulk.sources import SourceOptions
     from tritonseg_engines.bulk.storage import absolute_url
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritonclient.grpc import service_pb2
 
@@ -83,7 +83,10 @@ def read_published(
         takes_files=optional.encoded_image,
         gives_confidence=optional.confidence,
     )
-    return model, parse_digest(metadata.name, parameters) if optional.digest else None
+    if not optional.digest:
+        return model, None
+    digest = parse_digest(metadata.name, parameters)
+    return replace(model, digest=digest.hex()), digest
 
 
 class RememberedDescription:

@@ -50,6 +50,8 @@ class ModelInfo:
         preprocessing: What happens to a picture before the network; None if it does not say.
         reach: How far the network sees, which decides what tiles give; None if it does not say,
             as models of earlier builds.
+        digest: SHA-256 of all that the build published, in hex, which every answer carries; the
+            engine's own bytes are not in it. None where answers come without it.
     """
 
     name: str
@@ -67,6 +69,7 @@ class ModelInfo:
     gives_confidence: bool
     preprocessing: Preprocessing | None = None
     reach: Reach | None = None
+    digest: str | None = None
 
 
 def parse_model_info(
