@@ -139,9 +139,11 @@ def test_the_model_describes_itself_as_the_ensemble_does(server: TritonServer) -
     assert ensemble.preprocessing is not None
     assert ensemble.preprocessing.resize.policy == "fit_pad"
     untouched = replace(ensemble.preprocessing, resize=ResizePolicy(policy="native"))
+    assert fused.digest != ensemble.digest  # as of any two that publish something else
     assert fused == replace(
         ensemble,
         name="fused-fp16",
+        digest=fused.digest,
         takes_files=False,
         gives_confidence=False,
         preprocessing=untouched,
