@@ -51,9 +51,8 @@ REAP_TIMEOUT_S: Final = 2.0
 
 _POLL_INTERVAL_S: Final = 0.1
 _WATCH_INTERVAL_S: Final = 1.0
-_UNAWAITED_S: Final = 8.0
-"""How long a stub that ended may be a zombie where Triton ended it; once more than 5 s on a machine that
-did three tests at once. With the second between two looks one that was lost is told within 10 s."""
+_UNAWAITED_S: Final = 5.0
+"""How long a stub that ended may be a zombie where Triton ended it."""
 _CANNOT_START: Final = 127
 _LOCK_NAME: Final = "lock"
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
