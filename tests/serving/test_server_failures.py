@@ -192,7 +192,7 @@ def test_where_models_come_and_go_a_stub_may_end(
             assert time.monotonic() < deadline
             time.sleep(0.1)
         time.sleep(2)
-        assert server.is_running
+        assert server.is_running, (server.poll(), server.log_tail())
 
 
 def test_a_killed_keeper_takes_the_server_with_it(
