@@ -52,8 +52,8 @@ REAP_TIMEOUT_S: Final = 2.0
 _POLL_INTERVAL_S: Final = 0.1
 _WATCH_INTERVAL_S: Final = 1.0
 _UNAWAITED_S: Final = 5.0
-"""How long a stub that ended may be a zombie where Triton ended it. On an overloaded machine 2.51 now
-and then leaves it one for 20 s and more, and the server is ended for nothing."""
+"""How long a stub that ended may be a zombie where Triton ended it. On an overloaded machine 2.51
+now and then leaves it one for 20 s and more, and the server is ended for nothing."""
 _CANNOT_START: Final = 127
 _LOCK_NAME: Final = "lock"
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
