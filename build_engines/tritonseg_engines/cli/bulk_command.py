@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tritonseg_engines.cli.call_options import call_options, limits_of
 from tritonseg_engines.cli.ended_in_order import ended_in_order
 from tritonseg_engines.cli.progress_bars import progress_bars
-from tritonseg_engines.cli.segment_command import MOST_MEGAPIXELS, limits_of
 from tritonseg_engines.cli.segmenting import some_failed
 from tritonseg_engines.cli.server_options import ServerAccess, access_options
 
@@ -89,37 +89,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="How many pictures each worker has on their way at once.",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0.1),
-    default=30.0,
-    show_default=True,
-    envvar="TRITONSEG_TIMEOUT_S",
-    show_envvar=True,
-    metavar="SECONDS",
-    help="For each picture.",
-)
-@click.option(
-    "--transport",
-    type=click.Choice(["raw", "encoded", "shared_memory"]),
-    default="raw",
-    show_default=True,
-    envvar="TRITONSEG_TRANSPORT",
-    show_envvar=True,
-    help="Send pixels, or the files as they are, or share memory with a server on this host.",
-)
-@click.option(
-    "--tiling",
-    type=click.Choice(["auto"]),
-    help="Cut large pictures into tiles, by what the model says of itself.",
-)
-@click.option(
-    "--max-megapixels",
-    type=click.IntRange(1, MOST_MEGAPIXELS),
-    metavar="N",
-    help="Largest picture; 32 unless given.",
-)
+@call_options
 @click.option(
     "--resume", is_flag=True, help="Go on with the job in DST; begin where there is none."
 )

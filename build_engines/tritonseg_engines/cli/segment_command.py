@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import click
 
-from tritonseg import ImageLimits, SegmentationClient
+from tritonseg import SegmentationClient
+from tritonseg_engines.cli.call_options import call_options, limits_of
 from tritonseg_engines.cli.result_names import ResultFiles, result_files
 from tritonseg_engines.cli.segmenting import (
     left_to_do,
@@ -19,11 +20,6 @@ from tritonseg_engines.cli.segmenting import (
 )
 from tritonseg_engines.cli.server_options import ServerAccess, access_options
 from tritonseg_engines.picture_files import SUFFIXES, picture_files, unread_files
-
-MOST_MEGAPIXELS: Final = 170
-"""Of which Pillow opens the results again. Source: its `DecompressionBombError`."""
-BYTES_PER_PIXEL: Final = 4
-"""Most that a file takes for a picture of 8 bits a channel, alpha and all."""
 
 
 @click.command(name="segment")
@@ -79,37 +75,7 @@ BYTES_PER_PIXEL: Final = 4
     metavar="N",
     help="How many pictures are segmented at once.",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0.1),
-    default=30.0,
-    show_default=True,
-    envvar="TRITONSEG_TIMEOUT_S",
-    show_envvar=True,
-    metavar="SECONDS",
-    help="For each picture.",
-)
-@click.option(
-    "--transport",
-    type=click.Choice(["raw", "encoded", "shared_memory"]),
-    default="raw",
-    show_default=True,
-    envvar="TRITONSEG_TRANSPORT",
-    show_envvar=True,
-    help="Send pixels, or the files as they are, or share memory with a server on this host.",
-)
-@click.option(
-    "--tiling",
-    type=click.Choice(["auto"]),
-    help="Cut large pictures into tiles, by what the model says of itself.",
-)
-@click.option(
-    "--max-megapixels",
-    type=click.IntRange(1, MOST_MEGAPIXELS),
-    metavar="N",
-    help="Largest picture; 32 unless given.",
-)
+@call_options
 @click.option(
     "--coco",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -163,16 +129,6 @@ def command(
             write_coco(coco, planned, client.describe(), tiling)
     if failed:
         raise some_failed(failed, of=len(left))
-
-
-def limits_of(max_megapixels: int | None) -> ImageLimits | None:
-    """Return limits for larger pictures, whose files are larger as well; None for the usual."""
-    if max_megapixels is None:
-        return None
-    usual, max_pixels = ImageLimits(), max_megapixels * 1_000_000
-    return ImageLimits(
-        max_pixels=max_pixels, max_bytes=max(usual.max_bytes, BYTES_PER_PIXEL * max_pixels)
-    )
 
 
 def _pictures(named: Sequence[Path], output: Path) -> list[Path]:
