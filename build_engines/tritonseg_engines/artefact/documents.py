@@ -113,7 +113,9 @@ class ImageManifest:
 def image_config(layers: Sequence[Layer]) -> bytes:
     """Return the configuration of an image that has files and runs nothing."""
     diff_ids = [layer.diff_id for layer in layers]
-    return _bytes({**PLATFORM, "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}})
+    return json_bytes(
+        {**PLATFORM, "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    )
 
 
 def image_manifest(config: bytes, layers: Sequence[Layer], annotations: Mapping[str, str]) -> bytes:
@@ -202,10 +204,15 @@ def listed(document: Mapping[str, Any], key: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+def json_bytes(document: Mapping[str, Any]) -> bytes:
+    """Return a document, the same bytes for the same content."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
 def _manifest(
     config: Descriptor, layers: Iterable[Descriptor], **more: Mapping[str, Any] | str
 ) -> bytes:
-    return _bytes(
+    return json_bytes(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
@@ -214,7 +221,3 @@ def _manifest(
             **more,
         }
     )
-
-
-def _bytes(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +12,7 @@ from tritonseg_engines.artefact.documents import (
     MARK,
     PLATFORM,
     Descriptor,
+    json_bytes,
     listed,
     read_document,
 )
@@ -48,7 +48,7 @@ def merged(entries: Iterable[Entry], added: Entry) -> bytes:
         _MANIFESTS: [_line(entry) for entry in lines],
         "annotations": {MARK: FORMAT},
     }
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return json_bytes(document)
 
 
 def read_index(content: bytes) -> Sequence[Entry]:
