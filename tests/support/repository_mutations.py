@@ -63,12 +63,12 @@ def mutate(repository: Path, kind: str, rng: np.random.Generator, spare: Path) -
 
 
 def served_files(repository: Path) -> list[str]:
-    """Return the files that a server or a verification reads, by path in the repository."""
+    """Return what was built for a server or a verification to read, by path in the repository."""
     paths = (path for path in sorted(repository.rglob("*")) if path.is_file())
     return [
         path.relative_to(repository).as_posix()
         for path in paths
-        if path.stem != "report" and path.name != ".gitkeep"
+        if path.stem != "report" and path.name != ".gitkeep" and path.suffix != ".pyc"
     ]
 
 
