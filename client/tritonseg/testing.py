@@ -214,6 +214,7 @@ def _published(model: str, classes: Sequence[str], palette: Sequence[Color]) -> 
             "precision": "fp32",
             "runtime": "none",
             "tritonseg_version": __version__,
+            "engine_sha256": "0" * 64,
         },
     }
     text = json.dumps(documents, sort_keys=True)

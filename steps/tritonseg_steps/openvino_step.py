@@ -15,6 +15,7 @@ from tritonseg_steps.contract import (
     IMAGE,
     MODEL_PARAMETER,
     NORMALIZED,
+    PROVENANCE_PARAMETER,
     SCORES,
 )
 from tritonseg_steps.digest import ModelDigest
@@ -41,6 +42,7 @@ class OpenvinoStep(Step):
         engine = config.parameter(ENGINE_PARAMETER)
         path = Path(config.directory, engine["file"])
         _check_built(config.name, path, engine)
+        _check_published(config, engine)
         self._engine = OpenvinoEngine(
             str(path),
             engine["precision"],
@@ -76,6 +78,24 @@ def _check_built(model: str, path: Path, engine: Mapping[str, Any]) -> None:
         raise RuntimeError(
             f"{model}: {path} {problem}; put back what was built, or build the model again with "
             "`tritonseg build`"
+        )
+
+
+def _check_published(config: ModelConfig, engine: Mapping[str, Any]) -> None:
+    """Refuse an engine beside a digest of another, of which every answer would then say it is.
+
+    Builds of earlier releases publish no engine.
+    """
+    # The file was hashed a moment ago, so this costs nothing. An ensemble publishes in its own
+    # config, which no step sees; to hash the engine in its last step as well would take a second
+    # for 300 MB, and Triton may have put the two models into folders far apart. `tritonseg serve`
+    # and `verify` hold that file against the manifest before anything is loaded.
+    published = (config.optional(PROVENANCE_PARAMETER) or {}).get("engine_sha256")
+    if published not in (None, engine["sha256"]):
+        raise RuntimeError(
+            f"{config.name}: config.pbtxt was changed since the build: {PROVENANCE_PARAMETER!r} "
+            f"publishes the engine {published}, and {ENGINE_PARAMETER!r} is of "
+            f"{engine['sha256']}; put that back, or build the model again with `tritonseg build`"
         )
 
 

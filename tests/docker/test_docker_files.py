@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def test_shared_memory_is_what_the_formula_says_for_the_demo(
     }
     for profile, (runtime, layout, file) in layouts.items():
         repository = tmp_path / profile
-        write_model(repository, demo_as_built(runtime, layout, file), None, {"provenance": {}})
+        write_model(repository, demo_as_built(runtime, layout, file), None, {})
         size = f"${{TRITONSEG_SHM_SIZE:-{shared_memory_mib(repository)}m}}"
         assert services[f"server-{profile}"]["shm_size"] == size
 
@@ -188,9 +189,8 @@ def demo_as_built(runtime: Runtime, layout: ServingLayout, file: str) -> Deploym
         sizes=NetworkSizes(height=height, width=width),
         output_dims=(len(spec.classes), height // 4, width // 4),
         upsampling=Upsampling(),
-        sha256="0" * 64,
     )
-    provenance = Provenance.not_built(runtime)
+    provenance = replace(Provenance.not_built(runtime), engine_sha256="0" * 64)
     return Deployment(spec=spec, engine=engine, provenance=provenance, layout=layout)
 
 

@@ -97,6 +97,7 @@ def test_the_config_is_the_engines_with_the_ensembles_border(
     build: Callable[..., Any], tmp_path: Path
 ) -> None:
     fused = read_config(build().model / "config.pbtxt")
+    fused_digest = sha256_of(tmp_path / "r" / "tiny" / "1" / "model.onnx")
     build("ensemble")
     ensemble = read_config(tmp_path / "r" / "tiny" / "config.pbtxt")
     engine = read_config(tmp_path / "r" / "tiny_engine" / "config.pbtxt")
@@ -115,6 +116,9 @@ def test_the_config_is_the_engines_with_the_ensembles_border(
     fused_engine = documents(fused)[contract.ENGINE_PARAMETER]
     assert fused_engine.pop("sha256") != both[contract.ENGINE_PARAMETER].pop("sha256") == digest
     of_the_build = documents(fused)
+    published = [of_the_build[contract.PROVENANCE_PARAMETER], both[contract.PROVENANCE_PARAMETER]]
+    engines = [one.pop("engine_sha256") for one in published]
+    assert engines == [fused_digest, digest]
     assert of_the_build.pop(contract.DIGEST_PARAMETER) != both.pop(contract.DIGEST_PARAMETER)
     assert {**of_the_build, contract.ENGINE_PARAMETER: fused_engine} == both
     (sample,) = fused.model_warmup

@@ -26,7 +26,7 @@ class BuiltGraph:
         graph: The network in its final precision, with the steps inside if the layout says so.
         judged: The verdict on it.
         target: What it is for.
-        provenance: As published.
+        provenance: As published, but for the engine, which is not written yet.
         int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
         reach: How far the network sees with the steps around it, fused or not.
         equal_pixels_after_fuse: Share of pixels at which it agrees with the ensemble, or None
@@ -68,7 +68,6 @@ class BuiltGraph:
     def manifest(self) -> dict[str, Any]:
         """Return the part of the manifest that does not depend on the engine's file."""
         return {
-            "provenance": asdict(self.provenance),
             "int8_cpu": self.int8_cpu,
             "quantized_export": self.prepared.quantized_export,
             "input": asdict(self.prepared.spec.input),

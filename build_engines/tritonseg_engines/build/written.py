@@ -16,11 +16,14 @@ from tritonseg_engines.gate.refusal import refusal
 from tritonseg_engines.gate.report import HTML_NAME, JSON_NAME, write_report
 from tritonseg_engines.graph.onnx_file import save_onnx
 from tritonseg_engines.repository import (
+    Provenance,
     layout_folders,
     obsolete_folders,
     remove_obsolete,
     write_model,
 )
+from tritonseg_engines.repository.files import MANIFEST_FILE
+from tritonseg_engines.repository.manifests import read_manifest
 from tritonseg_engines.tensorrt import Gpu
 
 CANARIES: Final = "asking the engine about its canaries"
@@ -71,7 +74,8 @@ def write_repository(
             keeps_obsolete=order.options.grace_s > 0,
         )
     _remove_obsolete(repository, order)
-    return built, folder.parent, folder / HTML_NAME
+    published = Provenance(**read_manifest(folder / MANIFEST_FILE)["provenance"])
+    return replace(built, provenance=published), folder.parent, folder / HTML_NAME
 
 
 def _remove_obsolete(repository: Path, order: BuildOrder) -> None:

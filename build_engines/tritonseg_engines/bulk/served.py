@@ -65,13 +65,17 @@ def _say_what_cannot_be_told_apart(
             f"answers of model '{model.name}' do not say which build they are of: only its version "
             "is held against the job's; `tritonseg build` makes one whose answers say it"
         )
-    if (may_be_several or begun is not None) and _has_engines_of_its_own(model):
+    if (may_be_several or begun is not None) and _hides_its_engine(model):
         tell(
-            f"engines of '{model.name}' ({model.precision}, {model.runtime}) that were built apart "
-            "may give other masks and cannot be told apart: see that all servers have the same"
+            f"model '{model.name}' ({model.precision}, {model.runtime}) was built by an earlier "
+            "release and does not say which engine it has; another of the same export may give "
+            "other masks: see that all servers have the same, or build it again with `tritonseg "
+            "build`"
         )
 
 
-def _has_engines_of_its_own(model: ModelInfo) -> bool:
-    """Return whether two builds of one export may compute differently: by calibration, or GPU."""
-    return model.precision == "int8" or model.runtime == "tensorrt"
+def _hides_its_engine(model: ModelInfo) -> bool:
+    """Return whether another engine, by calibration or GPU, would go unnoticed."""
+    return model.engine_sha256 is None and (
+        model.precision == "int8" or model.runtime == "tensorrt"
+    )

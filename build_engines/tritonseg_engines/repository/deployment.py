@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.errors import RepositoryError
 from tritonseg_engines.repository.batching import Serving, Workload, cpu_serving, gpu_serving
 from tritonseg_engines.repository.published_networks import PUBLISHED_NETWORKS
@@ -33,12 +35,15 @@ class Provenance:
         precision: "fp32", "fp16", "int8" or "not built".
         runtime: "openvino" or "tensorrt".
         tritonseg_version: Version that built it, or "not built".
+        engine_sha256: Digest of the file that Triton runs, in hexadecimal digits; None as long as
+            there is none. Calibration, GPU and runtime's release make other engines of one export.
     """
 
     onnx_sha256: str | None
     precision: str
     runtime: str
     tritonseg_version: str
+    engine_sha256: str | None = None
 
     @classmethod
     def not_built(cls, runtime: str) -> Provenance:
@@ -60,7 +65,6 @@ class Engine:
         max_batch: Most pictures that one run of it takes; None for any number.
         int8_cpu: What its int8 weights are made for; None if it has none or runs on a GPU.
         reach: How far it sees, as published; None where that was not computed.
-        sha256: Of the file, in hexadecimal digits; None as long as there is none.
     """
 
     file: str
@@ -70,7 +74,6 @@ class Engine:
     max_batch: int | None = None
     int8_cpu: Int8Cpu | None = None
     reach: Mapping[str, Any] | None = None
-    sha256: str | None = None
 
     @property
     def gives_class_map(self) -> bool:
@@ -146,6 +149,11 @@ class Deployment:
     def engine_model(self) -> str:
         """Name of the Triton model that runs the engine."""
         return self.spec.name + (ENGINE_SUFFIX if self.layout is ServingLayout.ENSEMBLE else "")
+
+    def with_engine(self, file: Path) -> Deployment:
+        """Return the same of an engine that is built: what is published says which file it is."""
+        provenance = replace(self.provenance, engine_sha256=sha256_of(file))
+        return replace(self, provenance=provenance)
 
     def workload(self) -> Workload:
         """Return what one picture costs, by the usual size where the engine leaves it open."""

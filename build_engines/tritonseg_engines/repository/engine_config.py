@@ -57,7 +57,7 @@ def _openvino(deployment: Deployment) -> pb.ModelConfig:
         "file": deployment.engine.file,
         "precision": deployment.provenance.precision,
         "int8_cpu": deployment.engine.int8_cpu,
-        "sha256": deployment.engine.sha256,
+        "sha256": deployment.provenance.engine_sha256,
     }
     parameters: dict[str, Any] = {
         contract.ENGINE_PARAMETER: engine,

@@ -51,12 +51,4 @@ def write_unbuilt(spec: ModelSpec, repository: Path) -> Path:
             "another folder, or remove the model first"
         )
     deployment = unbuilt_deployment(spec)
-    manifest = {
-        "provenance": {
-            "onnx_sha256": deployment.provenance.onnx_sha256,
-            "precision": deployment.provenance.precision,
-            "runtime": deployment.provenance.runtime,
-            "tritonseg_version": deployment.provenance.tritonseg_version,
-        }
-    }
-    return write_model(repository, deployment, None, manifest).parent
+    return write_model(repository, deployment, None, {}).parent

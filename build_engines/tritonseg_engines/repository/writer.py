@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ def write_model(
         engine: The built network, copied to the engine's version folder; None leaves that empty,
             for an engine that is built later.
         manifest: Written into the version folder of the model's own name as JSON, with that name,
-            the version, the layout, the SHA-256 of the engine file and of the Python steps, and
-            what in the configs decides masks.
+            the version, the layout, the provenance as published, the SHA-256 of the engine file
+            and of the Python steps, and what in the configs decides masks.
         version: Written in place of that version, beside the model's others; None for a model
             without others.
         documents: Files to copy beside the manifest.
@@ -87,9 +87,8 @@ def write_model(
             the version cannot stand beside the others, or no client would take the model; what
             was there is unchanged.
     """
-    if engine is not None:
-        known = replace(deployment.engine, sha256=sha256_of(engine))
-        deployment = replace(deployment, engine=known)
+    if engine is not None:  # of the very file that is copied, so that nothing can come between
+        deployment = deployment.with_engine(engine)
     try:
         with alone_in(repository):
             return _write(
@@ -142,7 +141,8 @@ def _write(
         facts = {"model": name, "version": number, "layout": deployment.layout}
         if receipt is not None:
             recorded[RECEIPT] = RECEIPT_FILE
-        text = json.dumps({**facts, **manifest, **recorded}, indent=2) + "\n"
+        published = {"provenance": asdict(deployment.provenance)}
+        text = json.dumps({**facts, **published, **manifest, **recorded}, indent=2) + "\n"
         (staging / name / number / MANIFEST_FILE).write_text(text, encoding="utf-8")
         for document in documents:
             shutil.copyfile(document, staging / name / number / document.name)

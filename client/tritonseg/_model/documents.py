@@ -41,6 +41,10 @@ class JsonObject:
             raise self.unexpected(key, "64 lower-case hex digits")
         return value
 
+    def optional_sha256(self, key: str) -> str | None:
+        """Return a digest in hexadecimal digits, None for null or nothing."""
+        return None if self.fields.get(key) is None else self.sha256(key)
+
     def numbers(self, key: str) -> tuple[float, float, float]:
         """Return one number for each colour."""
         value = self.fields.get(key)

@@ -50,8 +50,11 @@ class ModelInfo:
         preprocessing: What happens to a picture before the network; None if it does not say.
         reach: How far the network sees, which decides what tiles give; None if it does not say,
             as models of earlier builds.
-        digest: SHA-256 of all that the build published, in hex, which every answer carries; the
-            engine's own bytes are not in it. None where answers come without it.
+        digest: SHA-256 of all that the build published, in hex, which every answer carries. None
+            where answers come without it.
+        engine_sha256: SHA-256 of the engine's file as it is served, in hex, which the digest is of
+            as well, so that no two engines are taken for one. None if the model does not say, as
+            models of earlier builds.
     """
 
     name: str
@@ -70,6 +73,7 @@ class ModelInfo:
     preprocessing: Preprocessing | None = None
     reach: Reach | None = None
     digest: str | None = None
+    engine_sha256: str | None = None
 
 
 def parse_model_info(
@@ -112,6 +116,7 @@ def parse_model_info(
         gives_confidence=gives_confidence,
         preprocessing=read_preprocessing(name, parameters),
         reach=read_reach(model),
+        engine_sha256=provenance.optional_sha256("engine_sha256"),
     )
 
 
