@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import grpc
@@ -114,3 +116,50 @@ def test_all_gone_is_said(client, servers):
 def test_lists_that_are_none(connect, url):
     with pytest.raises(tritonseg.ConfigurationError, match="ipv4:address:port"):
         connect(url)
+
+
+@pytest.fixture
+def engines(servers):
+    """Servers that have another engine each, as builds for the GPU of each are."""
+    for number, server in enumerate(servers, start=1):
+        provenance = json.loads(server.parameters["tritonseg_provenance"])
+        provenance["engine_sha256"] = str(number) * 64
+        server.parameters["tritonseg_provenance"] = json.dumps(provenance)
+        server.parameters["tritonseg_digest"] = json.dumps(str(number) * 64)
+    return [str(number) * 64 for number in range(1, len(servers) + 1)]
+
+
+def test_every_answer_says_which_engine_gave_it(engines, client, servers):
+    asked = [server.calls["ModelConfig"] for server in servers]
+    results = [client.segment(IMAGE).model for _ in range(30)]
+    assert sorted(model.engine_sha256 for model in results) == sorted(engines * 10)
+    assert all(model.digest == model.engine_sha256 for model in results)
+    assert [server.calls["ModelConfig"] for server in servers] == asked  # all are known by now
+    assert asked == pytest.approx([1, 1, 1], abs=8)
+
+
+def test_engines_cost_no_picture_however_many_are_sent_at_once(engines, connect, servers):
+    client = connect("ipv4:" + ",".join(server.url for server in servers))
+    with ThreadPoolExecutor(8) as pool:
+        found = {model.engine_sha256 for model in pool.map(lambda _: answered(client), range(90))}
+    assert found == set(engines)
+    assert sum(server.calls["ModelInfer"] for server in servers) == 90
+
+
+def answered(client):
+    return client.segment(IMAGE).model
+
+
+def test_a_refusal_is_one_whichever_server_is_asked_next(engines, client, servers):
+    for server in servers:
+        server.fail(grpc.StatusCode.INVALID_ARGUMENT, "no such picture")
+    for _ in range(4):
+        with pytest.raises(tritonseg.RequestRejectedError, match="no such picture"):
+            client.segment(IMAGE)
+
+
+def test_tiles_of_one_picture_are_of_one_engine(engines, client):
+    image = np.zeros((64, 64, 3), np.uint8)
+    tiles = tritonseg.Tiling(size=32, overlap=0)
+    with pytest.raises(tritonseg.ModelNotReadyError, match="builds of their own; segment"):
+        client.segment(image, tiling=tiles)

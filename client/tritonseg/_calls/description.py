@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from tritonclient.grpc import service_pb2
 
@@ -19,6 +20,9 @@ from .deadline import Deadline
 from .endpoint import ModelEndpoint
 from .flow import Enter, Flow, Lock
 from .protocol import check_tensors, read_digest
+
+_REMEMBERED: Final = 32
+"""Builds; servers that take turns have one for each kind of GPU, and an update brings another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,15 @@ class Description:
         """Return whether nothing changed between two questions."""
         return (self.model, self.digest) == (other.model, other.digest)
 
+    def asks_the_same_as(self, other: Description) -> bool:
+        """Return whether a request that goes by the one is the request that goes by the other."""
+        return self._asked_for == other._asked_for
+
+    @property
+    def _asked_for(self) -> tuple[bool, ...]:
+        model = self.model
+        return model.takes_files, model.gives_confidence, self.digest is not None
+
 
 def read_published(
     metadata: service_pb2.ModelMetadataResponse, parameters: Mapping[str, str], version: str = ""
@@ -92,6 +105,9 @@ def read_published(
 class RememberedDescription:
     """Asked for once, and again where it may have changed; shared by all calls of a client.
 
+    Servers that take turns may have several builds, of one export for the GPU of each. A digest
+    says which of them answered, so what each said holds as long as there is a client.
+
     Args:
         endpoint: Where and how to ask.
         lock: Of the kind that the client's transport acquires.
@@ -101,6 +117,7 @@ class RememberedDescription:
         self._endpoint = endpoint
         self._lock = lock
         self._known: Description | None = None
+        self._by_digest: dict[bytes, Description] = {}
 
     @property
     def remembered(self) -> Description | None:
@@ -124,6 +141,19 @@ class RememberedDescription:
         finally:
             self._lock.release()
 
+    def of(
+        self, response: service_pb2.ModelInferResponse, request: service_pb2.ModelInferRequest
+    ) -> Description | None:
+        """Return the description of the build that answered, if one was ever asked for.
+
+        Raises:
+            ProtocolError: The answer is another request's, or does not say whose it is.
+        """
+        found = self._by_digest.get(read_digest(response, request=request))
+        if found is not None:
+            self._known = found
+        return found
+
     def forget(self, description: Description) -> None:
         """Ask again next time, unless another call has done so since."""
         # Without the lock, which a call that asks may hold for longer than this one has.
@@ -137,6 +167,11 @@ class RememberedDescription:
         response = yield endpoint.fetch_config(deadline.require_s())
         parameters = {key: value.string_value for key, value in response.config.parameters.items()}
         model, digest = read_published(metadata, parameters, endpoint.version)
+        known = Description(model=model, digest=digest, losses=losses)
         if digest is None:
             watch.start()
-        return Description(model=model, digest=digest, losses=losses)
+        else:
+            self._by_digest[digest] = known
+            while len(self._by_digest) > _REMEMBERED:
+                del self._by_digest[next(iter(self._by_digest))]
+        return known

@@ -188,7 +188,8 @@ class TiledPicture:
         if (answer.model, answer.model_version) != (self._model, version):
             raise ModelNotReadyError(
                 f"model '{self._model.name}' was replaced while the tiles of a picture were on "
-                "their way; segment the picture again",
+                "their way, or its servers have builds of their own; segment the picture again, or "
+                "by one server",
                 retryable=True,
             )
         self._version = version
