@@ -10,15 +10,18 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from google.protobuf import text_format
 
 from tiny_models import SIZE_HW, TinyModel, tiny_spec
 from tritonseg import SegmentationClient
 from tritonseg_engines.build.model import build_model
+from tritonseg_engines.checksum import sha256_of
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.graph.onnx_file import save_onnx
+from tritonseg_engines.repository.files import read_config
 from tritonseg_engines.serving import ServerConfig, TritonServer
-from tritonseg_steps.contract import QUEUE_PARAMETER
+from tritonseg_steps.contract import ENGINE_PARAMETER, QUEUE_PARAMETER
 
 LAYOUTS = {"single": "tiny", "fused": "tiny", "ensemble": "tiny_engine"}
 """The Triton model with the engine, by layout."""
@@ -66,6 +69,27 @@ def test_only_models_that_are_served_are_looked_at(tmp_path: Path) -> None:
     (repository / "broken" / "1" / "model.onnx").write_bytes(b"another")
     with TritonServer(ServerConfig(repositories=(repository,), models=("tiny",))) as server:
         assert mask(server).shape == SIZE_HW
+
+
+@pytest.mark.parametrize("layout", ["single", "fused"])
+def test_an_engine_that_is_not_the_published_one_is_not_loaded(layout: str, tmp_path: Path) -> None:
+    """Its own checksum was made to fit, and answers would carry the digest of the one before."""
+    repository = build(tmp_path, layout)
+    exchange(repository, "tiny")
+    path = repository / "tiny" / "config.pbtxt"
+    config = read_config(path)
+    parameter = config.parameters[ENGINE_PARAMETER]
+    document = json.loads(parameter.string_value)
+    was, document["sha256"] = document["sha256"], sha256_of(path.parent / "1" / "model.onnx")
+    parameter.string_value = json.dumps(document)
+    path.write_text(text_format.MessageToString(config))
+    manifest = path.parent / "1" / "manifest.json"
+    manifest.write_text(
+        json.dumps({**json.loads(manifest.read_text()), "files": {}, "settings": {}})
+    )
+    line = f"publishes the engine {was}, and '{ENGINE_PARAMETER}' is of {document['sha256']}"
+    with pytest.raises(ServerStartError, match=line):
+        TritonServer(ServerConfig(repositories=(repository,))).start()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -41,6 +41,12 @@ def forge(repository: Path, model: str, kind: str, rng: np.random.Generator) -> 
     _seal(repository, model)
 
 
+def age(repository: Path, model: str) -> None:
+    """Make of a build what releases wrote that did not publish which engine it has."""
+    _publish_engine(repository, model, None)
+    _seal_rest(repository, model)
+
+
 def _preprocessing(key: str, change: Callable[[list[float], np.random.Generator], list[float]]):
     def forgery(repository: Path, model: str, rng: np.random.Generator) -> None:
         if LAYOUTS[model] == "fused":  # its steps are in the graph
@@ -120,6 +126,22 @@ def _with_weights(
 
 
 def _seal(repository: Path, model: str) -> None:
+    _publish_engine(repository, model, sha256_of(repository / engine_of(repository, model)))
+    _seal_rest(repository, model)
+
+
+def _publish_engine(repository: Path, model: str, engine: str | None) -> None:
+    config, manifest = repository / model / "config.pbtxt", repository / model / "1" / MANIFEST_FILE
+    read, recorded = read_config(config), json.loads(manifest.read_text())
+    provenance = _document(read, contract.PROVENANCE_PARAMETER)
+    for document in (provenance, recorded["provenance"]):
+        del document["engine_sha256"]
+        document |= {} if engine is None else {"engine_sha256": engine}
+    _write(config.parent, read, contract.PROVENANCE_PARAMETER, provenance)
+    manifest.write_text(json.dumps(recorded))
+
+
+def _seal_rest(repository: Path, model: str) -> None:
     engine = sha256_of(repository / engine_of(repository, model))
     folders = _folders(repository, model)
     digest = _published_digest(read_config(repository / model / "config.pbtxt"), model)

@@ -18,8 +18,9 @@ import pytest
 import tritonclient.grpc as triton
 from click.testing import CliRunner
 
-from forged_repositories import copied, forge
+from forged_repositories import age, copied, forge
 from repository_mutations import LAYOUTS
+from tritonseg import SegmentationClient
 from tritonseg_engines.cli.app import cli
 from tritonseg_engines.errors import ServerStartError, VerificationError
 from tritonseg_engines.serving import (
@@ -87,6 +88,27 @@ def test_its_masks_alone_say_so(good: Path, forged_server: TritonServer, model: 
         forged_server.grpc_url, model, "1", checked.receipt, compares_digests=False
     )
     assert str(verdict.problem).startswith("canary ")
+
+
+def test_a_build_that_publishes_no_engine_is_served_by_its_own_digest(
+    good: Path, tmp_path: Path
+) -> None:
+    """What releases before wrote; its receipts and its clients know it by that digest."""
+    repository = copied(good, tmp_path / "r")
+    for model in LAYOUTS:
+        age(repository, model)
+    assert [one.problem for one in check_files(repository)] == [None] * len(LAYOUTS)
+    image = np.zeros((64, 96, 3), np.uint8)
+    with TritonServer(ServerConfig(repositories=(repository,))) as server:
+        assert [one.problem for one in verify_server(server.grpc_url, repository)] == [None] * 3
+        for model in LAYOUTS:
+            with SegmentationClient(server.grpc_url, model=model) as client:
+                answered = client.segment(image).model
+            (aged,), (built,) = (check_files(one, [model]) for one in (repository, good))
+            assert aged.receipt is not None
+            assert built.receipt is not None
+            assert answered.engine_sha256 is None
+            assert answered.digest == aged.receipt.digest != built.receipt.digest
 
 
 def test_a_forged_repository_is_refused_by_verify(forged: Path) -> None:
