@@ -140,10 +140,12 @@ def test_the_model_describes_itself_as_the_ensemble_does(server: TritonServer) -
     assert ensemble.preprocessing.resize.policy == "fit_pad"
     untouched = replace(ensemble.preprocessing, resize=ResizePolicy(policy="native"))
     assert fused.digest != ensemble.digest  # as of any two that publish something else
+    assert fused.engine_sha256 != ensemble.engine_sha256  # the steps are in the graph
     assert fused == replace(
         ensemble,
         name="fused-fp16",
         digest=fused.digest,
+        engine_sha256=fused.engine_sha256,
         takes_files=False,
         gives_confidence=False,
         preprocessing=untouched,
