@@ -62,7 +62,7 @@ class BuildTarget:
         runtime: Of the engine.
         layout: Of the steps.
         cpu: What int8 weights for OpenVINO are made for; None for this machine's CPU.
-        gpu_steps: Whether normalize and argmax run on the GPU as well.
+        gpu_argmax: Whether argmax runs on the GPU as well.
 
     Raises:
         SpecificationError: These do not go together.
@@ -72,7 +72,7 @@ class BuildTarget:
     runtime: Runtime
     layout: ServingLayout
     cpu: Int8Cpu | None = None
-    gpu_steps: bool = False
+    gpu_argmax: bool = False
 
     def __post_init__(self) -> None:
         if self.layout is ServingLayout.SINGLE and self.runtime is not Runtime.OPENVINO:
@@ -88,12 +88,12 @@ class BuildTarget:
                 "cpu: expected the runtime openvino and the precision int8, got "
                 f"{self.runtime} and {self.precision}; leave out --cpu"
             )
-        if self.gpu_steps and not (
+        if self.gpu_argmax and not (
             self.runtime is Runtime.TENSORRT and self.layout is ServingLayout.ENSEMBLE
         ):
             raise SpecificationError(
-                "steps on the GPU: expected the runtime tensorrt and the layout ensemble, got "
-                f"{self.runtime} and {self.layout}; leave out --gpu-steps"
+                "argmax on the GPU: expected the runtime tensorrt and the layout ensemble, got "
+                f"{self.runtime} and {self.layout}; leave out --gpu-argmax"
             )
 
     @classmethod
@@ -104,7 +104,7 @@ class BuildTarget:
         layout: str | None = None,
         *,
         cpu: Int8Cpu | None = None,
-        gpu_steps: bool = False,
+        gpu_argmax: bool = False,
     ) -> BuildTarget:
         """Return the target that words mean.
 
@@ -113,7 +113,7 @@ class BuildTarget:
             runtime: Value of a `Runtime`.
             layout: Value of a `ServingLayout`; None for the runtime's default.
             cpu: What int8 weights for OpenVINO are made for; None for this machine's CPU.
-            gpu_steps: Whether normalize and argmax run on the GPU as well.
+            gpu_argmax: Whether argmax runs on the GPU as well.
 
         Raises:
             SpecificationError: A word means nothing, or they do not go together.
@@ -124,7 +124,7 @@ class BuildTarget:
             runtime=on,
             layout=_parse("layout", ServingLayout, layout or DEFAULT_LAYOUT[on]),
             cpu=cpu,
-            gpu_steps=gpu_steps,
+            gpu_argmax=gpu_argmax,
         )
 
     @property

@@ -22,6 +22,7 @@ from tritonseg_steps.contract import (
     UPSAMPLING_PARAMETER,
 )
 from tritonseg_steps.cuda.argmax import CudaUpsampler
+from tritonseg_steps.cuda.device import DeviceArray
 from tritonseg_steps.digest import ModelDigest
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.model_config import ModelConfig
@@ -38,10 +39,9 @@ class ArgmaxStep(Step):
     """SCORES (N, C, h, w) float32 and IMAGE_SIZE (N, 2) int32 to CLASS_MAP (N, H, W) uint8.
 
     MODEL_DIGEST (N, 32) uint8 besides; CONFIDENCE (N, H, W) uint8 and CLASS_PIXELS (N, C) int64
-    where the request asks for them.
+    where the request asks for them. On a GPU too the scores come by the host: see
+    `step._refuse_gpu_inputs`.
     """
-
-    on_device = frozenset({SCORES})
 
     def prepare(self, config: ModelConfig) -> None:
         """Read how to upsample and compile the kernels, so that no request waits for it."""
@@ -53,8 +53,7 @@ class ArgmaxStep(Step):
         # The module and the class have the same functions.
         self._upsampler = upsampling if self.device is None else CudaUpsampler(self.device)
         scores_chw = np.zeros((2, 2, 2), np.float32)
-        here = scores_chw if self.device is None else self.device.upload(scores_chw)
-        try_upsampler(self._upsampler, here)
+        try_upsampler(self._upsampler, self._placed(scores_chw))
 
     def run(self, requests: Sequence[StepRequest]) -> list[Arrays]:
         """Answer every request by itself; pictures of one request share their size."""
@@ -72,7 +71,7 @@ class ArgmaxStep(Step):
         pictures = [
             (scores, self._resize.geometry((int(size[0]), int(size[1]))))
             for scores, size in zip(
-                request.tensors[SCORES], request.tensors[IMAGE_SIZE], strict=True
+                self._placed(request.tensors[SCORES]), request.tensors[IMAGE_SIZE], strict=True
             )
         ]
         class_maps = [self._class_map(*picture) for picture in pictures]
@@ -97,7 +96,13 @@ class ArgmaxStep(Step):
             )
         return answer
 
-    def _class_map(self, scores: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
+    def _placed(self, scores: NDArray[Any]) -> NDArray[Any] | DeviceArray:
+        """Return them where they are upsampled."""
+        return scores if self.device is None else self.device.upload(scores)
+
+    def _class_map(
+        self, scores: NDArray[Any] | DeviceArray, geometry: Geometry
+    ) -> NDArray[np.uint8]:
         flaw = self._upsampler.flaw(scores, self._upsampling, self._class_count)
         if flaw is not None:
             raise NetworkError(flaw)

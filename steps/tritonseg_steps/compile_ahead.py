@@ -31,8 +31,8 @@ def compile_ahead(preprocessing: Preprocessing) -> None:
     try_upsampler(upsampling, np.zeros((2, 2, 2), np.float32))
 
 
-def try_normalizer(normalizer: Any) -> None:
-    """Normalise a small picture, which compiles what that takes, on a CPU or GPU."""
+def try_normalizer(normalizer: Normalizer) -> None:
+    """Normalise a small picture, which compiles what that takes."""
     normalizer.batch(np.zeros((1, 8, 8, 3), np.uint8))
 
 

@@ -35,6 +35,7 @@ class ModelConfig:
         self.directory = f"{arguments['model_repository']}/{self.version}"
         entries = self._config.get("parameters", {}).items()
         texts = {key: entry["string_value"] for key, entry in entries}
+        self._texts = texts
         self._parameters = parameters_of(texts, self.version)
         on_gpu = arguments["model_instance_kind"] == "GPU"
         self.gpu = int(arguments["model_instance_device_id"]) if on_gpu else None
@@ -68,6 +69,14 @@ class ModelConfig:
     def optional(self, key: str, default: Any = None) -> Any:
         """Return the JSON value of a parameter that need not be there."""
         return self.parameter(key) if key in self._parameters else default
+
+    @property
+    def keeps_gpu_inputs(self) -> bool:
+        """Whether Triton leaves inputs in the GPU's memory instead of copying them to the host.
+
+        Source: python_backend README, "Input Tensor Device Placement"; only "no" does it.
+        """
+        return self._texts.get("FORCE_CPU_ONLY_INPUT_TENSORS") == "no"
 
     @property
     def max_batch_size(self) -> int:

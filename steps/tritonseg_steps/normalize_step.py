@@ -19,7 +19,6 @@ from tritonseg_steps.contract import (
     NORMALIZED,
     PREPROCESSING_PARAMETER,
 )
-from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.encoded_image import EncodedImageError, decode_rgb, pixel_count
 from tritonseg_steps.flow import Flow
 from tritonseg_steps.model_config import ModelConfig
@@ -40,11 +39,7 @@ class NormalizeStep(Step):
         """Read the preprocessing and compile the kernel, so that no request waits for it."""
         document = config.parameter(PREPROCESSING_PARAMETER)
         preprocessing = Preprocessing.from_json(document)
-        self._normalizer = (
-            Normalizer(preprocessing)
-            if self.device is None
-            else CudaNormalizer(preprocessing, self.device)
-        )
+        self._normalizer = Normalizer(preprocessing)
         self._bounds = RequestBounds.of(config)
         try_normalizer(self._normalizer)
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tritonseg_steps.admission import Admission
 from tritonseg_steps.cores import limit_numba
-from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
+from tritonseg_steps.cuda.device import CupyDevice
 from tritonseg_steps.flow import Flow
 from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.request_bounds import RequestBounds
@@ -43,8 +43,6 @@ class Step(abc.ABC):
 
     name = "step"
     device: CupyDevice | None = None
-    on_device: ClassVar[frozenset[str]] = frozenset()
-    """Inputs that a step on a GPU takes in its memory; FORCE_CPU_ONLY_INPUT_TENSORS is "no"."""
     bounds: RequestBounds | None = None
     outputs: frozenset[str] = frozenset()
     _line: WaitingLine | None = None
@@ -61,6 +59,7 @@ class Step(abc.ABC):
         check_backend = partial(_check_backend, config.name)
         if not guard_shapes(check_backend):
             check_backend()
+        _refuse_gpu_inputs(config)
         if config.gpu is not None:
             self.device = CupyDevice(config.gpu)
         limit_threads = partial(limit_numba, config.thread_limit)
@@ -214,9 +213,6 @@ class Step(abc.ABC):
         refusal = None if self.bounds is None else self.bounds.refusal(tensors)
         if refusal is not None:
             raise InputError(refusal)
-        if self.device is not None:
-            moved = self.on_device & tensors.keys()
-            tensors.update({name: self.device.held(tensors[name]) for name in moved})
         named = frozenset(request.requested_output_names()) if self.outputs else self.outputs
         return StepRequest(
             tensors=tensors,
@@ -224,18 +220,37 @@ class Step(abc.ABC):
             named_outputs=frozenset() if named >= self.outputs else named,
         )
 
-    def _seen(self, tensor: Any) -> NDArray[Any] | DeviceArray:
-        """Return an input where it lies; nothing is moved yet, because it may be out of bounds."""
-        if self.device is not None and tensor.name() in self.on_device:
-            return self.device.view(tensor)
+    @staticmethod
+    def _seen(tensor: Any) -> NDArray[Any]:
+        """Return an input, which Triton has brought to the host."""
         try:
-            return tensor.as_numpy()
+            array: NDArray[Any] = tensor.as_numpy()
         except Exception as error:
             # Of BYTES, whose elements say how long they are.
             raise InputError(
                 f"{tensor.name()}: expected elements of 4 bytes of length and as many bytes as "
                 "that says, got others"
             ) from error
+        return array
+
+
+def _refuse_gpu_inputs(config: ModelConfig) -> None:
+    """Refuse a step that is to read its inputs in the GPU's memory.
+
+    Triton lends a Python step what lies in its pool of the GPU's memory, 64 MiB unless
+    `--cuda-memory-pool-byte-size` says otherwise. Where that is full it lends other memory, and
+    what a step reads or writes there is not its request's, without an error. Seen with 2.51 on an
+    H200: docs/benchmarks.md, "GPU".
+
+    Raises:
+        RuntimeError: It is.
+    """
+    if config.keeps_gpu_inputs:
+        raise RuntimeError(
+            f'{config.name}: config.pbtxt: FORCE_CPU_ONLY_INPUT_TENSORS is "no", with which '
+            "Triton hands over other requests' tensors under load: take the parameter out, or "
+            "build the model again"
+        )
 
 
 def _check_backend(model: str) -> None:

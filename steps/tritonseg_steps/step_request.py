@@ -9,10 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tritonseg_steps.cuda.device import DeviceArray
-
-Arrays = dict[str, NDArray[Any] | DeviceArray]
-"""Tensors by name, each with a leading batch axis; in host memory or in a GPU's."""
+Arrays = dict[str, NDArray[Any]]
+"""Tensors by name, each with a leading batch axis, in host memory."""
 LONGEST_SHOWN = 80
 """Characters of what a request said, in an answer."""
 

@@ -12,7 +12,6 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from tritonseg_steps.cuda.device import DeviceArray
 from tritonseg_steps.step_request import Arrays, InputError, NetworkError
 
 
@@ -74,8 +73,6 @@ def _error(text: str, code: int) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
 
 
-def _tensor(name: str, array: NDArray[Any] | DeviceArray, *, copied: bool) -> Any:
-    if isinstance(array, np.ndarray):
-        whole = np.array(array, order="C") if copied else np.ascontiguousarray(array)
-        return pb_utils.Tensor(name, whole)
-    return pb_utils.Tensor.from_dlpack(name, array)
+def _tensor(name: str, array: NDArray[Any], *, copied: bool) -> Any:
+    whole = np.array(array, order="C") if copied else np.ascontiguousarray(array)
+    return pb_utils.Tensor(name, whole)

@@ -317,10 +317,10 @@ def test_the_single_layout_is_one_folder_with_the_ensembles_contract(
     assert sorted(folder.name for folder in (tmp_path / "r").iterdir()) == FOUR
 
 
-def test_steps_on_the_gpu_need_an_engine_there(build: Callable[..., Any]) -> None:
-    options = BuildOptions(gpu_steps=True)
+def test_argmax_on_the_gpu_needs_an_engine_there(build: Callable[..., Any]) -> None:
+    options = BuildOptions(gpu_argmax=True)
     for layout in ("single", "ensemble"):
-        with pytest.raises(SpecificationError, match="steps on the GPU: expected the runtime tens"):
+        with pytest.raises(SpecificationError, match="argmax on the GPU: expected the runtime ten"):
             build(layout, options=options)
 
 

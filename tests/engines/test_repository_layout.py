@@ -116,8 +116,8 @@ def test_in_front_of_a_gpu_the_first_step_refuses_before_the_engine_would(tmp_pa
     assert limits(configs) == {
         "tiny_normalize": {contract.QUEUE_PARAMETER: "16", contract.IN_FLIGHT_PARAMETER: "16"}
     }
-    on_gpu = write(tmp_path / "g", deployment(serving=replace(SERVING, steps_on_gpu=True)))
-    assert limits(on_gpu) == {}
+    on_gpu = write(tmp_path / "g", deployment(serving=replace(SERVING, argmax_on_gpu=True)))
+    assert limits(on_gpu) == limits(configs)
 
 
 @pytest.mark.parametrize("fields", [{"queue_delay_us": 100}, {"preferred_batch_sizes": (2,)}])
@@ -127,14 +127,17 @@ def test_what_only_a_batcher_has_is_refused_for_the_cpu(fields: dict[str, Any]) 
         deployment("openvino", serving=Serving(**fields))
 
 
-def test_steps_on_the_gpu_take_the_scores_where_they_are(tmp_path: Path) -> None:
-    serving = Serving(step_instances=1, steps_on_gpu=True)
+def test_argmax_on_the_gpu_is_one_process_and_takes_the_scores_from_the_host(
+    tmp_path: Path,
+) -> None:
+    serving = Serving(step_instances=3, argmax_on_gpu=True)
     configs = write(tmp_path / "r", deployment(serving=serving))
-    for step in ("tiny_normalize", "tiny_argmax"):
+    kinds = pb.ModelInstanceGroup
+    expected = {"tiny_normalize": (kinds.KIND_CPU, 3), "tiny_argmax": (kinds.KIND_GPU, 1)}
+    for step, kind_and_count in expected.items():
         (group,) = configs[step].instance_group
-        assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_GPU, 1)
-    parameters = configs["tiny_argmax"].parameters
-    assert parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value == "no"
+        assert (group.kind, group.count) == kind_and_count
+        assert "FORCE_CPU_ONLY_INPUT_TENSORS" not in configs[step].parameters
     with pytest.raises(RepositoryError, match="expected the runtime tensorrt in the layout ens"):
         deployment("openvino", serving=serving)
 

@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 
 from cuda_on_host import HostDevice, compile_for_host, kernel_names
 from tritonseg_steps.cuda.argmax import CudaUpsampler
-from tritonseg_steps.cuda.normalize import CudaNormalizer
 from tritonseg_steps.geometry import Geometry
-from tritonseg_steps.preprocessing import Normalizer, Preprocessing
-from tritonseg_steps.resampling import Resampling
 from tritonseg_steps.resize_policy import (
     CenterCrop,
     FitPad,
@@ -163,65 +160,6 @@ def test_nearest_classes_equal_the_cpus(
     assert np.array_equal(actual, class_map_at_image_size(classes_hw, geometry))
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    geometry=geometries(),
-    network_hw=sizes,
-    count=st.integers(1, 3),
-    policy=st.sampled_from([Native, Stretch, FitPad, KeepRatio, CenterCrop]),
-    resampling=st.sampled_from(
-        [
-            Resampling(),
-            Resampling(interpolation="bicubic", antialias=True),
-            Resampling(after_normalization=True),
-        ]
-    ),
-    align=st.sampled_from(["top_left", "center"]),
-    color_order=st.sampled_from(["RGB", "BGR"]),
-    padding=st.sampled_from([None, (123.7, 0.0, 255.0)]),
-    seed=seeds,
-)
-def test_network_input_equals_the_cpus(
-    library: Path,
-    geometry: Geometry,
-    network_hw: Size,
-    count: int,
-    policy: type[ResizePolicy],
-    resampling: Resampling,
-    align: str,
-    color_order: str,
-    padding: tuple[float, float, float] | None,
-    seed: int,
-) -> None:
-    preprocessing = Preprocessing(
-        mean=(123.675, 116.28, 103.53),
-        scale=(58.395, 57.12, 57.375),
-        color_order=color_order,
-        resize=_policy(policy, network_hw, align),
-        padding=padding,
-        resampling=resampling,
-    )
-    rng = np.random.default_rng(seed)
-    images_nhwc = rng.integers(0, 256, (count, *geometry.image_hw, 3)).astype(np.uint8)
-    actual = CudaNormalizer(preprocessing, HostDevice(library)).batch(images_nhwc)
-    expected = Normalizer(preprocessing).batch(images_nhwc)
-    assert actual.dtype == expected.dtype
-    assert np.array_equal(actual, expected)
-
-
-def _policy(policy: type[ResizePolicy], network_hw: Size, align: str) -> ResizePolicy:
-    height, width = network_hw
-    if policy is CenterCrop:
-        return CenterCrop(height=height, width=width, outside=1)
-    if policy is FitPad:
-        return FitPad(height=height, width=width, align=align)
-    if policy is Native:
-        return Native()
-    if policy is KeepRatio:
-        return KeepRatio(long_side=max(network_hw), short_side=min(network_hw))
-    return policy(height=height, width=width)
-
-
 def test_cells_are_uploaded_once_per_size(library: Path) -> None:
     device = HostDevice(library)
     upsampler = CudaUpsampler(device)
@@ -269,7 +207,6 @@ def test_every_kernel_is_known_to_the_compiler(library: Path) -> None:
         "find_not_finite",
         "find_other_class",
         "lowest_argmax",
-        "scale_to_chw",
         "take_nearest",
         "upsample_argmax",
         "upsample_confidence",

@@ -53,9 +53,6 @@ class HostDevice:
         self._owners: dict[int, NDArray[np.uint8]] = {}
         self.uploads = 0
 
-    def staging(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        return self._allocate(shape, np.uint8)
-
     def upload(self, host: NDArray[Any]) -> NDArray[Any]:
         self.uploads += 1
         array = self._allocate(host.shape, host.dtype)

@@ -59,10 +59,9 @@ class BuiltGraph:
             provenance=self.provenance,
             layout=target.layout,
         )
-        if not target.gpu_steps:
+        if not target.gpu_argmax:
             return deployment
-        # Every process on the GPU takes a CUDA context of its own.
-        serving = replace(deployment.serving, steps_on_gpu=True, step_instances=1)
+        serving = replace(deployment.serving, argmax_on_gpu=True)
         return replace(deployment, serving=serving)
 
     def manifest(self) -> dict[str, Any]:

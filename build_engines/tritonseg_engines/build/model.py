@@ -130,7 +130,7 @@ def build_model(
     """
     options = options or BuildOptions()
     target = BuildTarget.of(
-        precision, runtime, layout, cpu=options.cpu, gpu_steps=options.gpu_steps
+        precision, runtime, layout, cpu=options.cpu, gpu_argmax=options.gpu_argmax
     )
     target.require_this_cpu()
     refuse_unusable(target, options)
@@ -156,7 +156,7 @@ def build_model(
     if note is not None and target.on_gpu:
         built, check = ask_compiler(built, order)
     if note is None:
-        if not (target.is_fused or target.gpu_steps):
+        if not target.is_fused:
             compile_ahead(spec.preprocessing)
         built, model, report = write_repository(repository, built, order, beside=beside, gpu=gpu)
     else:

@@ -36,7 +36,7 @@ class BuildOptions:
         max_miou_drop: Points of mIoU that int8 may lose; the costliest layers are left in high
             precision until it does. None leaves none.
         cpu: What int8 weights for OpenVINO are made for; None for this machine's CPU.
-        gpu_steps: For TensorRT: normalize and argmax on the GPU too; see `Serving.steps_on_gpu`.
+        gpu_argmax: For TensorRT: argmax on the GPU too; see `Serving.argmax_on_gpu`.
         hardware_compatibility: For TensorRT: which GPUs beside those of the same model the plan
             runs on, one of `HARDWARE_COMPATIBILITY`; see `PlanOptions`.
         timing_cache: For TensorRT: folder that keeps timings and the kernels chosen; None for none.
@@ -63,7 +63,7 @@ class BuildOptions:
     keep_fp32: tuple[str, ...] = ()
     max_miou_drop: float | None = None
     cpu: Int8Cpu | None = None
-    gpu_steps: bool = False
+    gpu_argmax: bool = False
     hardware_compatibility: str = "none"
     timing_cache: Path | None = None
     reproducible: bool = False

@@ -148,10 +148,10 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     "fail. Without it the same recipe may lead to another plan.",
 )
 @click.option(
-    "--gpu-steps",
+    "--gpu-argmax",
     is_flag=True,
-    help="With tensorrt: normalize and argmax on the GPU too, so that tensors stay there. Takes "
-    "CuPy in the server (the extra `gpu`). New: tested on a GPU, but not in a Triton yet.",
+    help="With tensorrt: argmax on the GPU too, in one process. Takes CuPy in the server (the "
+    "extra `gpu`).",
 )
 @click.option("--accept", is_flag=True, help="Build although the gate refuses; recorded.")
 @click.option("--onnx-only", is_flag=True, help="Stop after the converted ONNX and its gate.")
@@ -195,7 +195,7 @@ def command(
     hardware_compatibility: str,
     timing_cache: Path | None,
     reproducible: bool,
-    gpu_steps: bool,
+    gpu_argmax: bool,
     accept: bool,
     onnx_only: bool,
     gpus: str | None,
@@ -226,7 +226,7 @@ def command(
         hardware_compatibility=hardware_compatibility,
         timing_cache=timing_cache,
         reproducible=reproducible,
-        gpu_steps=gpu_steps,
+        gpu_argmax=gpu_argmax,
         accept=accept,
         onnx_only=onnx_only,
         grace_s=grace_s,

@@ -49,8 +49,8 @@ class Serving:
         max_batch_size: Most pictures that one execution takes, in a request or merged.
         engine_instances: Copies of the engine on every GPU (on the CPU: altogether).
         step_instances: Processes for each of normalize and argmax.
-        steps_on_gpu: Run those two on the engine's GPU, where network input and scores then stay;
-            takes CuPy in the server. Not yet run in a Triton with a GPU, so not the default.
+        argmax_on_gpu: Run one process of argmax on the engine's GPU; takes CuPy in the server. Its
+            scores come by the host like all tensors between steps (docs/architecture.md).
         queue_delay_us: How long the engine waits for a fuller batch, in microseconds.
         preferred_batch_sizes: Batches that go at once without waiting; ascending. Empty: only
             full ones do, which is right unless a plan has kernels for others.
@@ -69,7 +69,7 @@ class Serving:
     max_batch_size: int = MAX_BATCH
     engine_instances: int = 1
     step_instances: int = 1
-    steps_on_gpu: bool = False
+    argmax_on_gpu: bool = False
     queue_delay_us: int = 0
     preferred_batch_sizes: tuple[int, ...] = ()
     max_queue_size: int = MAX_QUEUE

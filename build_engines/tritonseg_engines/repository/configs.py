@@ -152,7 +152,8 @@ def _normalize(deployment: Deployment) -> pb.ModelConfig:
 
 
 def _argmax(deployment: Deployment) -> pb.ModelConfig:
-    config = _step(deployment, contract.ARGMAX_SUFFIX)
+    on_gpu = deployment.serving.argmax_on_gpu
+    config = _step(deployment, contract.ARGMAX_SUFFIX, on_gpu=on_gpu)
     scores = (contract.SCORES, scores_type(deployment), deployment.engine.output_dims)
     config.input.extend(
         [input_tensor(*scores), input_tensor(contract.IMAGE_SIZE, pb.TYPE_INT32, (2,))]
@@ -167,15 +168,11 @@ def _argmax(deployment: Deployment) -> pb.ModelConfig:
             contract.DIGEST_PARAMETER: model_digest(deployment),
         },
     )
-    if deployment.serving.steps_on_gpu:
-        # Else Triton copies the scores to the host before it hands them over.
-        # Source: python_backend README, "Input Tensor Device Placement".
-        config.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value = "no"
     return config
 
 
-def _step(deployment: Deployment, suffix: str) -> pb.ModelConfig:
-    on_gpu, kinds = deployment.serving.steps_on_gpu, pb.ModelInstanceGroup
+def _step(deployment: Deployment, suffix: str, *, on_gpu: bool = False) -> pb.ModelConfig:
+    kinds = pb.ModelInstanceGroup
     return pb.ModelConfig(
         name=deployment.spec.name + suffix,
         backend="python",
@@ -183,7 +180,8 @@ def _step(deployment: Deployment, suffix: str) -> pb.ModelConfig:
         instance_group=[
             pb.ModelInstanceGroup(
                 kind=kinds.KIND_GPU if on_gpu else kinds.KIND_CPU,
-                count=deployment.serving.step_instances,
+                # Every process on the GPU takes a CUDA context of its own.
+                count=1 if on_gpu else deployment.serving.step_instances,
             )
         ],
     )

@@ -121,12 +121,12 @@ class Deployment:
             )
         if self.serving is None:
             object.__setattr__(self, "serving", self._default_serving())
-        if self.serving.steps_on_gpu and not (
+        if self.serving.argmax_on_gpu and not (
             self.on_gpu and self.layout is ServingLayout.ENSEMBLE
         ):
             raise RepositoryError(
-                f"{self.spec.name}: expected the runtime tensorrt in the layout ensemble for steps "
-                f"on the GPU, got {self.provenance.runtime} and {self.layout}"
+                f"{self.spec.name}: expected the runtime tensorrt in the layout ensemble for "
+                f"argmax on the GPU, got {self.provenance.runtime} and {self.layout}"
             )
 
         batched = {

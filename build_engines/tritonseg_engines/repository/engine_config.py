@@ -72,7 +72,7 @@ def _openvino(deployment: Deployment) -> pb.ModelConfig:
 def queue_parameters(deployment: Deployment) -> dict[str, int]:
     """Return what limits the line in the first step, which takes a step on the CPU."""
     serving = deployment.serving
-    if not serving.max_queue_size or serving.steps_on_gpu:
+    if not serving.max_queue_size:
         return {}
     limits = {contract.QUEUE_PARAMETER: serving.max_queue_size}
     if deployment.on_gpu:

@@ -29,9 +29,6 @@ class CudaUnavailableError(RuntimeError):
 class Device(Protocol):
     """A GPU that runs the kernels of `kernels.cu` in the order of the calls."""
 
-    def staging(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Return uninitialised host memory from which uploads are fastest."""
-
     def upload(self, host: NDArray[Any]) -> DeviceArray:
         """Copy an array to the GPU; it must not change before `synchronize`."""
 
@@ -71,11 +68,6 @@ class CupyDevice:
                 "whether `nvidia-smi` lists the GPU, and whether CuPy's CUDA fits its driver"
             ) from error
 
-    def staging(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Return pinned memory, which the GPU reads without the driver's help."""
-        memory: NDArray[np.uint8] = self._cupyx.empty_pinned(shape, np.uint8)
-        return memory
-
     def upload(self, host: NDArray[Any]) -> DeviceArray:
         """Copy an array to the GPU; it must not change before `synchronize`."""
         array = self.empty(host.shape, host.dtype)
@@ -105,29 +97,6 @@ class CupyDevice:
         with self._gpu:
             self._cupy.cuda.get_current_stream().synchronize()
 
-    def take(self, tensor: Any) -> DeviceArray:
-        """Return an input tensor of Triton's Python backend on this GPU.
-
-        It is shared where it lies here, copied where it lies on another GPU, as happens between
-        instances of different GPUs, and uploaded where it lies in host memory, as Triton's
-        warm-up does.
-        """
-        return self.held(self.view(tensor))
-
-    def view(self, tensor: Any) -> NDArray[Any] | DeviceArray:
-        """Return an input tensor of Triton's Python backend where it lies, without moving it."""
-        if tensor.is_cpu():
-            return tensor.as_numpy()
-        with self._gpu:
-            return self._cupy.from_dlpack(tensor.to_dlpack())
-
-    def held(self, array: NDArray[Any] | DeviceArray) -> DeviceArray:
-        """Return what `view` gave on this GPU, copied or uploaded where it is not there."""
-        if isinstance(array, np.ndarray):
-            return self.upload(array)
-        with self._gpu:
-            return array if array.device == self._gpu else array.copy()
-
 
 def grid_of(extent: Extent) -> Extent:
     """Return how many blocks cover an extent, along (columns, rows, pictures)."""
@@ -145,6 +114,7 @@ def _import_cupy() -> tuple[Any, Any]:
         return importlib.import_module("cupy"), importlib.import_module("cupyx")
     except ImportError as error:
         raise CudaUnavailableError(
-            "the steps of this model run on a GPU, which takes CuPy in the Python of the server: "
-            "install tritonseg with the extra `gpu` there, or build the model without --gpu-steps"
+            "the argmax step of this model runs on a GPU, which takes CuPy in the Python of the "
+            "server: install tritonseg with the extra `gpu` there, or build the model without "
+            "--gpu-argmax"
         ) from error

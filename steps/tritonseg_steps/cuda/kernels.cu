@@ -23,28 +23,6 @@ __device__ inline long long at(int plane, int row, int column, int height, int w
     return (static_cast<long long>(plane) * height + row) * width + column;
 }
 
-// Writes table[c, image[..., order[c]]] from (top, left) on in every channel, padding[c] elsewhere.
-//
-// images_nhwc: (N, height, width, 3); order: (3,); table: (3, 256); padding: (3,);
-// batch_nchw: (N, 3, network_height, network_width).
-extern "C" __global__ void scale_to_chw(
-    const uint8* images_nhwc, int height, int width, const int* order, const float* table,
-    const float* padding, float* batch_nchw, int network_height, int network_width, int top,
-    int left) {
-    const Pixel pixel = this_pixel();
-    if (pixel.row >= network_height || pixel.column >= network_width) return;
-    const int image = static_cast<int>(blockIdx.z);
-    const int row = pixel.row - top;
-    const int column = pixel.column - left;
-    const bool inside = row >= 0 && row < height && column >= 0 && column < width;
-    const uint8* rgb = inside ? images_nhwc + 3 * at(image, row, column, height, width) : nullptr;
-    for (int channel = 0; channel < 3; ++channel) {
-        const long long target =
-            at(3 * image + channel, pixel.row, pixel.column, network_height, network_width);
-        batch_nchw[target] = inside ? table[256 * channel + rgb[order[channel]]] : padding[channel];
-    }
-}
-
 // Writes the class of the highest score; ties and NaN go to the lower class.
 //
 // scores_chw: (classes, height, width); classes_hw: (height, width).
