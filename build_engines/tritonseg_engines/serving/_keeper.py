@@ -196,8 +196,8 @@ class _StubLostError(Exception):
 class _StubWatch:
     """Sees which stubs a server has lost.
 
-    Triton awaits a stub that it has told to end, and within 2 s one that ended in `initialize`, and
-    leaves one that died later a zombie. One that ended before `initialize`, as where its model.py
+    Triton awaits a stub that it has told to end, and in 2 s or so one that ended in `initialize`,
+    and leaves one that died later a zombie. One that ended before `initialize`, as where model.py
     goes while the model is loaded, Triton does not notice: it waits for the first message for ever
     (`StubLauncher::Launch`), that load or all polling hangs, and it does not end by SIGTERM. So
     what stays a zombie was lost (all of it measured with 2.51). Where no model is to go, one that
