@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -178,30 +179,71 @@ def test_a_server_that_lost_a_stub_is_ended(
 
 
 def test_where_models_come_and_go_a_stub_may_end(
+    installation: TritonInstallation, repository: Path, infer: Callable[..., Any]
+) -> None:
+    config = polling(repository)
+    assert not config.keeps_its_models
+    with TritonServer(config, installation=installation) as server:
+        process = psutil.Process(server.pid)
+        (stub,) = process.children()
+        (repository / "echo").rename(repository.parent / "away")
+        wait_until(lambda: not process.children())
+        (repository.parent / "away").rename(repository / "echo")
+        wait_until(lambda: times_loaded(server) == 2)
+        assert infer(server.grpc_url, "echo", b"back").tobytes() == b"back"
+        assert stub not in process.children()
+
+
+def test_a_polling_server_loads_a_step_once(
     installation: TritonInstallation, repository: Path
 ) -> None:
-    """Of three at least one: beside other tests Triton 2.51 now and then awaits it never."""
-    config = ServerConfig(
-        repositories=(repository,), extra_arguments=("--model-control-mode=poll",)
-    )
-    assert not config.keeps_its_models
-    assert any(_goes_on_without_its_model(config, installation) for _ in range(3))
+    """What Python writes beside it is no change of the model."""
+    with TritonServer(polling(repository), installation=installation) as server:
+        (stub,) = psutil.Process(server.pid).children()
+        time.sleep(3)
+        assert psutil.Process(server.pid).children() == [stub]
+        assert times_loaded(server) == 1
 
 
-def _goes_on_without_its_model(config: ServerConfig, installation: TritonInstallation) -> bool:
-    model = config.repositories[0] / "echo"
-    away = config.repositories[0].parent / "away"
-    with TritonServer(config, installation=installation) as server:
-        model.rename(away)
-        stubs = psutil.Process(server.pid).children(recursive=True)
-        deadline = time.monotonic() + 30
-        while any(stub.is_running() and stub.status() != psutil.STATUS_ZOMBIE for stub in stubs):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        time.sleep(2)
-        goes_on = server.is_running
-    away.rename(model)
-    return goes_on
+@pytest.mark.parametrize(
+    ("harm", "last_words"),
+    [
+        (lambda stub, _: stub.kill(), ""),
+        (lambda _, step: step.unlink(), "model file not found"),
+    ],
+    ids=["killed", "without its file while it is loaded again"],
+)
+def test_where_models_come_and_go_one_that_died_ends_the_server(
+    installation: TritonInstallation,
+    repository: Path,
+    is_gone: Callable[..., bool],
+    harm: Callable[[psutil.Process, Path], None],
+    last_words: str,
+) -> None:
+    with TritonServer(polling(repository), installation=installation) as server:
+        process = psutil.Process(server.pid)
+        (stub,) = process.children()
+        harm(stub, repository / "echo" / "1" / "model.py")
+        assert is_gone([process, stub], within_s=12)
+        assert server.wait(timeout_s=5) == STUB_LOST
+        assert "the process of a model ended by itself" in server.log_tail()
+        assert last_words in server.log_tail()
+
+
+def polling(repository: Path) -> ServerConfig:
+    options = ("--model-control-mode=poll", "--repository-poll-secs=1")
+    return ServerConfig(repositories=(repository,), extra_arguments=options)
+
+
+def times_loaded(server: TritonServer) -> int:
+    return server.log_path.read_text().count("successfully loaded 'echo'")
+
+
+def wait_until(is_so: Callable[[], object], within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_killed_keeper_takes_the_server_with_it(

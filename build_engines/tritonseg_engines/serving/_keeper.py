@@ -52,8 +52,7 @@ REAP_TIMEOUT_S: Final = 2.0
 _POLL_INTERVAL_S: Final = 0.1
 _WATCH_INTERVAL_S: Final = 1.0
 _UNAWAITED_S: Final = 5.0
-"""How long a stub that ended may be a zombie where Triton ended it. On an overloaded machine 2.51
-now and then leaves it one for 20 s and more, and the server is ended for nothing."""
+"""How long a stub that ended may be a zombie before it counts as lost."""
 _CANNOT_START: Final = 127
 _LOCK_NAME: Final = "lock"
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
@@ -197,9 +196,12 @@ class _StubLostError(Exception):
 class _StubWatch:
     """Sees which stubs a server has lost.
 
-    Triton awaits a stub that it has told to end, and within 1 s one that ended while its model was
-    loaded, and leaves one that died later a zombie (measured with 2.51). So what stays a zombie was
-    lost. Where no model is to go, one that has ended in any way was lost.
+    Triton awaits a stub that it has told to end, and in 2 s or so one that ended in `initialize`,
+    and leaves one that died later a zombie. One that ended before `initialize`, as where model.py
+    goes while the model is loaded, Triton does not notice: it waits for the first message for ever
+    (`StubLauncher::Launch`), that load or all polling hangs, and it does not end by SIGTERM. So
+    what stays a zombie was lost (all of it measured with 2.51). Where no model is to go, one that
+    has ended in any way was lost.
     """
 
     def __init__(self, server_pid: int, *, models_stay: bool) -> None:

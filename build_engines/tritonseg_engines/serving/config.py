@@ -98,7 +98,14 @@ class ServerConfig:
     def keeps_its_models(self) -> bool:
         """Whether the models that are there at the start stay until the end."""
         changes = self.loads_by_request or (self.models and MODEL_CONTROL in self._ruled)
-        return not changes and not self._polls
+        return not changes and not self.polls
+
+    @property
+    def polls(self) -> bool:
+        """Whether Triton itself looks for models that came, changed or went."""
+        # That is the only value that is handed on.
+        mode = "--model-control-mode"
+        return any(mode.startswith(name) for name, _ in options(self.extra_arguments))
 
     @property
     def takes_client_memory(self) -> bool:
@@ -121,7 +128,7 @@ class ServerConfig:
         or both.
         """
         is_closed = MODEL_CONTROL in self.refused_apis
-        return (is_closed or self.loads_by_request) and not self._polls
+        return (is_closed or self.loads_by_request) and not self.polls
 
     @property
     def rules(self) -> list[Option]:
@@ -132,12 +139,6 @@ class ServerConfig:
     @property
     def _ruled(self) -> tuple[str, ...]:
         return ruled_apis(rule for _, rule in self.rules)
-
-    @property
-    def _polls(self) -> bool:
-        # That is the only value that is handed on.
-        mode = "--model-control-mode"
-        return any(mode.startswith(name) for name, _ in options(self.extra_arguments))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

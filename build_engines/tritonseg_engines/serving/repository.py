@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import logging
 import os
@@ -12,7 +13,7 @@ from typing import Final
 from tritonseg_engines.errors import RepositoryError, ServerStartError
 from tritonseg_engines.repository.check import changed_since_build, unfit_here
 from tritonseg_engines.repository.configs import folder_names
-from tritonseg_engines.repository.files import CONFIG_FILE
+from tritonseg_engines.repository.files import CONFIG_FILE, version_folders
 from tritonseg_engines.repository.leftovers import leftovers
 from tritonseg_engines.repository.shared_memory import MIB, shared_memory_mib
 from tritonseg_engines.serving.config import ServerConfig
@@ -89,6 +90,20 @@ def _refuse_doubled(repositories: Sequence[Path], asked: tuple[str, ...]) -> Non
                     f"{folder.name} is both in {other} and in {repository}, and Triton serves no "
                     "model of two: take one of them away, or name the MODELs to serve"
                 )
+
+
+def write_bytecode(repositories: Sequence[Path]) -> None:
+    """Write Python's cache of the steps beside them, where that can be, as their stubs would.
+
+    Triton would take what a stub writes for a change of the model: at its first poll it loads every
+    step again, and hangs for good where the model goes meanwhile (measured with 2.51; see the
+    keeper). A stub of Python 3.11 and later heeds no PYTHONDONTWRITEBYTECODE.
+    """
+    for repository in repositories:
+        for config in repository.glob(f"*/{CONFIG_FILE}"):
+            for version in version_folders(config.parent).values():
+                for step in version.glob("*.py"):
+                    compileall.compile_file(step, quiet=2)
 
 
 def refuse_small_shared_memory(

@@ -27,7 +27,11 @@ from tritonseg_engines.serving.log import LogEcho, failure_report, last_of, mode
 from tritonseg_engines.serving.ports import reserved_ports
 from tritonseg_engines.serving.process import KeptProcess
 from tritonseg_engines.serving.readiness import is_ready, local_address
-from tritonseg_engines.serving.repository import checked_repositories, refuse_small_shared_memory
+from tritonseg_engines.serving.repository import (
+    checked_repositories,
+    refuse_small_shared_memory,
+    write_bytecode,
+)
 from tritonseg_engines.serving.work_directory import (
     LOG_NAME,
     clear_work_directory,
@@ -107,6 +111,8 @@ class TritonServer:
         refuse_numpy(installation)
         repositories = checked_repositories(self.config)
         refuse_small_shared_memory(repositories, self.config.models)
+        if self.config.polls:
+            write_bytecode(repositories)
         with reserved_ports(self.config) as self._ports:
             self._work_directory = new_work_directory()
             try:
