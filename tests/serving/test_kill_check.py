@@ -10,7 +10,7 @@ import pytest
 
 from kill_check import KILLS, Kill, Round
 
-STUB, _, _, EVERYTHING = KILLS
+STUB, _, WITH_STUBS, EVERYTHING = KILLS
 KEPT = Round(
     what="a stub",
     unready_s={"gRPC": 1.0, "HTTP": 10.0},
@@ -25,7 +25,13 @@ KEPT = Round(
 
 @pytest.mark.parametrize(
     ("kill", "changes"),
-    [(STUB, {}), (EVERYTHING, {"exit_code": -9, "left": 4}), (STUB, {"unready_s": {"gRPC": 0.0}})],
+    [
+        (STUB, {}),
+        (STUB, {"unready_s": {"gRPC": 0.0}}),
+        (WITH_STUBS, {"exit_code": 70}),
+        (WITH_STUBS, {"exit_code": 137}),
+        (EVERYTHING, {"exit_code": -9, "left": 4}),
+    ],
 )
 def test_what_may_be(kill: Kill, changes: dict[str, Any]) -> None:
     assert replace(KEPT, **changes).faults(kill) == []
@@ -36,7 +42,7 @@ def test_what_may_be(kill: Kill, changes: dict[str, Any]) -> None:
     [
         (STUB, {"unready_s": {"gRPC": 1.0, "HTTP": None}}, "ready for more than 10 s"),
         (STUB, {"unready_s": {"gRPC": 10.1, "HTTP": 1.0}}, "ready for more than 10 s"),
-        (STUB, {"exit_code": 137}, "exit code 137, not 70"),
+        (STUB, {"exit_code": 137}, "exit code 137"),
         (STUB, {"left": 1}, "1 files left"),
         (STUB, {"back_s": None}, "no right mask within 60 s of the start"),
         (EVERYTHING, {"exit_code": -9, "still_left": 4}, "4 files left by the next start"),
