@@ -18,6 +18,8 @@ from typing import Final
 
 PROC: Final = Path("/proc")
 SHARED_MEMORY: Final = Path("/dev/shm")
+NO_REGION: Final = "no region"
+"""A pattern for those who have none."""
 EVERY_S: Final = 1.0
 QUANTITIES: Final = {
     "resident memory, MiB": "rss_mib",

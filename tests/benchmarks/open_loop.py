@@ -151,9 +151,9 @@ def open_loop(
                     outcome.wrong += not caller.is_right(number, result)
                 elif error.status() == REFUSED:
                     outcome.refused_ms.append(took_ms)
-                    _count(outcome.refusals, error)
+                    count_error(outcome.refusals, error)
                 else:
-                    _count(outcome.others, error)
+                    count_error(outcome.others, error)
             heard.release()
 
         caller.send(clients[sent % len(clients)], sent, hear)
@@ -171,7 +171,8 @@ def p99(times_ms: Sequence[float]) -> float:
     return float(np.percentile(times_ms, 99))
 
 
-def _count(reasons: Counter[str], error: Any) -> None:
+def count_error(reasons: Counter[str], error: Any) -> None:
+    """Count an error by its status and message, however many different ones there are."""
     reason = f"{error.status()}: {error.message()}"
     is_known = reason in reasons or len(reasons) < _MOST_REASONS
     reasons[reason if is_known else "others still"] += 1

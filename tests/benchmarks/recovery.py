@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import tritonclient.grpc as triton
-from open_loop import CALLERS, REFUSED, Caller
+from open_loop import CALLERS, REFUSED, Caller, count_error
 from tritonclient.utils import InferenceServerException
 
 WINDOW_S: Final = 3.0
@@ -32,11 +32,13 @@ class Answers:
     Attributes:
         ends_s: When each answer came, in order, since a moment.
         refused: How often a caller was.
+        others: Count of what is neither, by status and message.
         wrong: Answers with another mask than that of an idle server.
     """
 
     ends_s: Sequence[float]
     refused: int
+    others: Counter[str]
     wrong: int
 
 
@@ -56,28 +58,32 @@ def closed_loop(
         seconds: How long.
     """
     ends_s: list[float] = []
-    refusals, wrong = itertools.count(), itertools.count()
+    wrong, errors = 0, Counter[str]()
     lock, deadline_s = threading.Lock(), time.perf_counter() + seconds
 
     def ask(client: triton.InferenceServerClient) -> None:
+        nonlocal wrong
         while time.perf_counter() < deadline_s:
             try:
                 mask = caller.ask(client, 0)
             except InferenceServerException as error:
-                if error.status() != REFUSED:
-                    raise
                 with lock:
-                    next(refusals)
+                    count_error(errors, error)
                 time.sleep(_PAUSE_S)
                 continue
             with lock:
                 ends_s.append(time.perf_counter() - since_s)
-                if not caller.is_mask(0, mask):
-                    next(wrong)
+                wrong += not caller.is_mask(0, mask)
 
     with ThreadPoolExecutor(CALLERS) as pool:
         list(pool.map(ask, clients[:CALLERS]))
-    return Answers(ends_s=sorted(ends_s), refused=next(refusals), wrong=next(wrong))
+    refusals = {reason: count for reason, count in errors.items() if reason.startswith(REFUSED)}
+    return Answers(
+        ends_s=sorted(ends_s),
+        refused=sum(refusals.values()),
+        others=errors - Counter(refusals),
+        wrong=wrong,
+    )
 
 
 def full_speed_after_s(ends_s: Sequence[float], capacity_per_s: float) -> float | None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 import tritonclient.grpc as triton
-from held import QUANTITIES, Course, Record, recorded
+from held import NO_REGION, QUANTITIES, Course, Held, Record, recorded
 from open_loop import CALLERS, CONNECTIONS, DEADLINE_S, OVERLOAD, Outcome, alone_ms, open_loop
 from overload import Built, Load, build
 from pace import steady_rate
@@ -55,6 +55,7 @@ class Soaked:
         outcome: Of the load.
         called: What the client got during it, by the name of the error.
         courses: Of what was held, by attributes of `held.Held`.
+        asking_mib: Resident memory of this process before and after, which counts for nothing.
         after: The closed loop behind it.
     """
 
@@ -65,6 +66,7 @@ class Soaked:
     outcome: Outcome
     called: Counter[str]
     courses: dict[str, Course]
+    asking_mib: tuple[float, float]
     after: Answers
 
 
@@ -83,12 +85,14 @@ def measure(folder: Path, seconds: float, layout: ServingLayout) -> Soaked:
         idle_ms = alone_ms(caller, clients[0], min(ALONE_S, seconds / 2))
         before = closed_loop(caller, clients, since_s=time.perf_counter(), seconds=CAPACITY_S)
         before_per_s = steady_rate(before.ends_s, CALLERS)
+        first_mib = _own_mib()
         regions = f"*tritonseg_{os.getpid()}_*"
         with (
             recorded(server.pid, regions) as record,
             _calling(server.grpc_url, built, seconds) as called,
         ):
             outcome = open_loop(caller, clients, OVERLOAD * before_per_s, seconds)
+        asking_mib = (first_mib, _own_mib())
         after = closed_loop(caller, clients, since_s=outcome.ended_s, seconds=RECOVERY_S)
     return Soaked(
         seconds=seconds,
@@ -98,12 +102,17 @@ def measure(folder: Path, seconds: float, layout: ServingLayout) -> Soaked:
         outcome=outcome,
         called=called,
         courses=_courses(record, seconds),
+        asking_mib=asking_mib,
         after=after,
     )
 
 
 def _courses(record: Record, seconds: float) -> dict[str, Course]:
     return {name: record.course(name, SETTLING * seconds) for name in QUANTITIES.values()}
+
+
+def _own_mib() -> float:
+    return Held.by([os.getpid()], NO_REGION).rss_mib
 
 
 @contextmanager

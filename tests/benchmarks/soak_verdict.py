@@ -12,7 +12,7 @@ from held import QUANTITIES, Course
 from open_loop import OVERLOAD, p99
 from recovery import FULL_SPEED, WINDOW_S, full_speed_after_s
 from results import markdown_table
-from soak_overload import MASK, SETTLING, Soaked
+from soak_overload import MASK, RECOVERY_S, SETTLING, Soaked
 
 from tritonseg import OverloadedError
 
@@ -44,6 +44,10 @@ def figures(soaked: Soaked) -> list[Figure]:
         _lateness(soaked),
         *_refusals(soaked),
         _wrong(soaked),
+        Figure(
+            what="resident memory of who asks, before and after, MiB",
+            found=" to ".join(f"{one:.0f}" for one in soaked.asking_mib),
+        ),
         *(_flat(what, soaked.courses[name], soaked) for what, name in QUANTITIES.items()),
         _recovery(soaked),
     ]
@@ -84,9 +88,9 @@ def _refusals(soaked: Soaked) -> list[Figure]:
         ),
         Figure(
             what="neither answered nor refused",
-            found=_counted(outcome.others),
+            found=_counted(outcome.others + soaked.after.others),
             limit="0",
-            is_kept=not outcome.others,
+            is_kept=not outcome.others and not soaked.after.others,
         ),
         Figure(
             what="what the client got, without retries",
@@ -119,7 +123,8 @@ def _flat(what: str, course: Course, soaked: Soaked) -> Figure:
 
 def _recovery(soaked: Soaked) -> Figure:
     after_s = full_speed_after_s(soaked.after.ends_s, soaked.before_per_s)
-    rate = len(soaked.after.ends_s) / soaked.after.ends_s[-1] / soaked.before_per_s
+    ends_s = soaked.after.ends_s
+    rate = len(ends_s) / (ends_s[-1] if ends_s else RECOVERY_S) / soaked.before_per_s
     found = "never" if after_s is None else f"**{after_s:.1f} s**"
     return Figure(
         what=f"four callers at {FULL_SPEED:g} of the capacity in {WINDOW_S:g} s, after the load",
@@ -163,6 +168,7 @@ def row(soaked: Soaked, found: Sequence[Figure]) -> dict[str, Any]:
         "alone_p99_ms": p99(soaked.idle_ms),
         "answered_p99_ms": p99(outcome.answered_ms),
         "refused_p99_ms": p99(outcome.refused_ms or [0.0]),
+        "asking_mib": soaked.asking_mib,
         "held": {name: asdict(course) for name, course in soaked.courses.items()},
         "after_ends_s": list(soaked.after.ends_s),
         "after_refused": soaked.after.refused,

@@ -69,7 +69,7 @@ def test_what_a_process_and_its_child_hold(part: Any) -> None:
         process_ids = held.with_children(process.pid)
         processes = [psutil.Process(one) for one in process_ids]
         assert processes[1:] == processes[0].children()
-        found = held.Held.by(process_ids, "no region of anybody")
+        found = held.Held.by(process_ids, held.NO_REGION)
         memories = [one.memory_full_info() for one in processes]
         assert found.rss_mib == pytest.approx(sum(one.rss for one in memories) / 2**20, rel=0.02)
         assert found.pss_mib == pytest.approx(sum(one.pss for one in memories) / 2**20, rel=0.02)
@@ -80,7 +80,7 @@ def test_what_a_process_and_its_child_hold(part: Any) -> None:
         process.stdin.close()
         process.wait(20)
         with pytest.raises(held.ServerLostError):
-            held.Held.by(process_ids, "no region of anybody")
+            held.Held.by(process_ids, held.NO_REGION)
 
 
 def test_regions_are_counted_by_what_they_take(part: Any) -> None:
@@ -96,7 +96,7 @@ def test_regions_are_counted_by_what_they_take(part: Any) -> None:
 def test_a_process_that_ends_while_it_is_recorded_is_told(part: Any) -> None:
     held = part("held")
     with subprocess.Popen(["sleep", "60"]) as process:
-        with held.recorded(process.pid, "none") as record:
+        with held.recorded(process.pid, held.NO_REGION) as record:
             process.kill()
             process.wait()
             time.sleep(1.5 * held.EVERY_S)
@@ -153,8 +153,9 @@ def soaked(part: Any) -> Any:
         outcome=outcome,
         called=Counter({"mask": 5, "OverloadedError": 4}),
         courses=dict.fromkeys(held.QUANTITIES.values(), course),
+        asking_mib=(200.0, 220.0),
         after=part("recovery").Answers(
-            ends_s=[one / 16 for one in range(1, 320)], refused=3, wrong=0
+            ends_s=[one / 16 for one in range(1, 320)], refused=3, others=Counter(), wrong=0
         ),
     )
 
@@ -186,6 +187,11 @@ def test_a_soak_that_keeps_its_limits(part: Any, soaked: Any) -> None:
             "refused",
         ),
         (lambda one: {"after": replace(one.after, wrong=1)}, "wrong masks"),
+        (lambda one: {"after": replace(one.after, ends_s=[])}, "four callers"),
+        (
+            lambda one: {"after": replace(one.after, others=Counter({"INTERNAL: no": 1}))},
+            "neither answered nor refused",
+        ),
         (
             lambda one: {"after": replace(one.after, ends_s=[e + 6 for e in one.after.ends_s])},
             "four callers",
