@@ -1,18 +1,22 @@
 """What a server and its stubs hold, once a second, as the kernel tells it to anybody who asks.
 
 Nothing runs inside of them. The proportional set counts a page that three processes map as a third
-in each, so it is their memory; the resident set counts it three times, and is what `ps` shows.
+in each, so it is their memory, but for libraries that others on the machine map, too; the resident
+set counts it three times, and is what `ps` shows. The kernel walks all pages for the former, some
+20 ms of a core, so it is looked at less often.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import statistics
 import threading
 import time
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +25,8 @@ SHARED_MEMORY: Final = Path("/dev/shm")
 NO_REGION: Final = "no region"
 """A pattern for those who have none."""
 EVERY_S: Final = 1.0
+PROPORTIONAL_EVERY: Final = 5
+"""Looks; also the fewest seconds between two of the proportional set."""
 QUANTITIES: Final = {
     "resident memory, MiB": "rss_mib",
     "proportional memory, MiB": "pss_mib",
@@ -28,10 +34,11 @@ QUANTITIES: Final = {
     "descriptors": "descriptors",
     "threads": "threads",
 }
-"""In words, and as attributes of `Held`."""
+"""In words, and by name."""
 
 _AROUND: Final = 5
 """Samples whose median is the value at a moment."""
+_PAGE_MIB: Final = os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class ServerLostError(RuntimeError):
@@ -43,7 +50,6 @@ class Held:
     """What processes hold together at one moment."""
 
     rss_mib: float
-    pss_mib: float
     shm_mib: float
     descriptors: int
     threads: int
@@ -60,23 +66,33 @@ class Held:
         Raises:
             ServerLostError: One of them is gone.
         """
+        folders = [proc / str(one) for one in process_ids]
         try:
-            rollups = [
-                memory_kib((proc / f"{one}/smaps_rollup").read_text()) for one in process_ids
-            ]
+            pages = [int((one / "statm").read_text().split()[1]) for one in folders]
             descriptors, threads = (
-                sum(len(list((proc / str(one) / what).iterdir())) for one in process_ids)
-                for what in ("fd", "task")
+                sum(len(list((one / what).iterdir())) for one in folders) for what in ("fd", "task")
             )
         except OSError as error:
             raise ServerLostError(f"a process of the server ended: {error.filename}") from error
         return cls(
-            rss_mib=sum(rollup["Rss"] for rollup in rollups) / 1024,
-            pss_mib=sum(rollup["Pss"] for rollup in rollups) / 1024,
+            rss_mib=sum(pages) * _PAGE_MIB,
             shm_mib=sum(file.stat().st_blocks for file in SHARED_MEMORY.glob(regions)) / 2048,
             descriptors=descriptors,
             threads=threads,
         )
+
+
+def proportional_mib(process_ids: Sequence[int], proc: Path = PROC) -> float:
+    """Return the proportional set of processes.
+
+    Raises:
+        ServerLostError: One of them is gone.
+    """
+    try:
+        rollups = [(proc / f"{one}/smaps_rollup").read_text() for one in process_ids]
+    except OSError as error:
+        raise ServerLostError(f"a process of the server ended: {error.filename}") from error
+    return sum(memory_kib(rollup)["Pss"] for rollup in rollups) / 1024
 
 
 def memory_kib(rollup: str) -> dict[str, int]:
@@ -128,39 +144,39 @@ class Course:
 
 
 class Record:
-    """What was held, sample by sample.
-
-    Attributes:
-        times_s: Since the first.
-    """
+    """What was held, sample by sample, in seconds since the first look."""
 
     def __init__(self) -> None:
-        self.times_s = array("d")
+        self._times_s = {name: array("d") for name in QUANTITIES.values()}
         self._values = {name: array("d") for name in QUANTITIES.values()}
         self._error: ServerLostError | None = None
 
     def course(self, name: str, from_s: float) -> Course:
-        """Return the course of a quantity of `Held`.
+        """Return the course of a quantity, by its name of `QUANTITIES`.
 
         Raises:
             ServerLostError: A process ended meanwhile.
         """
         if self._error is not None:
             raise self._error
-        return Course.of(self.times_s, self._values[name], from_s)
+        return Course.of(self._times_s[name], self._values[name], from_s)
 
     def keep(self, process_id: int, regions: str, stopped: threading.Event) -> None:
         """Look once a second until an event."""
         process_ids, begun_s = with_children(process_id), time.monotonic()
-        while not stopped.wait(EVERY_S):
+        for look in itertools.count():
+            if stopped.wait(EVERY_S):
+                return
             try:
-                held = Held.by(process_ids, regions)
+                found: dict[str, float] = asdict(Held.by(process_ids, regions))
+                if look % PROPORTIONAL_EVERY == 0:
+                    found["pss_mib"] = proportional_mib(process_ids)
             except ServerLostError as error:
                 self._error = error
                 return
-            self.times_s.append(time.monotonic() - begun_s)
-            for name, values in self._values.items():
-                values.append(getattr(held, name))
+            for name, value in found.items():
+                self._times_s[name].append(time.monotonic() - begun_s)
+                self._values[name].append(value)
 
 
 @contextmanager

@@ -55,8 +55,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers end with it
     arguments = _arguments()
     pace = QUICK if arguments.quick else FULL
-    result: dict[str, Any] = {"machine": describe_machine(), "quick": arguments.quick}
-    is_kept, is_quick = True, arguments.quick
+    is_kept, is_quick = True, arguments.quick or _is_short_soak(arguments)
+    result: dict[str, Any] = {"machine": describe_machine(), "quick": is_quick}
     with tempfile.TemporaryDirectory(prefix="tritonseg_bench_") as name:
         folder = Path(name)
         if arguments.part in BY_PACE:
@@ -72,9 +72,6 @@ def main() -> None:
             table = overload.table(result["rows"])
         elif arguments.part == "soak-overload":
             seconds = arguments.seconds or soak_overload.SECONDS
-            if arguments.quick:
-                seconds = soak_overload.QUICK_SECONDS
-            is_quick = seconds < soak_overload.SECONDS
             soaked = soak_overload.measure(folder, seconds, ServingLayout(arguments.layout))
             figures = soak_verdict.figures(soaked)
             result["row"] = {"layout": arguments.layout, **soak_verdict.row(soaked, figures)}
@@ -84,6 +81,11 @@ def main() -> None:
             table = BY_MODEL[arguments.part].table(result["models"])
     publish(arguments.part, result, table, quick=is_quick)
     raise SystemExit(not is_kept)
+
+
+def _is_short_soak(arguments: argparse.Namespace) -> bool:
+    seconds = arguments.seconds or soak_overload.SECONDS
+    return bool(arguments.part == "soak-overload" and seconds < soak_overload.SECONDS)
 
 
 def _by_model(arguments: argparse.Namespace, folder: Path, pace: Any) -> dict[str, Any]:
@@ -123,7 +125,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--peers-venv", type=Path, default=PEERS_VENV, help="made if it is not there"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.part == "soak-overload" and arguments.quick:
+        arguments.seconds = soak_overload.QUICK_SECONDS
+    least_s = soak_overload.LEAST_SECONDS
+    if arguments.part == "soak-overload" and (arguments.seconds or least_s) < least_s:
+        parser.error(f"a soak of less than {least_s:g} s has nothing to draw a line through")
+    return arguments
 
 
 if __name__ == "__main__":

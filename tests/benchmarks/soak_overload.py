@@ -31,6 +31,7 @@ from tritonseg_engines.target import ServingLayout
 
 SECONDS: Final = 1800.0
 QUICK_SECONDS: Final = 60.0
+LEAST_SECONDS: Final = 30.0
 SETTLING: Final = 1 / 6
 """Share of the load in which what is held may grow."""
 ALONE_S: Final = 30.0

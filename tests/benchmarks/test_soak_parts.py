@@ -72,8 +72,9 @@ def test_what_a_process_and_its_child_hold(part: Any) -> None:
         found = held.Held.by(process_ids, held.NO_REGION)
         memories = [one.memory_full_info() for one in processes]
         assert found.rss_mib == pytest.approx(sum(one.rss for one in memories) / 2**20, rel=0.02)
-        assert found.pss_mib == pytest.approx(sum(one.pss for one in memories) / 2**20, rel=0.02)
-        assert 64 < found.pss_mib <= found.rss_mib
+        proportional_mib = held.proportional_mib(process_ids)
+        assert proportional_mib == pytest.approx(sum(one.pss for one in memories) / 2**20, rel=0.02)
+        assert 64 < proportional_mib <= found.rss_mib
         assert found.descriptors == sum(one.num_fds() for one in processes) > 20
         assert found.threads == sum(one.num_threads() for one in processes) >= 5
         assert found.shm_mib == 0
@@ -81,6 +82,26 @@ def test_what_a_process_and_its_child_hold(part: Any) -> None:
         process.wait(20)
         with pytest.raises(held.ServerLostError):
             held.Held.by(process_ids, held.NO_REGION)
+        with pytest.raises(held.ServerLostError):
+            held.proportional_mib(process_ids)
+
+
+def test_a_record_of_a_process_that_does_nothing(
+    part: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = part("held")
+    monkeypatch.setattr(held, "EVERY_S", 0.1)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        with held.recorded(process.pid, held.NO_REGION) as record:
+            time.sleep(0.1 * (3 * held.PROPORTIONAL_EVERY + 2))
+        process.kill()
+    for name in held.QUANTITIES.values():
+        course = record.course(name, 0.0)
+        # Of the proportional set, others' processes decide, too.
+        assert course.most == pytest.approx(course.at_first, abs=0.5 if name == "pss_mib" else 1e-9)
+        assert name == "pss_mib" or course.per_hour == pytest.approx(0.0)
+        assert course.lasted_s >= 0.1 * held.PROPORTIONAL_EVERY
+    assert record.course("threads", 0.0).at_first == 1
 
 
 def test_regions_are_counted_by_what_they_take(part: Any) -> None:
