@@ -89,9 +89,10 @@ class Round:
         unready_s: From when on it was not ready, by protocol, since the kill; None for never.
         exit_code: Of `tritonseg serve`.
         ended_s: When nothing of it ran any more, since the kill.
-        left: Files in /dev/shm then.
+        held: Files of it in /dev/shm before.
+        left: Those that were there when nothing of it ran any more.
         back_s: The first right mask of the next, since its start; None for none.
-        still_left: Files of the killed one that the next start left in /dev/shm.
+        still_left: Those that the next start left there.
         asked: What the one who asks all the time got.
     """
 
@@ -99,6 +100,7 @@ class Round:
     unready_s: dict[str, float | None]
     exit_code: int
     ended_s: float
+    held: int
     left: int
     back_s: float | None
     still_left: int
@@ -115,6 +117,7 @@ class Round:
             f"{self.left} files left": self.exit_code < 0 or not self.left,
             f"no right mask within {BACK_WITHIN_S:g} s of the start": self.back_s is not None,
             f"{self.still_left} files left by the next start": not self.still_left,
+            "no files to begin with": self.held > 0,
             f"callers got {dict(self.asked)}": not set(self.asked) - known,
         }
         return [f"{self.what}: {fault}" for fault, is_kept in checks.items() if not is_kept]
@@ -124,16 +127,17 @@ class Round:
         unready = [_seconds(one) for one in self.unready_s.values()]
         errors = ", ".join(f"{n} {name}" for name, n in sorted(self.asked.items()) if name != MASK)
         cells = [
-            self.what, *unready, str(self.exit_code), _seconds(self.ended_s), str(self.left),
-            _seconds(self.back_s), str(self.still_left), f"{self.asked[MASK]} right; {errors}",
+            self.what, *unready, str(self.exit_code), _seconds(self.ended_s),
+            _seconds(self.back_s), f"{self.held}, {self.left}, {self.still_left}",
+            f"{self.asked[MASK]} right; {errors}",
         ]  # fmt: skip
         return f"| {' | '.join(cells)} |"
 
 
 HEADER = (
-    "| killed | unready by gRPC, s | by HTTP, s | exit code | ended, s | left in /dev/shm "
-    "| next right mask, s | left by the next start | callers got |\n"
-    "|---|--:|--:|--:|--:|--:|--:|--:|---|"
+    "| killed | unready by gRPC, s | by HTTP, s | exit code | ended, s "
+    "| next right mask, s | /dev/shm: before, killed, next | callers got |\n"
+    "|---|--:|--:|--:|--:|--:|--:|---|"
 )
 
 
@@ -165,13 +169,17 @@ def check(folder: Path, rounds: int) -> list[str]:
         server = started()
         servers = [server]
         asking = Asking(server.grpc_url, MODEL, _picture(), expected)
-        with asking.running():
-            log.info(HEADER)
-            for kill, turn in [(kill, turn) for kill in KILLS for turn in range(rounds)]:
-                found, server = _round(kill, turn, server, started, asking)
-                servers.append(server)
-                log.info(found.line())
-                faults += found.faults(kill)
+        log.info(HEADER)
+        try:
+            with asking.running():
+                for kill, turn in [(kill, turn) for kill in KILLS for turn in range(rounds)]:
+                    found, server = _round(kill, turn, server, started, asking)
+                    servers.append(server)
+                    log.info(found.line())
+                    faults += found.faults(kill)
+        except BaseException:
+            server.kill([server.launcher])  # its keeper ends the others
+            raise
         exit_code, left = server.stop(), [one for each in servers for one in each.regions()]
     log.info("stopped: exit code %d, %d files left in /dev/shm", exit_code, len(left))
     faults += [f"the last stop: exit code {exit_code}"] * bool(exit_code)
@@ -188,6 +196,7 @@ def _round(
     if asking.right_after_s(time.monotonic(), BACK_WITHIN_S) is None:
         raise RuntimeError("no mask of a server that is ready")
     asking.taken()
+    held = len(server.regions())
     killed_s = server.kill(kill.victims(server, turn))
     unready = unready_s(server, killed_s, within_s=2 * UNREADY_WITHIN_S)
     exit_code, ended_s = server.end(), time.monotonic() - killed_s
@@ -199,6 +208,7 @@ def _round(
         unready_s=unready,
         exit_code=exit_code,
         ended_s=ended_s,
+        held=held,
         left=left,
         back_s=back_s,
         still_left=len(server.regions()),

@@ -72,7 +72,9 @@ class KilledServer:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith("ready: "):
-            raise RuntimeError(f"the server did not become ready; its output is in {log.name}")
+            self.process.kill()
+            self.process.wait()
+            raise RuntimeError(f"the server did not become ready: {Path(log.name).read_text()}")
         self.launcher = self.process.pid
         self.tree = psutil.Process(self.launcher).children(recursive=True)
         (triton,) = (one for one in self.tree if one.name() == "tritonserver")
