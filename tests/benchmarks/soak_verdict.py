@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from held import QUANTITIES, Course
+from held import QUANTITIES
 from open_loop import OVERLOAD, p99
 from recovery import FULL_SPEED, WINDOW_S, full_speed_after_s
 from results import markdown_table
@@ -24,6 +24,8 @@ MOST_ABOVE: Final = 0.05
 """Of the largest sample above the value at first."""
 RECOVERED_WITHIN_S: Final = 5.0
 
+_OTHERS_MOVE: Final = ("pss_mib",)
+"""What depends on who else on the machine maps the same libraries is shown, and held to nothing."""
 _REFUSAL: Final = OverloadedError.__name__
 
 
@@ -48,7 +50,7 @@ def figures(soaked: Soaked) -> list[Figure]:
             what="resident memory of who asks, before and after, MiB",
             found=" to ".join(f"{one:.0f}" for one in soaked.asking_mib),
         ),
-        *(_flat(what, soaked.courses[name], soaked) for what, name in QUANTITIES.items()),
+        *(_flat(what, name, soaked) for what, name in QUANTITIES.items()),
         _recovery(soaked),
     ]
 
@@ -109,15 +111,16 @@ def _wrong(soaked: Soaked) -> Figure:
     )
 
 
-def _flat(what: str, course: Course, soaked: Soaked) -> Figure:
-    above = course.most / course.at_first - 1
+def _flat(what: str, name: str, soaked: Soaked) -> Figure:
+    course = soaked.courses[name]
+    above, is_held = course.most / course.at_first - 1, name not in _OTHERS_MOVE
     first_minutes = SETTLING * soaked.seconds / 60
     return Figure(
         what=f"{what}: after {first_minutes:.3g} minutes, most from then on, slope",
         found=f"{course.at_first:.1f}, {course.most:.1f} ({above:+.1%}), {course.per_hour:+.1f} an "
         f"hour ({course.grew:+.1%} in {course.lasted_s / 60:.3g} minutes)",
-        limit=f"{MOST_ABOVE:+.0%}, {MOST_GROWTH:+.0%}",
-        is_kept=above <= MOST_ABOVE and course.grew <= MOST_GROWTH,
+        limit=f"{MOST_ABOVE:+.0%}, {MOST_GROWTH:+.0%}" if is_held else "",
+        is_kept=(above <= MOST_ABOVE and course.grew <= MOST_GROWTH) if is_held else None,
     )
 
 

@@ -189,6 +189,14 @@ def test_a_soak_that_keeps_its_limits(part: Any, soaked: Any) -> None:
     assert verdict.row(soaked, found)["answered"] == 1000
 
 
+def test_what_others_move_is_held_to_nothing(part: Any, soaked: Any) -> None:
+    grown = replace(soaked.courses["pss_mib"], most=900.0, per_hour=900.0)
+    verdict = part("soak_verdict")
+    found = verdict.figures(replace(soaked, courses=soaked.courses | {"pss_mib": grown}))
+    assert verdict.is_kept(found)
+    assert "900.0 (+80.0%)" in verdict.table(found)
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
