@@ -161,9 +161,9 @@ class Record:
             raise self._error
         return Course.of(self._times_s[name], self._values[name], from_s)
 
-    def keep(self, process_id: int, regions: str, stopped: threading.Event) -> None:
+    def keep(self, process_ids: Sequence[int], regions: str, stopped: threading.Event) -> None:
         """Look once a second until an event."""
-        process_ids, begun_s = with_children(process_id), time.monotonic()
+        begun_s = time.monotonic()
         for look in itertools.count():
             if stopped.wait(EVERY_S):
                 return
@@ -187,8 +187,9 @@ def recorded(process_id: int, regions: str) -> Iterator[Record]:
         process_id: Of the server.
         regions: Pattern of the names of its shared memory.
     """
+    process_ids = with_children(process_id)
     record, stopped = Record(), threading.Event()
-    thread = threading.Thread(target=record.keep, args=(process_id, regions, stopped))
+    thread = threading.Thread(target=record.keep, args=(process_ids, regions, stopped))
     thread.start()
     try:
         yield record
