@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bulk-check bulk-soak bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders clean deploy-check oci-check verify-mutations
+.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bulk-check bulk-soak bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders soak-overload kill-check clean deploy-check oci-check verify-mutations
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -97,6 +97,11 @@ VERIFY ?=
 
 verify-mutations: $(VENV)/test-installed  ## A thousand changed and good repositories, 60 servers; VERIFY='--count N --servers N'
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/verify_mutations.py $(VERIFY)
+
+KILLS ?=
+
+kill-check: $(VENV)/test-installed  ## Stubs, Triton and all of `tritonseg serve` killed, and started again; minutes; KILLS='--rounds 1'
+	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/kill_check.py $(KILLS)
 
 fuzz-requests: $(VENV)/test-installed  ## Thousands of hostile requests to a real Triton; FUZZ='--count 2000' a layout
 	PYTHONPATH=scripts:tests/support $(BIN)/python scripts/fuzz_requests.py $(FUZZ)
@@ -189,6 +194,12 @@ bench-loaders: $(VENV)/test-installed  ## perf_analyzer against the built-in loa
 
 bench-overload: $(VENV)/test-installed  ## Twice as many requests as can be answered; OVERLOAD='--seconds 60'
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py overload $(OVERLOAD)
+
+SECONDS ?= 1800
+LAYOUT ?= ensemble
+
+soak-overload: $(VENV)/test-installed  ## Half an hour of it: refusals, memory, what comes after; SECONDS=60 tries it
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py soak-overload --seconds $(SECONDS) --layout $(LAYOUT)
 
 # An environment of its own, because CuPy needs numpy 2 and nvidia-pytriton numpy 1.
 # TENSORRT=tensorrt-cu12==VERSION takes the version of the Triton that will serve. Inside NVIDIA's

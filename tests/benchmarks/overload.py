@@ -9,12 +9,10 @@ are bare ones, without retries.
 from __future__ import annotations
 
 import os
-import random
 import statistics
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +21,8 @@ import numpy as np
 import onnx
 import tritonclient.grpc as triton
 from cases import make_case, small_demo
-from pace import closed_loop_rate
+from numpy.typing import NDArray
+from open_loop import CONNECTIONS, OVERLOAD, Caller, alone_ms, capacity, open_loop, p99
 from PIL import Image
 from results import markdown_table
 
@@ -39,17 +38,11 @@ from tritonseg_steps.admission import CALM_BURSTS, CALM_S, LEAST_BURST
 from tritonseg_steps.contract import QUEUE_TIME_PARAMETER
 from tritonseg_steps.geometry import Size
 
-OVERLOAD: Final = 2.0
-CALLERS: Final = 4
-CONNECTIONS: Final = 4
-DEADLINE_S: Final = 60.0
 UNLOADED_S: Final = 6.0
-LEAST_UNLOADED: Final = 20
 CAPACITY_S: Final = 6.0
 REST: Final = 1.5
 """After an overload, in times that its end takes; before that, four callers at once are more than
 are let in."""
-SEED: Final = 0
 QUEUE_MS: Final = 1000
 SECONDS: Final = 300.0
 QUICK_SECONDS: Final = 15.0
@@ -95,53 +88,25 @@ LOADS: Final = (
 )
 
 
-@dataclass(kw_only=True)
-class Outcome:
-    """What became of an open loop's requests, in milliseconds each."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """A model to be served, and what it is asked for.
 
-    answered_ms: list[float] = field(default_factory=list)
-    refused_ms: list[float] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
-    wrong: int = 0
-    took_s: float = 0.0
+    Attributes:
+        name: Of the model.
+        repository: With nothing else in it.
+        load: How it is asked.
+        images_hwc: The pictures, `(H, W, 3)` uint8 RGB each.
+    """
 
+    name: str
+    repository: Path
+    load: Load
+    images_hwc: Sequence[NDArray[np.uint8]]
 
-class Caller:
-    """One picture after the other, as bare requests, each answer held against the first."""
-
-    def __init__(self, model: str, requests: Sequence[list[triton.InferInput]]) -> None:
-        self._model = model
-        self._requests = requests
-        self._masks: list[Any] = []
-
-    def learn(self, client: triton.InferenceServerClient) -> None:
-        """Take the masks of an idle server for the right ones."""
-        self._masks = [self.ask(client, number) for number in range(len(self._requests))]
-
-    def ask(self, client: triton.InferenceServerClient, number: int) -> Any:
-        """Return the mask of one picture."""
-        return client.infer(
-            self._model, self._inputs(number), outputs=_outputs(), client_timeout=DEADLINE_S
-        ).as_numpy("CLASS_MAP")
-
-    def send(self, client: triton.InferenceServerClient, number: int, heard: Any) -> None:
-        """Ask without waiting."""
-        client.async_infer(
-            self._model,
-            self._inputs(number),
-            lambda result, error: heard(number, result, error),
-            outputs=_outputs(),
-            client_timeout=DEADLINE_S,
-        )
-
-    def is_right(self, number: int, result: Any) -> bool:
-        """Return whether a mask is the one of an idle server."""
-        return np.array_equal(
-            result.as_numpy("CLASS_MAP"), self._masks[number % len(self._requests)]
-        )
-
-    def _inputs(self, number: int) -> list[triton.InferInput]:
-        return self._requests[number % len(self._requests)]
+    def caller(self) -> Caller:
+        """Return what asks for one picture after the other."""
+        return Caller(self.name, [_request(image, self.load) for image in self.images_hwc])
 
 
 def measure(
@@ -157,26 +122,18 @@ def measure(
 
 
 def _measure(load: Load, model: str, folder: Path, seconds: float) -> dict[str, Any]:
-    here = folder / f"{model}-{load.name}".replace(", ", "-").replace(" ", "-")
-    here.mkdir()
-    spec, export, sizes_hw = _model(model, here)
-    repository = here / "models"
-    build_model(spec, export, repository, layout=load.layout)
-    _keep_answers_soon(repository / spec.name, load.layout)
-    if load.pictures == "one size":
-        sizes_hw = sizes_hw[:1]
-    requests = [_request(number, size_hw, load) for number, size_hw in enumerate(sizes_hw)]
-    with TritonServer(ServerConfig(repositories=(repository,))) as server:
-        caller = Caller(spec.name, requests)
+    built = build(load, model, folder)
+    with TritonServer(ServerConfig(repositories=(built.repository,))) as server:
+        caller = built.caller()
         clients = [triton.InferenceServerClient(server.grpc_url) for _ in range(CONNECTIONS)]
         for client in clients:
             caller.learn(client)
-        alone_ms = _alone_ms(caller, clients[0])
-        before = _capacity(caller, clients)
-        outcome = _open_loop(caller, clients, OVERLOAD * before, seconds)
+        idle_ms = alone_ms(caller, clients[0], UNLOADED_S)
+        before = capacity(caller, clients, CAPACITY_S)
+        outcome = open_loop(caller, clients, OVERLOAD * before, seconds)
         turn_s = max(outcome.answered_ms) / 1000 / LEAST_BURST
         time.sleep(REST * max(CALM_S, CALM_BURSTS * LEAST_BURST * turn_s))
-        after = _capacity(caller, clients)
+        after = capacity(caller, clients, CAPACITY_S)
         for client in clients:
             client.close()
         regions = _shared_memory_mib()
@@ -189,19 +146,36 @@ def _measure(load: Load, model: str, folder: Path, seconds: float) -> dict[str, 
         "asked_per_s": OVERLOAD * before,
         "answered": len(outcome.answered_ms),
         "refused": len(outcome.refused_ms),
-        "others": outcome.others[:5],
-        "other_count": len(outcome.others),
+        "others": list(outcome.others)[:5],
+        "other_count": outcome.others.total(),
         "wrong": outcome.wrong,
         "goodput_per_s": len(outcome.answered_ms) / outcome.took_s,
-        "alone_median_ms": statistics.median(alone_ms),
-        "alone_p99_ms": _p99(alone_ms),
+        "alone_median_ms": statistics.median(idle_ms),
+        "alone_p99_ms": p99(idle_ms),
         "answered_median_ms": statistics.median(outcome.answered_ms),
-        "answered_p99_ms": _p99(outcome.answered_ms),
+        "answered_p99_ms": p99(outcome.answered_ms),
         "answered_slowest_ms": max(outcome.answered_ms),
         "refused_median_ms": statistics.median(outcome.refused_ms or [0.0]),
-        "refused_p99_ms": _p99(outcome.refused_ms or [0.0]),
+        "refused_p99_ms": p99(outcome.refused_ms or [0.0]),
         "shared_memory_mib": regions,
     }
+
+
+def build(load: Load, model: str, folder: Path) -> Built:
+    """Build a model in a folder of its own, with the limits of a service that answers soon."""
+    here = folder / f"{model}-{load.name}".replace(", ", "-").replace(" ", "-")
+    here.mkdir()
+    spec, export, sizes_hw = _model(model, here)
+    repository = here / "models"
+    build_model(spec, export, repository, layout=load.layout)
+    _keep_answers_soon(repository / spec.name, load.layout)
+    if load.pictures == "one size":
+        sizes_hw = sizes_hw[:1]
+    images_hwc = [
+        draw_scene(number, height=height, width=width).image_hwc
+        for number, (height, width) in enumerate(sizes_hw)
+    ]
+    return Built(name=spec.name, repository=repository, load=load, images_hwc=images_hwc)
 
 
 def _keep_answers_soon(model: Path, layout: ServingLayout) -> None:
@@ -229,8 +203,7 @@ def _model(name: str, folder: Path) -> tuple[ModelSpec, Path, Sequence[Size]]:
     raise ValueError(name)
 
 
-def _request(number: int, size_hw: Size, load: Load) -> list[triton.InferInput]:
-    image_hwc = draw_scene(number, height=size_hw[0], width=size_hw[1]).image_hwc
+def _request(image_hwc: NDArray[np.uint8], load: Load) -> list[triton.InferInput]:
     if not load.encoded:
         picture = triton.InferInput("IMAGE", [1, *image_hwc.shape], "UINT8")
         picture.set_data_from_numpy(image_hwc[None])
@@ -240,75 +213,6 @@ def _request(number: int, size_hw: Size, load: Load) -> list[triton.InferInput]:
     encoded = triton.InferInput("ENCODED_IMAGE", [1, 1], "BYTES")
     encoded.set_data_from_numpy(np.array([[file.getvalue()]], np.object_))
     return [encoded]
-
-
-def _outputs() -> list[triton.InferRequestedOutput]:
-    return [triton.InferRequestedOutput("CLASS_MAP")]
-
-
-def _alone_ms(caller: Caller, client: triton.InferenceServerClient) -> list[float]:
-    times_ms: list[float] = []
-    end_s = time.perf_counter() + UNLOADED_S
-    while time.perf_counter() < end_s or len(times_ms) < LEAST_UNLOADED:
-        begun_s = time.perf_counter()
-        caller.ask(client, len(times_ms))
-        times_ms.append(1000 * (time.perf_counter() - begun_s))
-    return times_ms
-
-
-def _capacity(caller: Caller, clients: Sequence[triton.InferenceServerClient]) -> float:
-    turns = iter(range(10**9))
-    lock = threading.Lock()
-
-    def call() -> None:
-        with lock:
-            number = next(turns)
-        caller.ask(clients[number % len(clients)], number)
-
-    return closed_loop_rate(call, concurrency=CALLERS, loop_s=CAPACITY_S)
-
-
-def _open_loop(
-    caller: Caller,
-    clients: Sequence[triton.InferenceServerClient],
-    rate_per_s: float,
-    seconds: float,
-) -> Outcome:
-    """Send at the times of a Poisson process, and hear what becomes of each."""
-    outcome, chance = Outcome(), random.Random(SEED)
-    lock, sent = threading.Lock(), 0
-    heard = threading.Semaphore(0)
-    begun_s = due_s = time.perf_counter()
-    last_s = begun_s
-    while due_s < begun_s + seconds:
-        time.sleep(max(0.0, due_s - time.perf_counter()))
-        at_s = time.perf_counter()
-
-        def hear(number: int, result: Any, error: Any, at_s: float = at_s) -> None:
-            nonlocal last_s
-            took_ms = 1000 * (time.perf_counter() - at_s)
-            with lock:
-                last_s = time.perf_counter()
-                if error is None:
-                    outcome.answered_ms.append(took_ms)
-                    outcome.wrong += not caller.is_right(number, result)
-                elif error.status() == "StatusCode.UNAVAILABLE":
-                    outcome.refused_ms.append(took_ms)
-                else:
-                    outcome.others.append(f"{error.status()}: {error.message()}")
-            heard.release()
-
-        caller.send(clients[sent % len(clients)], sent, hear)
-        sent += 1
-        due_s += chance.expovariate(rate_per_s)
-    for _ in range(sent):
-        heard.acquire()
-    outcome.took_s = max(seconds, last_s - begun_s)
-    return outcome
-
-
-def _p99(times_ms: Sequence[float]) -> float:
-    return float(np.percentile(times_ms, 99))
 
 
 def _shared_memory_mib() -> float:

@@ -121,7 +121,9 @@ def test_a_page_without_its_place_is_refused(results: ModuleType, page: str) -> 
         results.replace_between_markers(page, "a", "new")
 
 
-@pytest.mark.parametrize("part", ["latency", "throughput", "peers", "scaling"])
+@pytest.mark.parametrize(
+    "part", ["latency", "throughput", "peers", "scaling", "overload", "soak-overload"]
+)
 def test_the_page_has_a_place_for_every_part(results: ModuleType, part: str) -> None:
     assert "a new table" in results.replace_between_markers(PAGE.read_text(), part, "a new table")
 
