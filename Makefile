@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bulk-check bulk-soak bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders soak-overload kill-check clean deploy-check oci-check verify-mutations
+.PHONY: help demo serve test coverage test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bulk-check bulk-soak bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders soak-overload kill-check clean deploy-check oci-check verify-mutations
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ serve: $(VENV)/demo-installed  ## Serve what the demo or `tritonseg build` built
 
 test: $(VENV)/test-installed  ## All tests, with real servers
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+coverage: $(VENV)/test-installed  ## All tests, and the lines that none of them reaches
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_OPTIONS)
 
 docs: $(VENV)/test-installed  ## The pages as a site, out/docs/site
 	$(BIN)/python scripts/docs_site.py
