@@ -105,6 +105,7 @@ class Round:
     back_s: float | None
     still_left: int
     asked: Counter[str]
+    all_ended: bool
 
     def faults(self, kill: Kill) -> list[str]:
         """Return a line for each thing that must not be."""
@@ -113,6 +114,7 @@ class Round:
             f"ready for more than {UNREADY_WITHIN_S:g} s": all(
                 one is not None and one <= UNREADY_WITHIN_S for one in self.unready_s.values()
             ),
+            "processes that outlived it": self.all_ended,
             f"exit code {self.exit_code}": self.exit_code in kill.exit_codes,
             f"{self.left} files left": self.exit_code < 0 or not self.left,
             f"no right mask within {BACK_WITHIN_S:g} s of the start": self.back_s is not None,
@@ -178,7 +180,7 @@ def check(folder: Path, rounds: int) -> list[str]:
                     log.info(found.line())
                     faults += found.faults(kill)
         except BaseException:
-            server.kill([server.launcher])  # its keeper ends the others
+            server.process.kill()  # its keeper ends the others
             raise
         exit_code, left = server.stop(), [one for each in servers for one in each.regions()]
     log.info("stopped: exit code %d, %d files left in /dev/shm", exit_code, len(left))
@@ -199,7 +201,7 @@ def _round(
     held = len(server.regions())
     killed_s = server.kill(kill.victims(server, turn))
     unready = unready_s(server, killed_s, within_s=2 * UNREADY_WITHIN_S)
-    exit_code, ended_s = server.end(), time.monotonic() - killed_s
+    exit_code, ended_s, all_ended = server.end(), time.monotonic() - killed_s, server.is_gone()
     left = len(server.regions())
     following = start()
     back_s = asking.right_after_s(following.begun_s, BACK_WITHIN_S)
@@ -213,6 +215,7 @@ def _round(
         back_s=back_s,
         still_left=len(server.regions()),
         asked=asking.taken(),
+        all_ended=all_ended,
     ), following
 
 

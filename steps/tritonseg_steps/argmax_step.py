@@ -22,7 +22,7 @@ from tritonseg_steps.contract import (
     UPSAMPLING_PARAMETER,
 )
 from tritonseg_steps.cuda.argmax import CudaUpsampler
-from tritonseg_steps.cuda.device import DeviceArray
+from tritonseg_steps.cuda.device import CupyDevice, DeviceArray
 from tritonseg_steps.digest import ModelDigest
 from tritonseg_steps.geometry import Geometry
 from tritonseg_steps.model_config import ModelConfig
@@ -39,8 +39,8 @@ class ArgmaxStep(Step):
     """SCORES (N, C, h, w) float32 and IMAGE_SIZE (N, 2) int32 to CLASS_MAP (N, H, W) uint8.
 
     MODEL_DIGEST (N, 32) uint8 besides; CONFIDENCE (N, H, W) uint8 and CLASS_PIXELS (N, C) int64
-    where the request asks for them. On a GPU too the scores come by the host: see
-    `step._refuse_gpu_inputs`.
+    where the request asks for them. On a GPU too the scores come by the host: what Triton hands
+    over there may be another request's.
     """
 
     def prepare(self, config: ModelConfig) -> None:
@@ -51,7 +51,8 @@ class ArgmaxStep(Step):
         self._digest = ModelDigest.of(config)
         (self._class_count,) = config.output_dims(CLASS_PIXELS)
         # The module and the class have the same functions.
-        self._upsampler = upsampling if self.device is None else CudaUpsampler(self.device)
+        self._device = None if config.gpu is None else CupyDevice(config.gpu)
+        self._upsampler = upsampling if self._device is None else CudaUpsampler(self._device)
         scores_chw = np.zeros((2, 2, 2), np.float32)
         try_upsampler(self._upsampler, self._placed(scores_chw))
 
@@ -98,7 +99,7 @@ class ArgmaxStep(Step):
 
     def _placed(self, scores: NDArray[Any]) -> NDArray[Any] | DeviceArray:
         """Return them where they are upsampled."""
-        return scores if self.device is None else self.device.upload(scores)
+        return scores if self._device is None else self._device.upload(scores)
 
     def _class_map(
         self, scores: NDArray[Any] | DeviceArray, geometry: Geometry

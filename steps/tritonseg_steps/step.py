@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from tritonseg_steps.admission import Admission
 from tritonseg_steps.cores import limit_numba
-from tritonseg_steps.cuda.device import CupyDevice
 from tritonseg_steps.flow import Flow
 from tritonseg_steps.model_config import ModelConfig
 from tritonseg_steps.request_bounds import RequestBounds
@@ -42,7 +41,6 @@ class Step(abc.ABC):
     """A Python-backend model; Triton calls `initialize` once, then `execute`."""
 
     name = "step"
-    device: CupyDevice | None = None
     bounds: RequestBounds | None = None
     outputs: frozenset[str] = frozenset()
     _line: WaitingLine | None = None
@@ -60,8 +58,6 @@ class Step(abc.ABC):
         if not guard_shapes(check_backend):
             check_backend()
         _refuse_gpu_inputs(config)
-        if config.gpu is not None:
-            self.device = CupyDevice(config.gpu)
         limit_threads = partial(limit_numba, config.thread_limit)
         limit_threads()
         self.bounds = RequestBounds.of(config)
@@ -248,8 +244,7 @@ def _refuse_gpu_inputs(config: ModelConfig) -> None:
     if config.keeps_gpu_inputs:
         raise RuntimeError(
             f'{config.name}: config.pbtxt: FORCE_CPU_ONLY_INPUT_TENSORS is "no", with which '
-            "Triton hands over other requests' tensors under load: take the parameter out, or "
-            "build the model again"
+            "Triton hands over other requests' tensors under load; build the model again"
         )
 
 

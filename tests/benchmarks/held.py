@@ -55,41 +55,41 @@ class Held:
     threads: int
 
     @classmethod
-    def by(cls, process_ids: Sequence[int], regions: str, proc: Path = PROC) -> Held:
+    def by(cls, process_ids: Sequence[int], regions: str) -> Held:
         """Return what processes hold.
 
         Args:
             process_ids: Theirs.
             regions: Pattern of the names of their shared memory.
-            proc: Where the kernel tells it.
 
         Raises:
             ServerLostError: One of them is gone.
         """
-        folders = [proc / str(one) for one in process_ids]
+        folders = [PROC / str(one) for one in process_ids]
         try:
             pages = [int((one / "statm").read_text().split()[1]) for one in folders]
             descriptors, threads = (
                 sum(len(list((one / what).iterdir())) for one in folders) for what in ("fd", "task")
             )
+            blocks = sum(file.stat().st_blocks for file in SHARED_MEMORY.glob(regions))
         except OSError as error:
             raise ServerLostError(f"a process of the server ended: {error.filename}") from error
         return cls(
             rss_mib=sum(pages) * _PAGE_MIB,
-            shm_mib=sum(file.stat().st_blocks for file in SHARED_MEMORY.glob(regions)) / 2048,
+            shm_mib=blocks / 2048,
             descriptors=descriptors,
             threads=threads,
         )
 
 
-def proportional_mib(process_ids: Sequence[int], proc: Path = PROC) -> float:
+def proportional_mib(process_ids: Sequence[int]) -> float:
     """Return the proportional set of processes.
 
     Raises:
         ServerLostError: One of them is gone.
     """
     try:
-        rollups = [(proc / f"{one}/smaps_rollup").read_text() for one in process_ids]
+        rollups = [(PROC / f"{one}/smaps_rollup").read_text() for one in process_ids]
     except OSError as error:
         raise ServerLostError(f"a process of the server ended: {error.filename}") from error
     return sum(memory_kib(rollup)["Pss"] for rollup in rollups) / 1024
@@ -101,10 +101,10 @@ def memory_kib(rollup: str) -> dict[str, int]:
     return {name.removesuffix(":"): int(value) for name, value, _unit in fields}
 
 
-def with_children(process_id: int, proc: Path = PROC) -> list[int]:
+def with_children(process_id: int) -> list[int]:
     """Return a process and the children of all its threads."""
     found = [process_id]
-    for file in sorted((proc / str(process_id) / "task").glob("*/children")):
+    for file in sorted((PROC / str(process_id) / "task").glob("*/children")):
         found += map(int, file.read_text().split())
     return found
 

@@ -75,7 +75,8 @@ def main() -> None:
             soaked = soak_overload.measure(folder, seconds, ServingLayout(arguments.layout))
             figures = soak_verdict.figures(soaked)
             result["row"] = {"layout": arguments.layout, **soak_verdict.row(soaked, figures)}
-            table, is_kept = soak_verdict.table(figures), soak_verdict.is_kept(figures)
+            is_kept = soak_verdict.is_kept(figures)
+            table = f"Layout: {arguments.layout}.\n\n{soak_verdict.table(figures)}"
         else:
             result["models"] = _by_model(arguments, folder, pace)
             table = BY_MODEL[arguments.part].table(result["models"])

@@ -55,7 +55,7 @@ class Soaked:
         slowest_window: Lowest share of that in a window of its loop.
         outcome: Of the load.
         called: What the client got during it, by the name of the error.
-        courses: Of what was held, by attributes of `held.Held`.
+        courses: Of what was held, by `QUANTITIES`.
         asking_mib: Resident memory of this process before and after, which counts for nothing.
         after: The closed loop behind it.
     """

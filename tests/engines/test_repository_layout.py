@@ -133,10 +133,10 @@ def test_argmax_on_the_gpu_is_one_process_and_takes_the_scores_from_the_host(
     serving = Serving(step_instances=3, argmax_on_gpu=True)
     configs = write(tmp_path / "r", deployment(serving=serving))
     kinds = pb.ModelInstanceGroup
-    expected = {"tiny_normalize": (kinds.KIND_CPU, 3), "tiny_argmax": (kinds.KIND_GPU, 1)}
-    for step, kind_and_count in expected.items():
+    expected = {"tiny_normalize": (kinds.KIND_CPU, 3, []), "tiny_argmax": (kinds.KIND_GPU, 1, [0])}
+    for step, placed in expected.items():
         (group,) = configs[step].instance_group
-        assert (group.kind, group.count) == kind_and_count
+        assert (group.kind, group.count, list(group.gpus)) == placed
         assert "FORCE_CPU_ONLY_INPUT_TENSORS" not in configs[step].parameters
     with pytest.raises(RepositoryError, match="expected the runtime tensorrt in the layout ens"):
         deployment("openvino", serving=serving)

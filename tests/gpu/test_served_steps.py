@@ -108,7 +108,7 @@ def test_many_at_once_get_their_own(
 
 
 def what_came(client: SegmentationClient, number: int) -> str:
-    size_hw, seed = SIZES_HW[number % 4 if number % 2 else 0], number % 5
+    size_hw, seed = SIZES_HW[number // 2 % 4 if number % 2 else 0], number % 5
     try:
         answer = client.segment(street(size_hw, seed))
     except Exception as error:  # noqa: BLE001 - counted

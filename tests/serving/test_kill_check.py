@@ -21,6 +21,7 @@ KEPT = Round(
     back_s=4.1,
     still_left=0,
     asked=Counter({"mask": 2, "ConnectError": 80}),
+    all_ended=True,
 )
 
 
@@ -44,6 +45,7 @@ def test_what_may_be(kill: Kill, changes: dict[str, Any]) -> None:
         (STUB, {"unready_s": {"gRPC": 1.0, "HTTP": None}}, "ready for more than 10 s"),
         (STUB, {"unready_s": {"gRPC": 10.1, "HTTP": 1.0}}, "ready for more than 10 s"),
         (STUB, {"exit_code": 137}, "exit code 137"),
+        (STUB, {"all_ended": False}, "processes that outlived it"),
         (STUB, {"held": 0}, "no files to begin with"),
         (STUB, {"left": 1}, "1 files left"),
         (STUB, {"back_s": None}, "no right mask within 60 s of the start"),

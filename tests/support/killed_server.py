@@ -188,7 +188,7 @@ class Asking:
         return found
 
     def right_after_s(self, begun_s: float, within_s: float) -> float | None:
-        """Wait for a right mask to a call made after a moment; return how long after, or None."""
+        """Wait for a right mask that came after a moment; return how long after, or None."""
         while time.monotonic() < begun_s + within_s:
             with self._lock:
                 if self._right_s > begun_s:

@@ -151,7 +151,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     "--gpu-argmax",
     is_flag=True,
     help="With tensorrt: argmax on the GPU too, in one process. Takes CuPy in the server (the "
-    "extra `gpu`).",
+    "extra `gpu`). New: its kernels have run on a GPU; with a plan in a Triton they have not.",
 )
 @click.option("--accept", is_flag=True, help="Build although the gate refuses; recorded.")
 @click.option("--onnx-only", is_flag=True, help="Stop after the converted ONNX and its gate.")

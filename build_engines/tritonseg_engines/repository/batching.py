@@ -49,7 +49,7 @@ class Serving:
         max_batch_size: Most pictures that one execution takes, in a request or merged.
         engine_instances: Copies of the engine on every GPU (on the CPU: altogether).
         step_instances: Processes for each of normalize and argmax.
-        argmax_on_gpu: Run one process of argmax on the engine's GPU; takes CuPy in the server. Its
+        argmax_on_gpu: Run argmax on the first GPU, in one process; takes CuPy in the server. Its
             scores come by the host like all tensors between steps (docs/architecture.md).
         queue_delay_us: How long the engine waits for a fuller batch, in microseconds.
         preferred_batch_sizes: Batches that go at once without waiting; ascending. Empty: only

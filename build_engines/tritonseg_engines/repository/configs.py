@@ -180,8 +180,9 @@ def _step(deployment: Deployment, suffix: str, *, on_gpu: bool = False) -> pb.Mo
         instance_group=[
             pb.ModelInstanceGroup(
                 kind=kinds.KIND_GPU if on_gpu else kinds.KIND_CPU,
-                # Every process on the GPU takes a CUDA context of its own.
+                # Every process on a GPU takes a CUDA context of its own; unnamed, each GPU has one.
                 count=1 if on_gpu else deployment.serving.step_instances,
+                gpus=[0] if on_gpu else [],
             )
         ],
     )

@@ -123,7 +123,9 @@ def _model_bytes(
     batch = max(1, int(config.max_batch_size))
     if largest_batch is not None:
         batch = min(batch, largest_batch)
-    processes = sum(max(1, int(group.count)) for group in config.instance_group) or 1
+    # Those of a group are on each of the GPUs that it names.
+    groups = config.instance_group
+    processes = sum(max(1, int(one.count)) * max(1, len(one.gpus)) for one in groups) or 1
     return int(processes) * (PROCESS_BYTES + batch * picture_bytes)
 
 

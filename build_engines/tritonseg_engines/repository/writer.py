@@ -87,7 +87,7 @@ def write_model(
             the version cannot stand beside the others, or no client would take the model; what
             was there is unchanged.
     """
-    if engine is not None:  # of the very file that is copied, so that nothing can come between
+    if engine is not None:
         deployment = deployment.with_engine(engine)
     try:
         with alone_in(repository):
@@ -165,7 +165,10 @@ def _write_files(
         target = staging / deployment.engine_model / version / deployment.engine.file
         shutil.copyfile(engine, target)
         written.insert(0, target)
-    return {path.relative_to(staging).as_posix(): sha256_of(path) for path in written}
+    digests = {path: sha256_of(path) for path in written}
+    if engine is not None and digests[written[0]] != deployment.provenance.engine_sha256:
+        raise RepositoryError(f"{engine}: was changed while it was copied; build the model again")
+    return {path.relative_to(staging).as_posix(): digest for path, digest in digests.items()}
 
 
 def _write_config(path: Path, config: pb.ModelConfig) -> None:

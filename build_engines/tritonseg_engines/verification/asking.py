@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +24,10 @@ ANSWER_TIMEOUT_S: Final = 60.0
 """For one canary, by which a busy server may first answer others."""
 BUSY: Final = "StatusCode.UNAVAILABLE"
 """What a server says that has more to do than it can, or that is not there."""
+BUSY_PATIENCE_S: Final = 5.0
+"""For one canary: at twice what it can do a server refuses every second request, and hardly ever
+each of those of some seconds."""
+BUSY_WAIT_S: Final = 0.25
 ANSWERS: Final = ("StatusCode.INVALID_ARGUMENT", "StatusCode.NOT_FOUND")
 """What a server says of a picture that its model does not take, or of a model that it has not."""
 OTHER_BUILD: Final = "answers as another build than the receipt's"
@@ -131,13 +135,7 @@ class _Asker:
         image = triton.InferInput(IMAGE, [1, *canary.size_hw, 3], "UINT8")
         image.set_data_from_numpy(canary.picture()[None])
         wanted = [CLASS_MAP, *([MODEL_DIGEST] if self._gives_digest() and digest else [])]
-        answer = self._client.infer(
-            self._model,
-            [image],
-            model_version=self._version,
-            outputs=[triton.InferRequestedOutput(name) for name in wanted],
-            client_timeout=self._timeout_s,
-        )
+        answer = self._infer(image, wanted)
         class_map = answer.as_numpy(CLASS_MAP)
         if class_map is None or len(class_map) != 1:
             return f"canary {canary.name}: the answer has no {CLASS_MAP}"
@@ -147,6 +145,24 @@ class _Asker:
             if row is None or row.tobytes().hex() != digest:
                 return f"{OTHER_BUILD}: its {MODEL_DIGEST} is not the receipt's"
         return canary.difference(class_map[0])
+
+    def _infer(self, image: triton.InferInput, wanted: Sequence[str]) -> triton.InferResult:
+        """Ask for a picture, and again where the server is full for a moment."""
+        outputs = [triton.InferRequestedOutput(name) for name in wanted]
+        given_up_at_s = time.monotonic() + BUSY_PATIENCE_S
+        while True:
+            try:
+                return self._client.infer(
+                    self._model,
+                    [image],
+                    model_version=self._version,
+                    outputs=outputs,
+                    client_timeout=self._timeout_s,
+                )
+            except InferenceServerException as error:
+                if error.status() != BUSY or time.monotonic() > given_up_at_s:
+                    raise
+                time.sleep(BUSY_WAIT_S)
 
     def _gives_digest(self) -> bool:
         metadata = self._client.get_model_metadata(

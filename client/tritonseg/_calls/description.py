@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from tritonclient.grpc import service_pb2
 
-from .._errors import SegmentationError, TransportError
+from .._errors import ModelNotReadyError, SegmentationError, TransportError
 from .._model.metadata import (
     ModelInfo,
+    but_for_the_engine,
     latest_version,
     parameters_of,
     parse_digest,
@@ -23,6 +24,8 @@ from .protocol import check_tensors, read_digest
 
 _REMEMBERED: Final = 32
 """Builds; servers that take turns have one for each kind of GPU, and an update brings another."""
+_ASKED_FOR_ONE_ANSWER: Final = 8
+"""How often: servers take turns with these questions as well, and only one of them answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +67,10 @@ class Description:
         return (self.model, self.digest) == (other.model, other.digest)
 
     def asks_the_same_as(self, other: Description) -> bool:
-        """Return whether a request that goes by the one is the request that goes by the other."""
-        return self._asked_for == other._asked_for
-
-    @property
-    def _asked_for(self) -> tuple[bool, ...]:
-        model = self.model
-        return model.takes_files, model.gives_confidence, self.digest is not None
+        """Return whether both would refuse the same request: they differ in the engine at most."""
+        return but_for_the_engine(self.model) == but_for_the_engine(other.model) and (
+            self.digest is None
+        ) == (other.digest is None)
 
 
 def read_published(
@@ -102,6 +102,13 @@ def read_published(
     return replace(model, digest=digest.hex()), digest
 
 
+def _are_of_one_model(metadata: service_pb2.ModelMetadataResponse, config: Any) -> bool:
+    """Return whether two servers that take turns cannot be told by what the two answers name."""
+    named = {tensor.name for tensor in (*metadata.inputs, *metadata.outputs)}
+    configured = {tensor.name for tensor in (*config.input, *config.output)}
+    return not configured or named == configured
+
+
 class RememberedDescription:
     """Asked for once, and again where it may have changed; shared by all calls of a client.
 
@@ -131,9 +138,7 @@ class RememberedDescription:
         """Return what is remembered, or ask the server, without retries."""
         if (known := self.remembered) is not None:
             return known
-        # Another call may be asking, with a later deadline than this one's.
-        while not (yield Enter(lock=self._lock, timeout_s=deadline.require_s())):
-            continue
+        yield from self._acquire(deadline)
         try:
             if (known := self.remembered) is None:
                 known = self._known = yield from self._fetch(deadline)
@@ -142,14 +147,20 @@ class RememberedDescription:
             self._lock.release()
 
     def of(
-        self, response: service_pb2.ModelInferResponse, request: service_pb2.ModelInferRequest
-    ) -> Description | None:
-        """Return the description of the build that answered, if one was ever asked for.
+        self,
+        response: service_pb2.ModelInferResponse,
+        request: service_pb2.ModelInferRequest,
+        deadline: Deadline,
+    ) -> Flow[Description | None]:
+        """Return what the build said whose digest came with an answer, None if none says it.
 
         Raises:
             ProtocolError: The answer is another request's, or does not say whose it is.
         """
-        found = self._by_digest.get(read_digest(response, request=request))
+        digest = read_digest(response, request=request)
+        if digest not in self._by_digest:
+            yield from self._ask_for(digest, deadline)
+        found = self._by_digest.get(digest)
         if found is not None:
             self._known = found
         return found
@@ -160,12 +171,36 @@ class RememberedDescription:
         if self._known is description:
             self._known = None
 
+    def _ask_for(self, digest: bytes, deadline: Deadline) -> Flow[None]:
+        yield from self._acquire(deadline)
+        try:
+            for _ in range(_ASKED_FOR_ONE_ANSWER):
+                if digest in self._by_digest:
+                    return
+                self._known = yield from self._fetch(deadline)
+        finally:
+            self._lock.release()
+
+    def _acquire(self, deadline: Deadline) -> Flow[None]:
+        # Another call may be asking, with a later deadline than this one's.
+        while not (yield Enter(lock=self._lock, timeout_s=deadline.require_s())):
+            continue
+
     def _fetch(self, deadline: Deadline) -> Flow[Description]:
         endpoint, watch = self._endpoint, self._endpoint.watch
-        losses = watch.losses
-        metadata = yield endpoint.fetch_metadata(deadline.require_s())
-        response = yield endpoint.fetch_config(deadline.require_s())
-        parameters = {key: value.string_value for key, value in response.config.parameters.items()}
+        for _ in range(_ASKED_FOR_ONE_ANSWER):
+            losses = watch.losses
+            metadata = yield endpoint.fetch_metadata(deadline.require_s())
+            config = (yield endpoint.fetch_config(deadline.require_s())).config
+            if _are_of_one_model(metadata, config):
+                break
+        else:
+            raise ModelNotReadyError(
+                f"model '{endpoint.name}': the tensors and the config that its server names are of "
+                "two builds, each time; its servers have builds that differ, or it is replaced now",
+                retryable=True,
+            )
+        parameters = {key: value.string_value for key, value in config.parameters.items()}
         model, digest = read_published(metadata, parameters, endpoint.version)
         known = Description(model=model, digest=digest, losses=losses)
         if digest is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from tritonclient.grpc import service_pb2
 
@@ -24,9 +23,6 @@ from .flow import Flow
 from .protocol import build_infer_request, parse_infer_response
 from .shared_memory import SharedMemory, SharedRegion
 from .telemetry import Call
-
-_ASKED_FOR_ONE_ANSWER: Final = 8
-"""How often: servers take turns with these questions as well, and only one of them answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +112,7 @@ class Inference:
                 yield self._endpoint.infer(request, deadline.require_s(), question.call.headers)
             )
         except RequestRejectedError as refusal:
-            # What is asked for goes by the description: another model may not have it. One that
-            # would be asked the same would refuse the same.
+            # What is asked for goes by the description: another model may not have it, or take it.
             if not (yield from self.described_anew(known, deadline)).asks_the_same_as(known):
                 raise self._replaced() from refusal
             raise
@@ -139,7 +134,12 @@ class Inference:
             ModelNotReadyError: What the server says of itself is of another build.
         """
         if known.digest is not None:
-            return (yield from self._described_by_answer(known, request, response, deadline))
+            if not known.is_of(response, request):
+                by_digest = yield from self._description.of(response, request, deadline)
+                if by_digest is None:
+                    raise self._replaced()
+                known = by_digest
+            return known
         if not known.is_of(response, request):
             known = yield from self.described_anew(known, deadline)
             if not known.is_of(response, request):
@@ -147,22 +147,6 @@ class Inference:
         elif not (yield from self._description.current(deadline)).says_the_same_as(known):
             raise self._replaced()
         return known
-
-    def _described_by_answer(
-        self,
-        known: Description,
-        request: service_pb2.ModelInferRequest,
-        response: service_pb2.ModelInferResponse,
-        deadline: Deadline,
-    ) -> Flow[Description]:
-        """Return what the build said whose digest came with the answer; as `_confirmed`."""
-        for _ in range(_ASKED_FOR_ONE_ANSWER):
-            if known.is_of(response, request):
-                return known
-            if (found := self._description.of(response, request)) is not None:
-                return found
-            known = yield from self.described_anew(known, deadline)
-        raise self._replaced()
 
     def _replaced(self) -> ModelNotReadyError:
         return ModelNotReadyError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from .._errors import ProtocolError
@@ -53,8 +53,9 @@ class ModelInfo:
         digest: SHA-256 of all that the build published, in hex, which every answer carries. None
             where answers come without it.
         engine_sha256: SHA-256 of the engine's file as it is served, in hex, which the digest is of
-            as well, so that no two engines are taken for one. None if the model does not say, as
-            models of earlier builds.
+            as well. Of a model without a digest (a fused TensorRT plan) it is that of the server
+            that described it, which with several servers need not be the one that answered. None
+            if the model does not say, as models of earlier builds.
     """
 
     name: str
@@ -74,6 +75,11 @@ class ModelInfo:
     reach: Reach | None = None
     digest: str | None = None
     engine_sha256: str | None = None
+
+
+def but_for_the_engine(model: ModelInfo) -> ModelInfo:
+    """Return a model without what tells builds of one export apart: they take the same requests."""
+    return replace(model, digest=None, engine_sha256=None)
 
 
 def parse_model_info(

@@ -16,7 +16,7 @@ from .._calls.flow import Flow
 from .._config import check_request_id
 from .._connection import TransportName
 from .._errors import DeadlineExceededError, ModelNotReadyError
-from .._model.metadata import ModelInfo
+from .._model.metadata import ModelInfo, but_for_the_engine
 from .._pictures.image import ImageSource
 from .._pictures.picture import RgbImage
 from .._results.segmentation import Segmentation
@@ -184,15 +184,18 @@ class TiledPicture:
             self._call.tiling.on_progress(self._done, self.tile_count)
 
     def _check_build(self, answer: TileAnswer) -> None:
-        version = self._version or answer.model_version
-        if (answer.model, answer.model_version) != (self._model, version):
+        model, version = self._model, self._version
+        if not self._done and but_for_the_engine(answer.model) == but_for_the_engine(model):
+            # The plan goes for any engine of the model, and all tiles for the first one's.
+            model, version = answer.model, answer.model_version
+        if (answer.model, answer.model_version) != (model, version):
             raise ModelNotReadyError(
                 f"model '{self._model.name}' was replaced while the tiles of a picture were on "
                 "their way, or its servers have builds of their own; segment the picture again, or "
                 "by one server",
                 retryable=True,
             )
-        self._version = version
+        self._model, self._version = model, version
 
     def out_of_time(self) -> DeadlineExceededError:
         """Return the error of a call whose deadline came before its last tile."""

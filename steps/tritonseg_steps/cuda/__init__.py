@@ -1,8 +1,6 @@
-"""The two steps on an NVIDIA GPU: the network's input and scores never leave its memory.
+"""The argmax step on an NVIDIA GPU: scores go up, class maps come down as bytes.
 
-A picture goes up as bytes and a class map comes down as bytes, nothing else. `kernels.cu` computes
-what `tritonseg_steps.kernels` computes, and `device` is the only module that knows CuPy.
-
-Resizing stays on the CPU: the network must see what OpenCV's fixed-point arithmetic makes of a
-picture on every server, and a second resize of our own would have to be proven equal to it.
+`kernels.cu` computes what `tritonseg_steps.kernels` computes, and `device` is the only module that
+knows CuPy. Scores come from the host, because what Triton hands over on a GPU may be another
+request's: docs/architecture.md, "Argmax on the GPU".
 """

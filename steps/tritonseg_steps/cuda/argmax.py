@@ -1,4 +1,4 @@
-"""The argmax step on a GPU: scores stay there, class maps come down as bytes."""
+"""The argmax step's arithmetic on a GPU: scores are there, class maps come down as bytes."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class CudaUpsampler:
         if upsampling.kind == "class_map":
             _expect(output, 2, np.uint8)
             classes = (output, *map(np.int32, output.shape), np.int32(class_count))
-            self._device.launch("find_other_class", (1, *output.shape), *classes, found)
+            self._device.launch("find_other_class", output.shape, *classes, found)
         else:
             _expect(output, 3, np.float32)
             scores = (output, *map(np.int32, output.shape))
-            self._device.launch("find_not_finite", (1, *output.shape[1:]), *scores, found)
+            self._device.launch("find_not_finite", output.shape[1:], *scores, found)
         if not self._device.download(found)[0]:
             return None
         return OTHER_CLASS if upsampling.kind == "class_map" else NOT_FINITE
@@ -83,7 +83,7 @@ class CudaUpsampler:
         scores_hw = scores_chw.shape[1:]
         classes_hw = self._device.empty(scores_hw, np.uint8)
         scores = (scores_chw, *map(np.int32, scores_chw.shape))
-        self._device.launch("lowest_argmax", (1, *scores_hw), *scores, classes_hw)
+        self._device.launch("lowest_argmax", scores_hw, *scores, classes_hw)
         cells = self._cells(scores_hw, geometry, align_corners)
         class_map_hw = self._picture("upsample_argmax", geometry, *scores, classes_hw, *cells)
         return mark_outside(class_map_hw, geometry, geometry.outside)
@@ -145,7 +145,7 @@ class CudaUpsampler:
         image_hw = geometry.image_hw
         written = self._device.empty(image_hw, np.uint8)
         size = map(np.int32, image_hw)
-        self._device.launch(kernel, (1, *image_hw), *arguments, written, *size)
+        self._device.launch(kernel, image_hw, *arguments, written, *size)
         return self._device.download(written)
 
     def _upload_cells(

@@ -1,4 +1,4 @@
-"""What the CUDA steps need of a GPU, and CuPy as the one that gives it.
+"""What the CUDA kernels need of a GPU, and CuPy as the one that gives it.
 
 CuPy is imported only when a GPU is opened, so that CPU servers do without it.
 """
@@ -15,11 +15,11 @@ from numpy.typing import DTypeLike, NDArray
 DeviceArray = Any
 """An array in the GPU's memory, C-contiguous, with NumPy's `shape`, `dtype` and indexing."""
 
-Extent = tuple[int, int, int]
-"""(pictures, rows, columns) that a kernel covers, one thread each."""
+Extent = tuple[int, int]
+"""(rows, columns) that a kernel covers, one thread each."""
 
 BLOCK: Final = (32, 8, 1)
-"""Threads of a block along (columns, rows, pictures): a warp is a stretch of one row."""
+"""Threads of a block along (columns, rows, 1): a warp is a stretch of one row."""
 
 
 class CudaUnavailableError(RuntimeError):
@@ -46,7 +46,7 @@ class Device(Protocol):
 
 
 class CupyDevice:
-    """One GPU through CuPy, on the legacy default stream, which Triton's Python backend expects.
+    """One GPU through CuPy, on the default stream.
 
     Args:
         index: The GPU's number; Triton passes it as `model_instance_device_id`.
@@ -98,10 +98,10 @@ class CupyDevice:
             self._cupy.cuda.get_current_stream().synchronize()
 
 
-def grid_of(extent: Extent) -> Extent:
-    """Return how many blocks cover an extent, along (columns, rows, pictures)."""
-    pictures, rows, columns = extent
-    return -(-columns // BLOCK[0]), -(-rows // BLOCK[1]), pictures
+def grid_of(extent: Extent) -> tuple[int, int, int]:
+    """Return how many blocks cover an extent, along (columns, rows, 1)."""
+    rows, columns = extent
+    return -(-columns // BLOCK[0]), -(-rows // BLOCK[1]), 1
 
 
 def source() -> str:

@@ -4,7 +4,7 @@
 // CPU's loops. A compiler may fuse `a * b + c` into one rounding; it may not fuse these, so that
 // class maps are equal to the CPU's in every bit. Nothing is included: NVRTC comes without headers.
 //
-// Launches cover an extent of (pictures or 1, rows, columns) with blocks that may reach beyond it.
+// Launches cover an extent of (rows, columns) with blocks that may reach beyond it.
 
 typedef unsigned char uint8;
 
@@ -18,7 +18,7 @@ __device__ inline Pixel this_pixel() {
             static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x)};
 }
 
-// Index of an element; a batch of pictures can have more than an int counts.
+// Index of an element; the scores of many classes can be more than an int counts.
 __device__ inline long long at(int plane, int row, int column, int height, int width) {
     return (static_cast<long long>(plane) * height + row) * width + column;
 }
