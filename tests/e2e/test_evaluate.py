@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,11 @@ from demo_model.scenes import draw_scene
 from independent_figures import Seen
 from street_sets import FIRST_SEED, write_streets
 from tritonseg import SegmentationClient
+from tritonseg_engines.build.model import build_model
+from tritonseg_engines.build.options import BuildOptions
 from tritonseg_engines.cli.app import cli
-from tritonseg_engines.serving import TritonServer
+from tritonseg_engines.serving import ServerConfig, TritonServer
+from tritonseg_engines.zoo.street_demo import CALIBRATION, DEMO_ONNX, demo_spec
 
 SIZE = {"height": 128, "width": 256}
 COUNT = 12
@@ -127,11 +131,60 @@ def test_ways_to_send_give_the_same(
     demo_server: TritonServer, streets: Path, tmp_path: Path
 ) -> None:
     found = []
-    for transport in ("raw", "encoded"):
+    for transport in ("raw", "encoded", "shared_memory"):
         folder = tmp_path / transport
         assert evaluate(demo_server, streets, folder, "--transport", transport).exit_code == 0
         found.append(report(folder)["figures"]["models"][0]["confusion"])
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
+
+
+def confusion(seen: list[Seen]) -> list[list[int]]:
+    counted: list[list[int]] = independent_figures.figures(seen, 19, IGNORED)["confusion"]
+    return counted
+
+
+def test_tiles_are_those_of_the_client(
+    demo_server: TritonServer, client: SegmentationClient, tmp_path: Path
+) -> None:
+    size = {"height": 640, "width": 1280}  # larger than the network's input
+    large = write_streets(tmp_path / "streets", 2, **size)
+    outcome = evaluate(demo_server, large, tmp_path / "report", "--tiling", "auto")
+    assert outcome.exit_code == 0, outcome.output
+    in_tiles, whole = [], []
+    for index in range(2):
+        scene = draw_scene(FIRST_SEED + index, **size)
+        for seen, tiling in ((in_tiles, "auto"), (whole, None)):
+            result = client.segment(scene.image_hwc, tiling=tiling)
+            seen.append(Seen(labels=scene.labels_hw.astype(int), class_map=result.class_map))
+    (model,) = report(tmp_path / "report")["figures"]["models"]
+    assert model["confusion"] == confusion(in_tiles) != confusion(whole)
+
+
+def test_versions_side_by_side(demo_repository: Path, streets: Path, tmp_path: Path) -> None:
+    repository = Path(shutil.copytree(demo_repository, tmp_path / "repository"))
+    options = BuildOptions(version="2", calibration=CALIBRATION)
+    build_model(
+        demo_spec(), DEMO_ONNX, repository, precision="int8", layout="ensemble", options=options
+    )
+    with TritonServer(ServerConfig(repositories=(repository,))) as server:
+        more = ["--model-version", "1", "--compare", "@2"]
+        outcome = evaluate(server, streets, tmp_path / "report", *more)
+        assert outcome.exit_code == 0, outcome.output
+        found = report(tmp_path / "report")["figures"]["models"]
+        with SegmentationClient(server.grpc_url, model="street-demo") as client:
+            for model, version in zip(found, ("1", "2"), strict=True):
+                scenes = [draw_scene(FIRST_SEED + index, **SIZE) for index in range(COUNT)]
+                seen = [
+                    Seen(
+                        labels=scene.labels_hw.astype(int),
+                        class_map=client.segment(
+                            scene.image_hwc, model_version=version
+                        ).class_map,
+                    )
+                    for scene in scenes
+                ]
+                assert model["confusion"] == confusion(seen)
+    assert found[0]["confusion"] != found[1]["confusion"]
 
 
 def test_what_stands_in_the_way_is_one_line(
