@@ -16,7 +16,7 @@ SOAK ?=
 PREFLIGHT_ZOO ?=
 CHECK_FLOORS ?=
 
-.PHONY: help demo serve test coverage test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bulk-check bulk-soak bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders soak-overload kill-check clean deploy-check oci-check verify-mutations
+.PHONY: help demo serve test coverage test-lowest test-numpy2 test-pythons check-floors lint docs fuzz fuzz-damage fuzz-requests fuzz-pictures picture-memory evaluate-memory client-soak preflight-zoo zoo-check docker-check interop-check bulk-check bulk-soak bench bench-peers bench-scaling bench-resampling bench-waiting bench-start bench-client bench-pools bench-overload bench-loaders bench-loadgen soak-overload kill-check clean deploy-check oci-check verify-mutations
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -194,6 +194,9 @@ OVERLOAD ?=
 
 bench-loaders: $(VENV)/test-installed  ## perf_analyzer against the built-in loader; needs perf_analyzer
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py loaders
+
+bench-loadgen: $(VENV)/test-installed  ## MLCommons' LoadGen against it; needs mlcommons-loadgen
+	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py loadgen
 
 bench-overload: $(VENV)/test-installed  ## Twice as many requests as can be answered; OVERLOAD='--seconds 60'
 	PYTHONPATH=scripts:tests/support $(BIN)/python tests/benchmarks/run.py overload $(OVERLOAD)

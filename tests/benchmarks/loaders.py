@@ -37,13 +37,13 @@ FIGURES: Final[Mapping[str, Callable[[LoadResult], float]]] = {
     "p50, ms": lambda result: result.percentiles_ms[50],
     "p99, ms": lambda result: result.p99_ms,
 }
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 
 
 def measure(folder: Path, pace: Pace) -> list[dict[str, Any]]:
     """Return, for every layout, load and figure, the medians of both and of their ratios."""
     window = Window(
-        warm_up_s=1.0, window_s=pace.loop_s / 4, least_answers=1, most_s=8 * pace.loop_s
+        warm_up_s=1.0, window_s=pace.loop_s / 4, least_answers=1, most_s=2 * pace.loop_s
     )
     rounds = ROUNDS if pace.loop_rounds > 1 else 1
     return [row for layout in LAYOUTS for row in _measure(layout, folder, window, rounds)]

@@ -3,7 +3,7 @@
     python tests/benchmarks/run.py PART [--quick]
 
 PART is latency, throughput, peers, scaling, resampling, waiting, start, client, pools,
-loaders, overload or soak-overload.
+loaders, loadgen, overload or soak-overload.
 
 Results are written to out/benchmarks and, unless the run is a quick one, into
 docs/benchmarks.md.
@@ -20,6 +20,7 @@ from typing import Any
 import client_overhead
 import latency
 import loaders
+import loadgen
 import overload
 import peers
 import pools
@@ -46,6 +47,7 @@ BY_PACE: dict[str, Any] = {
     "client": client_overhead,
     "pools": pools,
     "loaders": loaders,
+    "loadgen": loadgen,
 }
 PEERS_VENV = PROJECT / "out" / "benchmarks" / "peers-venv"
 

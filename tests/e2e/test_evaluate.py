@@ -177,9 +177,7 @@ def test_versions_side_by_side(demo_repository: Path, streets: Path, tmp_path: P
                 seen = [
                     Seen(
                         labels=scene.labels_hw.astype(int),
-                        class_map=client.segment(
-                            scene.image_hwc, model_version=version
-                        ).class_map,
+                        class_map=client.segment(scene.image_hwc, model_version=version).class_map,
                     )
                     for scene in scenes
                 ]
