@@ -39,13 +39,13 @@ LINES: Final = {
 def measure(folder: Path, pace: Pace) -> list[dict[str, Any]]:
     """Return, for every layout and figure, the medians of both and of their ratios."""
     rounds = ROUNDS if pace.loop_rounds > 1 else 1
-    return [row for one in LAYOUTS for row in _measure(one, folder, 2 * pace.loop_s, rounds)]
+    return [row for one in LAYOUTS for row in _measure(one, folder, pace.loop_s, rounds)]
 
 
-def _measure(layout: str, folder: Path, seconds: float, rounds: int) -> list[dict[str, Any]]:
+def _measure(layout: str, folder: Path, window_s: float, rounds: int) -> list[dict[str, Any]]:
     repository = folder / layout
     build_model(demo_spec(), DEMO_ONNX, repository, layout=layout)
-    window = Window(warm_up_s=1.0, window_s=seconds, least_answers=1, most_s=2 * seconds)
+    window = Window(warm_up_s=1.0, window_s=window_s, least_answers=1, most_s=4 * window_s)
     tester, _ = find_load_tester("built-in")
     found: list[tuple[dict[str, float], dict[str, float]]] = []
     with TritonServer(ServerConfig(repositories=(repository,))) as server:
@@ -62,7 +62,7 @@ def _measure(layout: str, folder: Path, seconds: float, rounds: int) -> list[dic
                 "p99, ms": result.p99_ms,
             }
             log = folder / f"{layout}-{number}"
-            theirs = _by_loadgen(server.grpc_url, load.arrivals_per_s, seconds, log)
+            theirs = _by_loadgen(server.grpc_url, load.arrivals_per_s, 3 * window_s, log)
             found.append((theirs, ours))
     return [
         {
