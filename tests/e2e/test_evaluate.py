@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -160,12 +159,13 @@ def test_tiles_are_those_of_the_client(
     assert model["confusion"] == confusion(in_tiles) != confusion(whole)
 
 
-def test_versions_side_by_side(demo_repository: Path, streets: Path, tmp_path: Path) -> None:
-    repository = Path(shutil.copytree(demo_repository, tmp_path / "repository"))
-    options = BuildOptions(version="2", calibration=CALIBRATION)
-    build_model(
-        demo_spec(), DEMO_ONNX, repository, precision="int8", layout="ensemble", options=options
-    )
+def test_versions_side_by_side(streets: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    for version, precision in (("1", "fp32"), ("2", "int8")):
+        options = BuildOptions(
+            version=version, calibration=CALIBRATION, minimum_pictures=8, accept=True
+        )
+        build_model(demo_spec(), DEMO_ONNX, repository, precision=precision, options=options)
     with TritonServer(ServerConfig(repositories=(repository,))) as server:
         more = ["--model-version", "1", "--compare", "@2"]
         outcome = evaluate(server, streets, tmp_path / "report", *more)
