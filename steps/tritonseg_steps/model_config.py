@@ -35,7 +35,6 @@ class ModelConfig:
         self.directory = f"{arguments['model_repository']}/{self.version}"
         entries = self._config.get("parameters", {}).items()
         texts = {key: entry["string_value"] for key, entry in entries}
-        self._texts = texts
         self._parameters = parameters_of(texts, self.version)
         on_gpu = arguments["model_instance_kind"] == "GPU"
         self.gpu = int(arguments["model_instance_device_id"]) if on_gpu else None
@@ -76,7 +75,8 @@ class ModelConfig:
 
         Source: python_backend README, "Input Tensor Device Placement"; only "no" does it.
         """
-        return self._texts.get("FORCE_CPU_ONLY_INPUT_TENSORS") == "no"
+        entry = self._config.get("parameters", {}).get("FORCE_CPU_ONLY_INPUT_TENSORS", {})
+        return bool(entry.get("string_value") == "no")
 
     @property
     def max_batch_size(self) -> int:

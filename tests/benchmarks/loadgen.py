@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import tritonclient.grpc as triton
+from loaders import BUDGET_MS, CALLERS, FIGURES, LAYOUTS, LOAD_SHARE, ROUNDS
 from pace import Pace
 from PIL import Image
 from results import markdown_table
@@ -23,17 +24,12 @@ from tritonseg_engines.load_test import ClosedLoop, LoadTarget, OpenLoop, Window
 from tritonseg_engines.serving import ServerConfig, TritonServer
 from tritonseg_engines.zoo.street_demo import DEMO_NAME, DEMO_ONNX, STREET, demo_spec
 
-LAYOUTS: Final = ("ensemble", "single")
-CALLERS: Final = 4
-LOAD_SHARE: Final = 0.6
-BUDGET_MS: Final = 1000.0
-ROUNDS: Final = 3
 LINES: Final = {
     "answers a second": r"Completed samples per second\s*:\s*([\d.]+)",
     "p50, ms": r"50.00 percentile latency \(ns\)\s*:\s*(\d+)",
     "p99, ms": r"99.00 percentile latency \(ns\)\s*:\s*(\d+)",
 }
-"""Of `mlperf_log_summary.txt`."""
+"""Of `mlperf_log_summary.txt`, by the names in `loaders.FIGURES`."""
 
 
 def measure(folder: Path, pace: Pace) -> list[dict[str, Any]]:
@@ -56,11 +52,7 @@ def _measure(layout: str, folder: Path, window_s: float, rounds: int) -> list[di
         load = OpenLoop(arrivals_per_s=LOAD_SHARE * closed.answered_per_s)
         for number in range(rounds):
             result = tester.measure(target, load, latency_budget_ms=BUDGET_MS, window=window)
-            ours = {
-                "answers a second": result.answered_per_s,
-                "p50, ms": result.percentiles_ms[50],
-                "p99, ms": result.p99_ms,
-            }
+            ours = {figure: value(result) for figure, value in FIGURES.items()}
             log = folder / f"{layout}-{number}"
             theirs = _by_loadgen(server.grpc_url, load.arrivals_per_s, 3 * window_s, log)
             found.append((theirs, ours))
@@ -73,7 +65,7 @@ def _measure(layout: str, folder: Path, window_s: float, rounds: int) -> list[di
             "ratio": statistics.median(ours[figure] / theirs[figure] for theirs, ours in found),
             "rounds": rounds,
         }
-        for figure in LINES
+        for figure in FIGURES
     ]
 
 
