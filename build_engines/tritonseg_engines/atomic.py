@@ -49,17 +49,26 @@ def replaced_file(path: Path, *, is_flushed: bool = True) -> Iterator[BinaryIO]:
         is_flushed: Whether that holds where the machine loses its power, too. That takes
             milliseconds, so of very many files one flushes later.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
-        with temporary.open("wb") as file:
+        with _opened(temporary) as file:
             yield file
             file.flush()
             if is_flushed:
                 os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a new file, and make its folder only where it is missing: most files have siblings."""
+    try:
+        return path.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
 
 
 @contextmanager

@@ -154,7 +154,11 @@ def until_finished(results: Path, parts: int, driver: subprocess.Popen[bytes]) -
 def throughput(
     folder: Path, source: Path, servers: Sequence[TritonServer], rounds: int
 ) -> list[Row]:
-    """Take turns with the plain client: the same pictures, as many in flight, masks saved."""
+    """Take turns with the plain client: the same pictures, as many in flight, masks saved.
+
+    Each round's two rates are held against each other: the machine's own pace drifts by more than
+    what is asked for, over minutes, and less within a round.
+    """
     plain, bulk, whole = [], [], []
     paths = sorted(source.rglob("*.png"))
     for number in range(rounds):
@@ -167,13 +171,15 @@ def throughput(
         whole.append(len(paths) / (time.monotonic() - begin_s))
         bulk.append(float(re.search(r"([\d.]+)/s;", done.stdout)[1]))
         print(f"plain {plain[-1]:.0f}/s, bulk {bulk[-1]:.0f}/s, with start {whole[-1]:.0f}/s")
-    ratio = statistics.median(bulk) / statistics.median(plain)
+    ratios = sorted(ours / theirs for ours, theirs in zip(bulk, plain, strict=True))
+    ratio = statistics.median(ratios)
+    spread = f"{ratio:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
     medians = [statistics.median(rates) for rates in (plain, bulk, whole)]
     return [
         ("plain client, pictures/s", f"{medians[0]:.0f}", "", True),
         ("`bulk`, from the first part on", f"{medians[1]:.0f}", "", True),
         ("`bulk`, from the command to its end", f"{medians[2]:.0f}", "", True),
-        ("ratio of medians", f"{ratio:.2f}", f"{AT_LEAST}", ratio >= AT_LEAST),
+        ("median of the rounds' ratios", spread, f"{AT_LEAST}", ratio >= AT_LEAST),
     ]
 
 

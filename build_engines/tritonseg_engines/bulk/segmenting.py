@@ -79,10 +79,11 @@ class PartRunner:
         self._job = job
         self._job_digest = job.digest
         self._form = job.making.form
-        # One thread for a picture's whole way; half of them read and write while half are waiting
-        # for a server, whether files are here or an ocean away.
+        # One thread for a picture's whole way. Where files are an ocean away, half of them read and
+        # write while half are waiting for a server; here, more would be in one another's way.
         self._turn = threading.Semaphore(in_flight)
-        self._threads = 2 * in_flight
+        is_near = storage.is_local and Storage(job.source.url).is_local
+        self._threads = in_flight if is_near else 2 * in_flight
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bulk")
         self._run = run
         self._known: ModelInfo | None = None
