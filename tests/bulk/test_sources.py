@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import fsspec
 import pytest
 
+from tritonseg_engines.bulk import storage
 from tritonseg_engines.bulk.sources import (
     Source,
     SourceOptions,
@@ -18,7 +22,7 @@ from tritonseg_engines.bulk.sources import (
     known_kind,
     open_source,
 )
-from tritonseg_engines.bulk.storage import Storage
+from tritonseg_engines.bulk.storage import NEAR, Storage
 from tritonseg_engines.errors import BulkError
 
 
@@ -195,6 +199,29 @@ def test_options_of_another_kind(tmp_path: Path) -> None:
         opened(tmp_path, kind="folder", field="image")
     with pytest.raises(BulkError, match="--names is not for a webdataset"):
         opened(tmp_path, kind="webdataset", names="id")
+
+
+@pytest.mark.parametrize("folder", [tempfile.gettempdir(), "/dev/shm", "/proc/self"])
+def test_what_is_near_is_what_df_says(folder: str) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("nothing is near but on Linux")
+    words = ["df", "--output=fstype", os.path.realpath(folder)]
+    kind = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1]
+    assert Storage(f"{folder}/is not there yet").is_near == (kind in NEAR)
+
+
+def test_a_mount_with_a_space_and_one_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    lines = ["disk / ext4 rw 0 0", "nas:/a /mnt/a\\040b nfs4 rw 0 0", "tmp /mnt/c tmpfs rw 0 0",
+             "nas:/c /mnt/c nfs4 rw 0 0"]  # fmt: skip
+    mounts.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(storage, "MOUNTS", mounts)
+    near = {path: Storage(path).is_near for path in ("/mnt/a", "/mnt/a b", "/mnt/a b/x", "/mnt/c")}
+    assert near == {"/mnt/a": True, "/mnt/a b": False, "/mnt/a b/x": False, "/mnt/c": False}
+    monkeypatch.setattr(storage, "MOUNTS", tmp_path / "none")
+    assert not Storage("/mnt/a").is_near
 
 
 @pytest.mark.parametrize("url", ["nope://bucket/folder", "sftp://host/folder"])

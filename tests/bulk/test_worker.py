@@ -16,6 +16,7 @@ import pytest
 
 from bulk_pictures import rows_of
 from tritonseg.testing import FakeTriton
+from tritonseg_engines.bulk import storage
 from tritonseg_engines.bulk.job import LISTING
 from tritonseg_engines.bulk.manifest import manifest_name
 from tritonseg_engines.bulk.order import BulkOrder
@@ -30,9 +31,9 @@ def worker_of(order: BulkOrder) -> Any:
     """A worker as Ray makes one, of a job that is planned if it is not."""
     from tritonseg_engines.bulk.worker import Worker, WorkOrder
 
-    storage = Storage(order.results)
-    begun = begun_job(storage, resume=True)
-    planned = plan(order, storage, begun, served_model(order, begun, print), print)
+    results = Storage(order.results)
+    begun = begun_job(results, resume=True)
+    planned = plan(order, results, begun, served_model(order, begun, print), print)
     job = WorkOrder(job=planned.job, results=order.results, servers=order.servers, run="this")
     return Worker(job), planned
 
@@ -70,6 +71,24 @@ def test_a_part_that_is_begun_anew_is_not_finished(order: Callable[..., BulkOrde
     worker._runner._client.segment = looking
     reports(worker, planned.parts[:1])
     assert (seen, manifest.exists()) == ([False] * 3, True)
+
+
+def test_files_that_are_far_give_what_near_ones_do(
+    order: Callable[..., BulkOrder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def done(name: str) -> tuple[dict[str, bytes], dict[str, dict[str, Any]], int]:
+        results = tmp_path / name
+        worker, planned = worker_of(order(results=str(results)))
+        assert all(report["failures"] == [] for report in reports(worker, planned.parts))
+        masks = {path.name: path.read_bytes() for path in (results / "masks").rglob("*.png")}
+        return masks, rows_of(results), worker._runner._threads
+
+    near = done("near")
+    monkeypatch.setattr(storage, "NEAR", frozenset())
+    far = done("far")
+    assert near[:2] == far[:2]
+    assert len(near[0]) == 10
+    assert (near[2], far[2]) == (8, 16)  # of eight in flight
 
 
 def test_results_that_cannot_be_written_end_the_job(order: Callable[..., BulkOrder]) -> None:

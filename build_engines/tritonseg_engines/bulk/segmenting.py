@@ -79,11 +79,9 @@ class PartRunner:
         self._job = job
         self._job_digest = job.digest
         self._form = job.making.form
-        # One thread for a picture's whole way. Where files are an ocean away, half of them read and
-        # write while half are waiting for a server; here, more would be in one another's way.
+        self._is_near = storage.is_near and Storage(job.source.url).is_near
+        self._threads = in_flight if self._is_near else 2 * in_flight
         self._turn = threading.Semaphore(in_flight)
-        is_near = storage.is_local and Storage(job.source.url).is_local
-        self._threads = in_flight if is_near else 2 * in_flight
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bulk")
         self._run = run
         self._known: ModelInfo | None = None
@@ -125,21 +123,41 @@ class PartRunner:
     def _tried(
         self, part: Part, pictures: Sequence[Picture], positions: Sequence[int], _: Attempts
     ) -> Iterator[_Done]:
+        """Yield what became of each picture; threads have as much of its way as is worth it.
+
+        On a disk of this machine reading and writing take less than threads that contend for it.
+        Where files are an ocean away a thread has the whole way, and half of them read and write
+        while half are waiting for a server.
+        """
         chosen = [pictures[position] for position in positions]
 
-        def done(found: tuple[int, Read]) -> _Done:
-            place, read = found
-            outcome = self._outcome(chosen[place], read)
+        def read(found: tuple[int, Read]) -> tuple[int, bytes | Unread]:
+            place, read_file = found
+            return place, self._content(chosen[place], read_file)
+
+        def segment(found: tuple[int, bytes | Unread]) -> tuple[int, Outcome]:
+            place, content = found
+            return place, content if isinstance(content, Unread) else self._outcome(content)
+
+        def write(found: tuple[int, Outcome]) -> _Done:
+            place, outcome = found
             return self._written(part, positions[place], chosen[place].name, outcome)
 
-        return in_order(self._source.contents(chosen), done, self._threads, self._pool)
+        def whole_way(found: tuple[int, Read]) -> _Done:
+            return write(segment(read(found)))
 
-    def _outcome(self, picture: Picture, read: Read) -> Outcome:
+        files = self._source.contents(chosen)
+        if self._is_near:
+            outcomes = in_order(map(read, files), segment, self._threads, self._pool)
+            return map(write, outcomes)
+        return in_order(files, whole_way, self._threads, self._pool)
+
+    def _content(self, picture: Picture, read_file: Read) -> bytes | Unread:
         if picture.size > self._job.making.max_bytes:
             return _too_large(picture.size, self._job.making.max_bytes)
-        content = read()
-        if isinstance(content, Unread):
-            return content
+        return read_file()
+
+    def _outcome(self, content: bytes) -> Outcome:
         try:
             with self._turn:
                 return self._client.segment(content, tiling=self._job.making.tiling)

@@ -23,6 +23,9 @@ OBJECT_STORES: Final = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci"}
 )
 """Where a file that is written appears at once, and a rename would be a copy."""
+NEAR: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs"})
+"""File systems of disks and memory, by their names in Linux (proc(5), mounts)."""
+MOUNTS: Final = Path("/proc/self/mounts")
 UNFINISHED: Final = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(STAGING)}$")
 MARKS: Final = (
     "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "modify",
@@ -66,6 +69,11 @@ class Storage:
     def is_local(self) -> bool:
         """Whether it is a folder of this machine."""
         return isinstance(self.fs, LocalFileSystem)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it is on a disk or in the memory of this machine, as far as Linux says so."""
+        return self.is_local and _file_system_of(os.path.realpath(self.root)) in NEAR
 
     def path(self, name: str) -> str:
         """Return the path of a file in it, as its file system spells that."""
@@ -216,6 +224,21 @@ def stamp_of(about: Mapping[str, Any]) -> str:
 def shows_changes(stamp: str) -> bool:
     """Return whether a stamp is more than a size, which a file may keep when it changes."""
     return " " in stamp
+
+
+def _file_system_of(path: str) -> str | None:
+    """Return the name of the file system that a path without links is in; None if nobody says."""
+    try:
+        mounts = [line.split(" ") for line in MOUNTS.read_text(errors="replace").splitlines()]
+    except OSError:  # not Linux
+        return None
+    escaped = path.replace("\\", r"\134").replace(" ", r"\040")  # as it is there
+    holding = [
+        (len(folder), number, kind)
+        for number, (_, folder, kind, *_) in enumerate(mounts)
+        if f"{escaped}/".startswith(f"{folder.rstrip('/')}/")
+    ]
+    return max(holding)[2] if holding else None  # of several at one folder the last is seen
 
 
 def _lock(descriptor: int, url: str) -> None:
