@@ -201,6 +201,22 @@ def test_options_of_another_kind(tmp_path: Path) -> None:
         opened(tmp_path, kind="webdataset", names="id")
 
 
+def test_a_folder_below_that_cannot_be_listed(folder: Path) -> None:
+    """One whose path is too long, which stops root, too."""
+    tar(folder / "0.tar", [("1.jpg", b"one")])
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(os.pathconf(folder, "PC_PATH_MAX") // 200 + 1):
+        os.mkdir("d" * 200, dir_fd=here)
+        above, here = here, os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(above)
+    os.close(here)
+    for kind in ("folder", "webdataset"):
+        with pytest.raises(OSError, match="too long"):
+            list(opened(folder, kind=kind).pictures())
+    with pytest.raises(OSError, match="too long"):
+        Storage(str(folder)).files()
+
+
 @pytest.mark.parametrize("folder", [tempfile.gettempdir(), "/dev/shm", "/proc/self"])
 def test_what_is_near_is_what_df_says(folder: str) -> None:
     if not sys.platform.startswith("linux"):
@@ -214,12 +230,13 @@ def test_a_mount_with_a_space_and_one_on_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mounts = tmp_path / "mounts"
-    lines = ["disk / ext4 rw 0 0", "nas:/a /mnt/a\\040b nfs4 rw 0 0", "tmp /mnt/c tmpfs rw 0 0",
+    lines = ["disk / ext4 rw 0 0", "a\u2028b /mnt/d\re\x85f nfs4 rw 0 0", "nas:/a /mnt/a\\040b nfs4 rw 0 0", "tmp /mnt/c tmpfs rw 0 0",
              "nas:/c /mnt/c nfs4 rw 0 0"]  # fmt: skip
     mounts.write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(storage, "MOUNTS", mounts)
-    near = {path: Storage(path).is_near for path in ("/mnt/a", "/mnt/a b", "/mnt/a b/x", "/mnt/c")}
-    assert near == {"/mnt/a": True, "/mnt/a b": False, "/mnt/a b/x": False, "/mnt/c": False}
+    near = {"/mnt/a": True, "/mnt/a b": False, "/mnt/a b/x": False, "/mnt/c": False,
+            "/mnt/d": True, "/mnt/d\re\x85f": False}  # fmt: skip
+    assert {path: Storage(path).is_near for path in near} == near
     monkeypatch.setattr(storage, "MOUNTS", tmp_path / "none")
     assert not Storage("/mnt/a").is_near
 

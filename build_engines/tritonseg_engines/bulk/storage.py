@@ -156,9 +156,16 @@ class Storage:
         return bool(self.fs.exists(self.path(name)))
 
     def files(self, folder: str = "") -> dict[str, Mapping[str, Any]]:
-        """Return what is said of every file in and below a folder, by name below this one."""
+        """Return what is said of every file in and below a folder, by name below this one.
+
+        Links to folders are not followed.
+
+        Raises:
+            OSError: A folder cannot be listed; object stores have errors of their own.
+        """
         self.fs.invalidate_cache()
-        found = self.fs.find(self.path(folder), detail=True)
+        path = self.path(folder)
+        found = self._walked(path) if self._omits_in_silence else self.fs.find(path, detail=True)
         names = {path[len(self.root) :].lstrip("/"): about for path, about in found.items()}
         return {name: about for name, about in names.items() if name}
 
@@ -208,6 +215,27 @@ class Storage:
         self.fs.mv(temporary, path)
 
     @property
+    def _omits_in_silence(self) -> bool:
+        """Whether fsspec's own `find` would walk here, which takes a folder that fails for empty.
+
+        Those that answer asynchronously list all of a bucket at once, by ways of their own.
+        """
+        return not self.fs.async_impl and type(self.fs).find is AbstractFileSystem.find
+
+    def _walked(self, top: str) -> dict[str, Mapping[str, Any]]:
+        found: dict[str, Mapping[str, Any]] = {}
+        folders = [self.fs._strip_protocol(top)] if self.fs.exists(top) else []
+        while folders:
+            folder = folders.pop()
+            for about in self.fs.ls(folder, detail=True):
+                name = about["name"].rstrip("/")
+                if about["type"] != "directory":
+                    found[name] = about
+                elif name != folder.rstrip("/"):
+                    folders.append(name)
+        return dict(sorted(found.items()))
+
+    @property
     def _is_object_store(self) -> bool:
         protocol = self.fs.protocol
         return bool(
@@ -229,9 +257,10 @@ def shows_changes(stamp: str) -> bool:
 def _file_system_of(path: str) -> str | None:
     """Return the name of the file system that a path without links is in; None if nobody says."""
     try:
-        mounts = [line.split(" ") for line in MOUNTS.read_text(errors="replace").splitlines()]
+        lines = os.fsdecode(MOUNTS.read_bytes()).split("\n")  # a name may have other ends of lines
     except OSError:  # not Linux
         return None
+    mounts = [line.split(" ") for line in lines if line]
     escaped = path.replace("\\", r"\134").replace(" ", r"\040")  # as it is there
     holding = [
         (len(folder), number, kind)
