@@ -52,14 +52,39 @@ def unread_files(named: Sequence[Path], *, results: Path | None = None) -> list[
     ]
 
 
+def links_astray(folder: Path, *, results: Path | None = None) -> list[Path]:
+    """Return the links below a folder that are not followed, as they lead to folders, or to none.
+
+    Of those that lead to no file only the ones that are named like pictures that are read.
+
+    Args:
+        folder: As it is walked by `picture_files`.
+        results: As there.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    found: list[Path] = []
+    for parent, folders, names in _walked(folder, results):
+        pictures = [name for name in names if name.lower().endswith(SUFFIXES)]
+        paths = [Path(parent, name) for name in (*folders, *pictures)]
+        found += [path for path in paths if path.is_symlink() and not path.is_file()]
+    return sorted(found)
+
+
 def _files_in(folder: Path, suffixes: tuple[str, ...], results: Path | None) -> Iterator[Path]:
-    left_out = None if results is None else os.path.realpath(results)
-    for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = [name for name in folders if _real(parent, name) != left_out]
+    for parent, _, names in _walked(folder, results):
         for name in names:
             path = Path(parent, name)
             if path.suffix.lower() in suffixes and path.is_file():
                 yield path
+
+
+def _walked(folder: Path, results: Path | None) -> Iterator[tuple[str, list[str], list[str]]]:
+    left_out = None if results is None else os.path.realpath(results)
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if _real(parent, name) != left_out]
+        yield parent, folders, names
 
 
 def _real(parent: str, name: str) -> str:

@@ -100,6 +100,22 @@ def test_a_link_whose_target_changes(folder: Path) -> None:
     assert isinstance(content(), Unread)
 
 
+def test_links_that_are_not_followed_are_named(folder: Path) -> None:
+    tar(folder / "0.tar", [("1.jpg", b"one")])
+    links = {"ring.png": "ring.png", "gone.JPG": "nowhere", "gone.txt": "nowhere", "twin": "deep",
+             "up": ".", "a.link.png": "a.png", "out": "results"}  # fmt: skip
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    named = [f"left out, a link that leads to no file: {name}"
+             for name in ("gone.JPG", "ring.png", "twin", "up")]  # fmt: skip
+    source = opened(folder, kind="folder", results=folder / "results")
+    assert sorted(read(source)) == [".b.png", "a.link.png", "a.png", "deep/er/b.JPG"]
+    assert source.left_out()[1:] == named
+    shards = opened(folder, kind="webdataset", results=folder / "results")
+    assert list(read(shards)) == ["0.tar/1.jpg"]
+    assert shards.left_out() == named
+
+
 def test_results_within_a_folder_of_shards(tmp_path: Path) -> None:
     tar(tmp_path / "0.tar", [("1.jpg", b"one")])
     out = tmp_path / "out"
@@ -230,8 +246,9 @@ def test_a_mount_with_a_space_and_one_on_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mounts = tmp_path / "mounts"
-    lines = ["disk / ext4 rw 0 0", "a\u2028b /mnt/d\re\x85f nfs4 rw 0 0", "nas:/a /mnt/a\\040b nfs4 rw 0 0", "tmp /mnt/c tmpfs rw 0 0",
-             "nas:/c /mnt/c nfs4 rw 0 0"]  # fmt: skip
+    lines = ["disk / ext4 rw 0 0",
+             "a\u2028b /mnt/d\re\x85f nfs4 rw 0 0",
+             "nas:/a /mnt/a\\040b nfs4 rw 0 0", "tmp /mnt/c tmpfs rw 0 0", "nas:/c /mnt/c nfs4 rw 0 0"]  # fmt: skip
     mounts.write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(storage, "MOUNTS", mounts)
     near = {"/mnt/a": True, "/mnt/a b": False, "/mnt/a b/x": False, "/mnt/c": False,

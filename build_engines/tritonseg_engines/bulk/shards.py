@@ -17,6 +17,7 @@ from tritonseg_engines.bulk.sources import (
     Read,
     content_of,
     files_beside,
+    links_left_out,
     of_unread_format,
 )
 from tritonseg_engines.bulk.storage import Storage, stamp_of
@@ -75,6 +76,7 @@ class ShardSource:
         if self._one is not None:
             return [self._one]
         files = files_beside(self._storage, self._results)
+        self._left_out += links_left_out(self._storage, self._results)
         packed = (name for name in files if name.lower().endswith(PACKED_TARS))
         self._left_out += [f"left out, a compressed tar: {name}" for name in packed]
         return [name for name in files if name.lower().endswith(".tar")]

@@ -12,7 +12,13 @@ from typing import Any, Final, Literal, Protocol
 from tritonseg_engines.bulk.parts import Picture
 from tritonseg_engines.bulk.storage import Storage, stamp_of
 from tritonseg_engines.errors import BulkError, reason_of
-from tritonseg_engines.picture_files import SUFFIXES, UNREAD_SUFFIXES, picture_files, unread_files
+from tritonseg_engines.picture_files import (
+    SUFFIXES,
+    UNREAD_SUFFIXES,
+    links_astray,
+    picture_files,
+    unread_files,
+)
 
 Kind = Literal["folder", "parquet", "webdataset"]
 SUFFIX_OF: Final[dict[str, Kind]] = {".parquet": "parquet", ".tar": "webdataset"}
@@ -148,11 +154,12 @@ class FolderSource:
             )
 
     def left_out(self) -> list[str]:
-        """Return a line for each picture of a format that is not read."""
+        """Return a line for each picture of a format that is not read, and each link astray."""
         if self._storage.is_local:
-            root, results = Path(self._storage.root), self._local_results()
+            root, results = Path(self._storage.root), _local(self._results)
             files = unread_files([root], results=results)
-            return [of_unread_format(path.relative_to(root).as_posix()) for path in files]
+            lines = [of_unread_format(path.relative_to(root).as_posix()) for path in files]
+            return [*lines, *links_left_out(self._storage, self._results)]
         return [of_unread_format(name) for name, _ in self._listed(UNREAD_SUFFIXES)]
 
     def contents(self, pictures: Sequence[Picture]) -> Iterator[tuple[int, Read]]:
@@ -163,16 +170,13 @@ class FolderSource:
     def _listed(self, suffixes: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         if self._storage.is_local:
             root = Path(self._storage.root)
-            for path in picture_files([root], results=self._local_results()):
+            for path in picture_files([root], results=_local(self._results)):
                 name = path.relative_to(root).as_posix()
                 yield name, self._storage.about(name)
             return
         for name, about in files_beside(self._storage, self._results).items():
             if name.lower().endswith(suffixes):
                 yield name, about
-
-    def _local_results(self) -> Path | None:
-        return None if self._results is None or "://" in self._results else Path(self._results)
 
 
 def files_beside(storage: Storage, results: str | None) -> dict[str, Mapping[str, Any]]:
@@ -215,6 +219,15 @@ def of_unread_format(name: str) -> str:
     return f"left out, of a format that is not read: {name}"
 
 
+def links_left_out(storage: Storage, results: str | None) -> list[str]:
+    """Return a line for each link in a folder of this machine that is not followed."""
+    if not storage.is_local:
+        return []
+    root = Path(storage.root)
+    links = (path.relative_to(root) for path in links_astray(root, results=_local(results)))
+    return [f"left out, a link that leads to no file: {link.as_posix()}" for link in links]
+
+
 def unread(error: BaseException) -> Unread:
     """Return that a file could not be read, and why."""
     return Unread(
@@ -225,6 +238,10 @@ def unread(error: BaseException) -> Unread:
 def changed(file: str) -> Unread:
     """Return that a file is not what was listed."""
     return Unread(kind="ChangedError", reason=f"{file} has changed since the job began")
+
+
+def _local(results: str | None) -> Path | None:
+    return None if results is None or "://" in results else Path(results)
 
 
 def _kind_of(name: str) -> Kind | None:

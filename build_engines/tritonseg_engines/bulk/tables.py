@@ -11,7 +11,14 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from tritonseg_engines.bulk.parts import Picture
-from tritonseg_engines.bulk.sources import Read, Unread, changed, files_beside, unread
+from tritonseg_engines.bulk.sources import (
+    Read,
+    Unread,
+    changed,
+    files_beside,
+    links_left_out,
+    unread,
+)
 from tritonseg_engines.bulk.storage import Storage, stamp_of
 from tritonseg_engines.errors import BulkError, reason_of
 
@@ -81,8 +88,8 @@ class TableSource:
                 yield position, partial(_as_it_is, reason)
 
     def left_out(self) -> list[str]:
-        """Return nothing: a row without a picture is one that fails."""
-        return []
+        """Return a line for each link astray; a row without a picture is one that fails."""
+        return [] if self._one else links_left_out(self._storage, self._results)
 
     def _is_as_listed(self, file: str, stamp: str) -> bool:
         return stamp_of(self._storage.about(file)) == stamp
