@@ -9,6 +9,8 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import fsspec
@@ -88,6 +90,23 @@ def test_a_file_that_changes_while_it_is_read(
         found = read(source).values()
         assert {one.kind for one in found if isinstance(one, Unread)} == {"ChangedError"}
         assert not [one for one in found if isinstance(one, bytes)]
+
+
+def test_a_pipe_in_the_place_of_a_picture(folder: Path) -> None:
+    source = opened(folder)
+    (listed,) = (one for one in source.pictures() if one.name == "a.png")
+    (folder / "a.png").unlink()
+    os.mkfifo(folder / "a.png")
+    ((_, content),) = source.contents([listed])
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(content)
+        try:
+            found = reading.result(timeout=10)
+        finally:
+            with suppress(OSError):  # nobody reads
+                os.close(os.open(folder / "a.png", os.O_WRONLY | os.O_NONBLOCK))
+    assert isinstance(found, Unread)
+    assert found.kind == "ChangedError"
 
 
 def test_a_link_whose_target_changes(folder: Path) -> None:
@@ -248,7 +267,8 @@ def test_a_mount_with_a_space_and_one_on_another(
     mounts = tmp_path / "mounts"
     lines = ["disk / ext4 rw 0 0",
              "a\u2028b /mnt/d\re\x85f nfs4 rw 0 0",
-             "nas:/a /mnt/a\\040b nfs4 rw 0 0", "tmp /mnt/c tmpfs rw 0 0", "nas:/c /mnt/c nfs4 rw 0 0"]  # fmt: skip
+             "nas:/a /mnt/a\\040b nfs4 rw 0 0", "tmp /mnt/c tmpfs rw 0 0",
+             "nas:/c /mnt/c nfs4 rw 0 0"]  # fmt: skip
     mounts.write_text("\n".join(lines) + "\n")
     monkeypatch.setattr(storage, "MOUNTS", mounts)
     near = {"/mnt/a": True, "/mnt/a b": False, "/mnt/a b/x": False, "/mnt/c": False,
