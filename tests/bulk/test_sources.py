@@ -16,7 +16,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from tritonseg_engines.bulk import storage
+from tritonseg_engines.bulk import mounts
 from tritonseg_engines.bulk.sources import (
     Source,
     SourceOptions,
@@ -24,7 +24,7 @@ from tritonseg_engines.bulk.sources import (
     known_kind,
     open_source,
 )
-from tritonseg_engines.bulk.storage import NEAR, Storage
+from tritonseg_engines.bulk.storage import Storage
 from tritonseg_engines.errors import BulkError
 
 
@@ -258,23 +258,23 @@ def test_what_is_near_is_what_df_says(folder: str) -> None:
         pytest.skip("nothing is near but on Linux")
     words = ["df", "--output=fstype", os.path.realpath(folder)]
     kind = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1]
-    assert Storage(f"{folder}/is not there yet").is_near == (kind in NEAR)
+    assert Storage(f"{folder}/is not there yet").is_near == (kind in mounts.NEAR)
 
 
 def test_a_mount_with_a_space_and_one_on_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mounts = tmp_path / "mounts"
+    listed = tmp_path / "mounts"
     lines = ["disk / ext4 rw 0 0",
              "a\u2028b /mnt/d\re\x85f nfs4 rw 0 0",
              "nas:/a /mnt/a\\040b nfs4 rw 0 0", "tmp /mnt/c tmpfs rw 0 0",
              "nas:/c /mnt/c nfs4 rw 0 0"]  # fmt: skip
-    mounts.write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr(storage, "MOUNTS", mounts)
+    listed.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(mounts, "MOUNTS", listed)
     near = {"/mnt/a": True, "/mnt/a b": False, "/mnt/a b/x": False, "/mnt/c": False,
             "/mnt/d": True, "/mnt/d\re\x85f": False}  # fmt: skip
     assert {path: Storage(path).is_near for path in near} == near
-    monkeypatch.setattr(storage, "MOUNTS", tmp_path / "none")
+    monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "none")
     assert not Storage("/mnt/a").is_near
 
 

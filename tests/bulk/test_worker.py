@@ -16,7 +16,7 @@ import pytest
 
 from bulk_pictures import rows_of
 from tritonseg.testing import FakeTriton
-from tritonseg_engines.bulk import storage
+from tritonseg_engines.bulk import mounts
 from tritonseg_engines.bulk.job import LISTING
 from tritonseg_engines.bulk.manifest import manifest_name
 from tritonseg_engines.bulk.order import BulkOrder
@@ -84,7 +84,7 @@ def test_files_that_are_far_give_what_near_ones_do(
         return masks, rows_of(results), worker._runner._threads
 
     near = done("near")
-    monkeypatch.setattr(storage, "NEAR", frozenset())
+    monkeypatch.setattr(mounts, "NEAR", frozenset())
     far = done("far")
     assert near[:2] == far[:2]
     assert len(near[0]) == 10

@@ -17,15 +17,13 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from tritonseg_engines.atomic import STAGING, replaced_file, write_atomically
+from tritonseg_engines.bulk.mounts import is_near
 from tritonseg_engines.errors import BulkError
 
 OBJECT_STORES: Final = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci"}
 )
 """Where a file that is written appears at once, and a rename would be a copy."""
-NEAR: Final = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs"})
-"""File systems of disks and memory, by their names in Linux (proc(5), mounts)."""
-MOUNTS: Final = Path("/proc/self/mounts")
 UNFINISHED: Final = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(STAGING)}$")
 MARKS: Final = (
     "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "modify",
@@ -73,7 +71,7 @@ class Storage:
     @property
     def is_near(self) -> bool:
         """Whether it is on a disk or in the memory of this machine, as far as Linux says so."""
-        return self.is_local and _file_system_of(os.path.realpath(self.root)) in NEAR
+        return self.is_local and is_near(self.root)
 
     def path(self, name: str) -> str:
         """Return the path of a file in it, as its file system spells that."""
@@ -252,22 +250,6 @@ def stamp_of(about: Mapping[str, Any]) -> str:
 def shows_changes(stamp: str) -> bool:
     """Return whether a stamp is more than a size, which a file may keep when it changes."""
     return " " in stamp
-
-
-def _file_system_of(path: str) -> str | None:
-    """Return the name of the file system that a path without links is in; None if nobody says."""
-    try:
-        lines = os.fsdecode(MOUNTS.read_bytes()).split("\n")  # a name may have other ends of lines
-    except OSError:  # not Linux
-        return None
-    mounts = [line.split(" ") for line in lines if line]
-    escaped = path.replace("\\", r"\134").replace(" ", r"\040")  # as it is there
-    holding = [
-        (len(folder), number, kind)
-        for number, (_, folder, kind, *_) in enumerate(mounts)
-        if f"{escaped}/".startswith(f"{folder.rstrip('/')}/")
-    ]
-    return max(holding)[2] if holding else None  # of several at one folder the last is seen
 
 
 def _lock(descriptor: int, url: str) -> None:
