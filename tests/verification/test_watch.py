@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import grpc
 import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from tritonseg_engines.repository.configs import folder_names
 from tritonseg_engines.verification.watch import PATIENCE, Repeats, Watch
 from tritonseg_steps.digest import PUBLISHED
 
@@ -73,3 +75,32 @@ def test_files_that_cannot_be_looked_at_end_no_watch(
 ) -> None:
     until_a_problem(Blind([good], ["beta"]), unforeseen)
     assert "the repository cannot be read: out of files" in caplog.text
+
+
+def test_a_build_over_what_is_served_is_told_once(good: Path, spare: Path, tmp_path: Path) -> None:
+    """Every file is as built, and none is of the build that the server has loaded."""
+    repository = tmp_path / "repository"
+    shutil.copytree(good, repository)
+    watch = Watch([repository])
+    labels = [one.label for one in watch._checked]
+    assert watch.look_at_files() == []
+    shutil.rmtree(repository)
+    shutil.copytree(spare, repository)
+    told = watch.look_at_files()
+    line = "was built again, and what is served is the build before; start again"
+    assert told == [f"{label}: {line}" for label in labels]
+    assert watch.look_at_files() == []
+    assert set(watch.changed) == set(labels)
+    shutil.rmtree(repository)
+    shutil.copytree(good, repository)
+    assert (watch.look_at_files(), watch.changed) == ([], {})
+
+
+def test_a_model_that_is_taken_away_is_told(good: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    shutil.copytree(good, repository)
+    watch = Watch([repository])
+    gone = watch._checked[0]
+    for folder in folder_names(gone.model):
+        shutil.rmtree(repository / folder, ignore_errors=True)
+    assert watch.look_at_files() == [f"{gone.label}: is not in the repository any more"]

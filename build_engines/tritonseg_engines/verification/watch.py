@@ -122,8 +122,19 @@ class Watch:
         return {outcome: self._rounds[result.label][outcome] for outcome in OUTCOMES}
 
     def look_at_files(self) -> list[str]:
-        """Return a line for every model whose files have changed since the last look."""
-        found = {one.label: one.problem for one in self._check() if one.problem is not None}
+        """Return a line for every model whose files are not those of the start, once for each."""
+        now = self._check()
+        found = {one.label: one.problem for one in now if one.problem is not None}
+        by_version = {(one.model, one.version): one for one in now}
+        for before in self._checked:
+            after = by_version.get((before.model, before.version))
+            if after is None:
+                found.setdefault(before.label, "is not in the repository any more")
+            elif after.problem is None and after.receipt != before.receipt:
+                found.setdefault(
+                    before.label,
+                    "was built again, and what is served is the build before; start again",
+                )
         new = [f"{label}: {line}" for label, line in found.items() if label not in self.changed]
         self.changed = found
         return new
