@@ -18,6 +18,7 @@ from tritonseg_engines.cli.build_output import report_document, show_report
 from tritonseg_engines.cli.model_argument import shipped_onnx, spec_of
 from tritonseg_engines.cli.progress_bars import progress_bars
 from tritonseg_engines.cli.typed import DEFAULT_REPOSITORY
+from tritonseg_engines.repository.files import FIRST_VERSION
 from tritonseg_engines.spec import UPSAMPLINGS
 from tritonseg_engines.target import Precision, Runtime, ServingLayout
 from tritonseg_steps.int8_cpu import Int8Cpu
@@ -233,9 +234,11 @@ def command(
         version=None if version is None else str(version),
         preflight_gpus=_preflight_gpus(gpus, no_preflight),
     )
+    spec = spec_of(model, onnx_path, upsampling=upsampling)
+    replaces = (repository / spec.name / (options.version or FIRST_VERSION)).is_dir()
     with progress_bars() as progress:
         report = build_model(
-            spec_of(model, onnx_path, upsampling=upsampling),
+            spec,
             onnx_path,
             repository,
             precision=precision,
@@ -249,7 +252,7 @@ def command(
     if as_json:
         click.echo(json.dumps(report_document(report), indent=2, default=str))
     else:
-        show_report(report)
+        show_report(report, replaces=replaces)
     if report.lacks_engine:
         raise SystemExit(NO_ENGINE)
 

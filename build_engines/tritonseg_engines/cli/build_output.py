@@ -36,8 +36,13 @@ def report_document(report: BuildReport) -> dict[str, object]:
     }
 
 
-def show_report(report: BuildReport) -> None:
-    """Print what was written, and how near it is to the export."""
+def show_report(report: BuildReport, *, replaces: bool = False) -> None:
+    """Print what was written, and how near it is to the export.
+
+    Args:
+        report: Of the build.
+        replaces: Whether an earlier build was in its place, which a server may have loaded.
+    """
     provenance = report.provenance
     done = "wrote" if report.lacks_engine else "built"
     click.echo(f"{done} {report.model} ({provenance.runtime}, {provenance.precision})")
@@ -54,6 +59,10 @@ def show_report(report: BuildReport) -> None:
         click.echo(
             "it is not served: version_policy in the model's config.pbtxt leaves it out, as it was "
             "chosen there"
+        )
+    if replaces and not report.lacks_engine:
+        click.echo(
+            "a server that has loaded the build before goes on with it until it is started again"
         )
     if report.note and not report.lacks_engine:
         click.echo(report.note)

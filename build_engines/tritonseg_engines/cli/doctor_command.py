@@ -60,7 +60,11 @@ def _rows(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     yield "tritonserver", diagnosis.tritonserver
     if diagnosis.server is not None and diagnosis.server.version is not None:
         models = diagnosis.server.models
-        listed = "models not listed" if models is None else f"{len(models)} models"
+        listed = (
+            "models not listed"
+            if models is None
+            else f"{len(models)} model{'' if len(models) == 1 else 's'}"
+        )
         yield "server", f"{diagnosis.server.url}, Triton {diagnosis.server.version}, {listed}"
     for name, found in diagnosis.models.items():
         yield "model", name if found else f"{name}: as built, and this machine can serve it"
