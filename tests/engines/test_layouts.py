@@ -283,14 +283,30 @@ def test_an_unknown_layout_is_refused(build: Callable[..., Any]) -> None:
         build("flat")
 
 
-def test_the_command_says_what_it_fused(export: Path, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(
+def build_words(export: Path, folder: Path, layout: str) -> list[str]:
+    """What is typed to build the network that is in `export`."""
+    (folder / "tiny.yaml").write_text(
         "name: tiny\ninput: {name: image, height: 64, width: 96}\n"
         "mean: [127.5, 127.5, 127.5]\nscale: [127.5, 127.5, 127.5]\nresize: {policy: native}\n"
         "output: {name: output}\nclasses: [a, b, c, d, e]\n"
     )
-    arguments = ["build", str(tmp_path / "tiny.yaml"), "--onnx", str(export), "--layout", "fused"]
-    arguments += ["--repository", str(tmp_path / "r")]
+    words = ["build", str(folder / "tiny.yaml"), "--onnx", str(export), "--layout", layout]
+    return [*words, "--repository", str(folder / "r")]
+
+
+def test_the_command_says_that_a_server_goes_on_with_the_build_before(
+    export: Path, tmp_path: Path
+) -> None:
+    words = build_words(export, tmp_path, "single")
+    runs = (words, [*words, "--onnx-only"], words, [*words, "--version", "2"])
+    outcomes = [CliRunner().invoke(cli, run) for run in runs]
+    assert [outcome.exit_code for outcome in outcomes] == [0] * 4
+    line = "a server that has loaded the build before goes on with it until it is started again"
+    assert [line in outcome.output for outcome in outcomes] == [False, False, True, False]
+
+
+def test_the_command_says_what_it_fused(export: Path, tmp_path: Path) -> None:
+    arguments = build_words(export, tmp_path, "fused")
     spoken = CliRunner().invoke(cli, arguments)
     assert spoken.exit_code == 0, spoken.output
     assert "fused the steps into the graph: 100.0000% of the pixels as in the" in spoken.output

@@ -235,7 +235,8 @@ def command(
         preflight_gpus=_preflight_gpus(gpus, no_preflight),
     )
     spec = spec_of(model, onnx_path, upsampling=upsampling)
-    replaces = (repository / spec.name / (options.version or FIRST_VERSION)).is_dir()
+    folder = repository / spec.name / (options.version or FIRST_VERSION)
+    replaces = not onnx_only and folder.is_dir()
     with progress_bars() as progress:
         report = build_model(
             spec,
