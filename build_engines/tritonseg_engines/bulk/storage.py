@@ -221,6 +221,7 @@ class Storage:
         return not self.fs.async_impl and type(self.fs).find is AbstractFileSystem.find
 
     def _walked(self, top: str) -> dict[str, Mapping[str, Any]]:
+        # Not `find(on_error="raise")`: fsspec 2026.9 asks for that at the top folder alone.
         found: dict[str, Mapping[str, Any]] = {}
         folders = [self.fs._strip_protocol(top)] if self.fs.exists(top) else []
         while folders:
